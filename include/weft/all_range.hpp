@@ -1,0 +1,72 @@
+#pragma once
+
+// all() for a number of routines that is known at run time.
+
+#include <weft/all.hpp>
+
+#include <cstdint>
+#include <iterator>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace weft {
+
+/// What all(range) returns.
+template <typename T>
+class [[nodiscard("co_await it")]] all_range_op {
+ public:
+  explicit all_range_op(std::vector<routine<T>> routines) : routines_(std::move(routines)) {
+    promises_.reserve(routines_.size());
+  }
+
+  // Not for callers: how it is awaited.
+  detail::all_awaiter<all_range_op> await_as_child(detail::waiter & root) noexcept {
+    return {*this, root};
+  }
+
+  std::uint32_t prepare() noexcept {
+    for (auto& r : routines_) {
+      if (!r) detail::misuse_empty_routine();
+      promises_.push_back(&r.frame().promise());  // capacity was reserved
+    }
+    return static_cast<std::uint32_t>(routines_.size());
+  }
+
+  detail::promise_base** promises() noexcept {
+    return promises_.data();
+  }
+
+  std::exception_ptr error_of(detail::promise_base * failed) noexcept {
+    for (auto& r : routines_) {
+      if (&r.frame().promise() == failed) return r.frame().promise().error();
+    }
+    return {};
+  }
+
+  auto results() {
+    std::vector<detail::value_or_unit<T>> out;
+    out.reserve(routines_.size());
+    for (auto& r : routines_) out.push_back(detail::child_result(r.frame()));
+    return out;
+  }
+
+ private:
+  std::vector<routine<T>> routines_;
+  std::vector<detail::promise_base*> promises_;
+};
+
+/// Runs all routines of a range (moved out of it); gives a vector of their results, in order.  As all(r1, r2,
+/// ...).
+template <std::ranges::input_range Range>
+requires detail::is_routine<std::ranges::range_value_t<Range>>
+
+auto all(Range&& routines) {
+  using value = typename detail::routine_value<std::ranges::range_value_t<Range>>::type;
+  std::vector<routine<value>> own;
+  for (auto& r : routines) own.push_back(std::move(r));
+  return all_range_op<value>(std::move(own));
+}
+
+}  // namespace weft

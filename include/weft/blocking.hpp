@@ -1,0 +1,317 @@
+#pragma once
+
+// The facade: weft for code without co_await.  The same objects; a thread sleeps where a routine would
+// suspend.
+//
+// Legal on foreign threads, on workers (in plain callables and inside coroutine bodies) and on blocking-pool
+// threads.  On weft's own threads a spare takes over while the call sleeps, so nothing deadlocks for want of
+// workers.  Not legal in signal handlers and in a forked child.
+
+#include <weft/all.hpp>
+#include <weft/block_on_io.hpp>
+#include <weft/channel.hpp>
+#include <weft/go.hpp>
+#include <weft/scope.hpp>
+#include <weft/select.hpp>
+#include <weft/time.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <iterator>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace weft::blocking {
+
+using weft::biased;
+using weft::go;
+using weft::join_handle;
+using weft::on_deadline;
+using weft::on_event;
+using weft::on_join;
+using weft::on_recv;
+using weft::on_send;
+using weft::on_timeout;
+using weft::otherwise;
+using weft::recv_status;
+using weft::send_status;
+using weft::send_until_status;
+using weft::spawn_options;
+using weft::task_scope;
+using weft::try_send_status;
+
+namespace detail {
+
+template <typename T>
+concept here = true;
+template <typename C>
+concept facade_case = weft::detail::selectable<C> && here<C>;
+template <typename Body>
+concept facade_body = std::invocable < std::remove_reference_t<Body>
+&, task_scope& > &&here<Body>;
+
+/// A context that this thread is in for the time of a block.
+class WEFT_API thread_scope {
+ public:
+  explicit thread_scope(std::int64_t deadline);
+  thread_scope(const thread_scope&) = delete;
+  thread_scope& operator=(const thread_scope&) = delete;
+  ~thread_scope();
+
+  weft::detail::context scope;
+
+ private:
+  weft::detail::waiter* owner_;
+};
+
+template <typename T>
+routine<T> forward_all(auto op) {
+  co_return co_await std::move(op);
+}
+
+}  // namespace detail
+
+/// Runs a routine to its end; gives its result or rethrows.
+template <typename T>
+T run(routine<T> r) {
+  auto h = weft::go(std::move(r));
+  try {
+    return h.join();
+  } catch (...) {
+    if (h) h.cancel();  // this thread was cancelled, not the routine
+    throw;
+  }
+}
+
+/// Waits for any operation of weft: `wait(event.wait())`, `wait(ch.recv_for(1s))`.
+template <typename Op>
+requires weft::detail::operation<Op> || weft::detail::composite<Op>
+
+decltype(auto) wait(Op&& op) {
+  using weft::detail::wait_on_thread;
+  return wait_on_thread(std::forward<Op>(op));
+}
+
+template <typename T>
+T wait(join_handle<T>&& h) {
+  return h.join();
+}
+
+template <typename T>
+T wait(routine<T> r) {
+  return run(std::move(r));
+}
+
+template <typename... Ts>
+auto wait(all_op<Ts...> op) {
+  return run(detail::forward_all<std::tuple<weft::detail::value_or_unit<Ts>...>>(std::move(op)));
+}
+
+/// A weft::channel whose waiting operations block the thread.  Adds nothing: the two convert into one
+/// another.
+template <typename T>
+class channel : public weft::channel<T> {
+  using base = weft::channel<T>;
+
+ public:
+  using base::base;
+
+  channel(const base& other) noexcept : base(other) {}
+
+  channel(base&& other) noexcept : base(std::move(other)) {}
+
+  static channel unbounded() { return base::unbounded(); }
+
+  template <typename... V>
+  send_status send(V&&... value) const {
+    return wait(base::send(std::forward<V>(value)...));
+  }
+
+  template <typename... A>
+  send_until_status send_for(A&&... a) const {
+    return wait(base::send_for(std::forward<A>(a)...));
+  }
+
+  template <typename... A>
+  send_until_status send_until(A&&... a) const {
+    return wait(base::send_until(std::forward<A>(a)...));
+  }
+
+  auto recv() const { return wait(base::recv()); }
+
+  template <typename U = T>
+  bool recv_into(std::type_identity_t<U>& out) const {
+    return wait(base::recv_into(out));
+  }
+
+  template <typename D>
+  received<T> recv_for(D d) const {
+    return wait(base::recv_for(d));
+  }
+
+  template <typename P>
+  received<T> recv_until(P t) const {
+    return wait(base::recv_until(t));
+  }
+
+  /// `for (auto& v : ch)`: receives until it is closed and drained.
+  class iterator {
+   public:
+    using value_type = T;
+    using difference_type = std::ptrdiff_t;
+
+    explicit iterator(const channel& from) : from_(&from), value_(from.recv()) {}
+
+    T& operator*() const { return *value_; }
+
+    iterator& operator++() {
+      value_.reset();
+      if (auto next = from_->recv()) value_.emplace(*std::move(next));
+      return *this;
+    }
+
+    void operator++(int) { ++*this; }
+
+    friend bool operator==(const iterator& i, std::default_sentinel_t) { return !i.value_.has_value(); }
+
+   private:
+    const channel* from_;
+    mutable std::optional<T> value_;
+  };
+
+  iterator begin() const { return iterator(*this); }
+
+  std::default_sentinel_t end() const noexcept { return {}; }
+};
+
+template <>
+class channel<void> : public weft::channel<void> {
+  using base = weft::channel<void>;
+
+ public:
+  using base::base;
+
+  channel(const base& other) noexcept : base(other) {}
+
+  channel(base&& other) noexcept : base(std::move(other)) {}
+
+  static channel unbounded() { return base::unbounded(); }
+
+  send_status send() const { return wait(base::send()); }
+
+  bool recv() const { return wait(base::recv()); }
+
+  template <typename D>
+  send_until_status send_for(D d) const {
+    return wait(base::send_for(d));
+  }
+
+  template <typename D>
+  received<void> recv_for(D d) const {
+    return wait(base::recv_for(d));
+  }
+};
+
+/// Blocks until one of the cases can happen, does it and calls its handler (a coroutine is run to its end).
+template <detail::facade_case... Cases>
+std::size_t select(Cases&&... cases) {
+  return wait(weft::detail::make_select<false>(std::forward<Cases>(cases)...));
+}
+
+template <detail::facade_case... Cases>
+std::size_t select(biased_t, Cases&&... cases) {
+  return wait(weft::detail::make_select<true>(std::forward<Cases>(cases)...));
+}
+
+template <typename Rep, typename Period>
+void sleep_for(std::chrono::duration<Rep, Period> d) {
+  wait(weft::sleep_for(d));
+}
+
+template <typename Duration>
+void sleep_until(std::chrono::time_point<std::chrono::steady_clock, Duration> t) {
+  wait(weft::sleep_until(t));
+}
+
+/// Calls `f(args...)` here; on a worker another thread takes over meanwhile.
+template <typename F, typename... Args>
+requires detail::here<F>
+
+decltype(auto) block_on_io(F&& f, Args&&... args) {
+  blocking_region announced;
+  return weft::detail::call(std::forward<F>(f), std::forward<Args>(args)...);
+}
+
+/// Runs the routines at the same time and blocks until all have ended; as weft::all.
+template <typename... Ts>
+
+requires(detail::here<Ts>&&...) auto all(routine<Ts>... routines) {
+  return wait(weft::all(std::move(routines)...));
+}
+
+/// Calls `body(task_scope&)` on this thread and blocks until every routine it has started has ended; as
+/// weft::scope.
+template <detail::facade_body Body>
+auto scope(Body&& body) {
+  using result = std::invoke_result_t<std::remove_reference_t<Body>&, task_scope&>;
+  detail::thread_scope open(weft::detail::no_deadline);
+  task_scope members(open.scope);
+  std::exception_ptr ended;
+  std::optional<weft::detail::value_or_nothing<result>> value;
+  try {
+    if constexpr (std::is_void_v<result>) {
+      body(members);
+    } else {
+      value.emplace(body(members));
+    }
+  } catch (...) {
+    ended = std::current_exception();
+    weft::detail::body_failed(open.scope);
+  }
+  wait(weft::detail::scope_join_op(open.scope));
+  if (std::exception_ptr first = weft::detail::take_failure(open.scope)) std::rethrow_exception(first);
+  if (ended) std::rethrow_exception(ended);
+  if constexpr (!std::is_void_v<result>) return *std::move(value);
+}
+
+namespace detail {
+
+template <typename A>
+decltype(auto) limited(std::int64_t deadline, A&& awaited) {
+  thread_scope open(deadline);
+  try {
+    if constexpr (requires { wait(std::forward<A>(awaited)); }) {
+      return wait(std::forward<A>(awaited));
+    } else {
+      return std::forward<A>(awaited)();
+    }
+  } catch (...) {
+    weft::detail::throw_if_own_timeout(open.scope);
+    throw;
+  }
+}
+
+}  // namespace detail
+
+/// Waits for an operation, or calls a function, with a time limit for every wait inside: timeout_error.
+template <typename Rep, typename Period, typename A>
+
+requires(!std::is_lvalue_reference_v<A> || std::invocable<A>) &&
+    detail::here<A> decltype(auto) with_timeout(std::chrono::duration<Rep, Period> d, A&& awaited) {
+  return detail::limited(weft::detail::deadline_after(d), std::forward<A>(awaited));
+}
+
+template <typename Duration, typename A>
+
+requires(!std::is_lvalue_reference_v<A> || std::invocable<A>) &&
+    detail::here<A> decltype(auto)
+        with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, A&& awaited) {
+  return detail::limited(weft::detail::deadline_at(t), std::forward<A>(awaited));
+}
+
+}  // namespace weft::blocking

@@ -1,0 +1,65 @@
+#pragma once
+
+// context: what a routine inherits - a cancel flag, a deadline - and the tree along which cancellation
+// travels.
+//
+// A context has members (routines that scope::go started in it) and children (contexts opened inside it).
+// Cancelling sets its flag, claims the claim word of every member that waits directly in it, and does the
+// same for its children, parent's lock held while the child's is taken.  No wait registers anywhere for
+// cancellation: that costs one load.
+//
+// A routine is cancelled through the context it is *in* (waiter::scope).  It changes that only under the lock
+// of the context it leaves, so a canceller that holds the lock and reads scope == this may claim.
+
+#include <weft/detail/waiter.hpp>
+
+#include <cstdint>
+#include <exception>
+
+namespace weft::sched {
+struct timer_cell;
+}
+
+namespace weft::detail {
+
+enum cancel_state : std::uint8_t { live = 0, cancel_requested = 1, deadline_passed = 2 };
+
+enum context_kind : std::uint8_t { routine_root, nested, group };
+
+struct context : context_base {
+  context_base* parent;
+  context* prev;  // among the parent's children, under the parent's lock
+  context* next;
+  waiter* owner;               // the routine that opened it and runs in it; null on threads
+  waiter* members;             // first of the members, under lock
+  std::uint32_t pending;       // members that have not ended, under lock
+  wait_node* joiner;           // who waits for pending == 0, under lock
+  std::exception_ptr failure;  // the first of a member, under lock
+  std::int64_t deadline;       // steady ns; the earliest of its own and the parents'
+  fork_group* forks;           // of a group: its children
+  sched::timer_cell* timer;    // fires at its own deadline; null if a parent's is earlier
+
+  context() noexcept = default;
+  context(const context&) = delete;
+  context& operator=(const context&) = delete;
+};
+
+inline constexpr std::int64_t no_deadline = INT64_MAX;
+
+/// Opens `x` inside the context `owner` is in, and moves the owner into it.  Throws std::bad_alloc for the
+/// timer.
+WEFT_API void open_context(context& x, waiter& owner, bool shielded, std::int64_t deadline);
+/// Moves the owner back.  The timer is stopped, or has been waited for.  Nothing of weft touches `x`
+/// afterwards.
+WEFT_API void close_context(context& x, waiter& owner) noexcept;
+/// Cancels everything in `x`.  The caller pins it.
+WEFT_API void cancel_context(context_base& x, cancel_state why) noexcept;
+/// The reason if the waiter is to be cancelled now, else live.
+WEFT_API cancel_state cancel_requested_for(const waiter& w) noexcept;
+WEFT_API cancel_state cancel_state_of(const context_base& x) noexcept;
+/// Throws cancelled or deadline_exceeded.
+[[noreturn]] WEFT_API void throw_cancelled(const waiter& w);
+/// The earliest deadline it has inherited.
+WEFT_API std::int64_t deadline_of(const waiter& w) noexcept;
+
+}  // namespace weft::detail

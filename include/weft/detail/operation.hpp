@@ -1,0 +1,162 @@
+#pragma once
+
+// operation: what every waiting thing of weft is - send, recv, sleep, select, join - written once against a
+// waiter, and the adapters that wait for it: in a routine, in a coroutine of a foreign type, on a thread.
+//
+//   bool ready(waiter&)   tries without waiting.  true: over (done, closed, cancelled ...), go on with
+//   finish() bool park(waiter&)    registers.  false: over meanwhile.  true: published - the waiter may
+//   already run elsewhere,
+//                         nothing of it, of the frame or of the operation may be touched
+//   R finish(waiter&)     withdraws what is still registered, gives the result or throws
+//
+// After ready() returned false the adapter must call park(), and then finish() exactly once, on whatever
+// thread the waiter was resumed.  The bodies are in lib/: an inlined await_suspend may keep locals in the
+// frame (clang < 19).
+
+#include <weft/detail/promise.hpp>
+#include <weft/detail/waiter.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+namespace weft::detail {
+
+/// How far an operation is, or how it ended.
+enum class wait_end : std::uint8_t { pending, done, closed, cancelled, timed_out, out_of_memory };
+
+/// Throws what the end of a wait says: cancelled, deadline_exceeded, std::bad_alloc.
+[[noreturn]] WEFT_API void throw_wait_end(wait_end how, const waiter& w);
+
+/// Base of all operations: lets coroutines of foreign types find operator co_await below.
+struct op_base {};
+
+template <typename Op>
+concept operation = std::derived_from<std::remove_cvref_t<Op>, op_base>;
+
+template <operation Op>
+using result_of = decltype(std::declval<std::remove_reference_t<Op>&>().finish(std::declval<waiter&>()));
+
+/// An operation that owns a callable with a non-trivial destructor: g++ 12 would destroy it twice.
+template <typename Op>
+inline constexpr bool owns_callable = false;
+template <typename Op>
+requires requires {
+  requires Op::owns_callable;
+}
+inline constexpr bool owns_callable<Op> = true;
+
+template <typename Op>
+constexpr void check_safe_to_await() {
+  static_assert(
+      !WEFT_DESTROYS_TWICE || std::is_lvalue_reference_v<Op> || !owns_callable<std::remove_cvref_t<Op>>,
+      "weft: g++ 12 destroys the captures of a lambda written inside co_await twice: name the lambda and "
+      "pass the name, or pass a function and its arguments");
+}
+
+/// Waits in a routine.  `Held` is a reference to the operation, or the operation itself if it was made for
+/// the await.
+template <typename Held>
+class op_awaiter {
+ public:
+  op_awaiter(Held op, waiter& root) noexcept : op_(op), root_(&root) {}
+
+  bool await_ready() { return op_.ready(*root_); }
+
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> self) noexcept {
+    worker_face* worker = root_->worker;  // a local: once parked, the frame is not ours
+    waiter& root = *root_;
+    root.frame = self.address();
+    return op_.park(root) ? switch_away(worker) : transfer(root, self.address());
+  }
+
+  decltype(auto) await_resume() { return op_.finish(*root_); }
+
+ private:
+  Held op_;
+  waiter* root_;
+};
+
+/// Makes `w` a party of its own on behalf of a foreign coroutine: resumed on the current runtime's workers,
+/// or the global one's.
+WEFT_API void become_foreign(waiter& w);
+
+/// Waits in a coroutine whose promise weft does not know.  It carries the waiter that a routine has in its
+/// promise.
+template <typename Op>
+class fat_awaiter {
+ public:
+  explicit fat_awaiter(Op& op) : op_(&op) { become_foreign(self_); }
+
+  fat_awaiter(const fat_awaiter&) = delete;
+  fat_awaiter& operator=(const fat_awaiter&) = delete;
+
+  bool await_ready() { return op_->ready(self_); }
+
+  bool await_suspend(std::coroutine_handle<> h) noexcept {
+    self_.frame = h.address();
+    return op_->park(self_);
+  }
+
+  decltype(auto) await_resume() { return op_->finish(self_); }
+
+ private:
+  Op* op_;
+  waiter self_;
+};
+
+template <operation Op>
+auto operator co_await(Op&& op) {
+  check_safe_to_await<Op>();
+  return fat_awaiter<std::remove_reference_t<Op>>(op);
+}
+
+// --- threads ---
+
+/// A thread's turn to wait.  On a weft thread the waiter is the routine that runs there; else one of its own.
+class WEFT_API thread_party {
+ public:
+  thread_party() noexcept;
+  ~thread_party();
+  thread_party(const thread_party&) = delete;
+  thread_party& operator=(const thread_party&) = delete;
+
+  waiter& self() noexcept { return *self_; }
+
+  /// Before parking: makes a spare worker available on a weft thread.  Throws std::system_error past
+  /// max_threads.
+  void prepare();
+  /// After park(): sleeps until the claim was delivered; at `deadline` claims for itself.
+  void sleep(bool is_parked, std::int64_t deadline) noexcept;
+
+ private:
+  waiter own_;
+  waiter* self_;
+  void* compensation_ = nullptr;  // the worker that a spare stands in for
+  bool waits_on_pool_ = false;
+};
+
+template <typename Op>
+std::int64_t deadline_for_thread(const Op& op) noexcept {
+  if constexpr (requires { op.deadline(); }) {
+    return op.deadline();
+  } else {
+    return no_deadline;
+  }
+}
+
+/// Runs one operation to its end on this thread.
+template <operation Op>
+decltype(auto) wait_on_thread(Op&& op) {
+  thread_party me;
+  if (!op.ready(me.self())) {
+    me.prepare();
+    me.sleep(op.park(me.self()), deadline_for_thread(op));
+  }
+  return op.finish(me.self());
+}
+
+}  // namespace weft::detail

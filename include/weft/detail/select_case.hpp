@@ -1,0 +1,78 @@
+#pragma once
+
+// One case of a select, type-erased: what lib/core/select_core.cpp works with.
+
+#include <weft/detail/operation.hpp>
+#include <weft/detail/waiter.hpp>
+
+#include <cstdint>
+
+namespace weft::sched {
+struct timer_cell;
+}
+
+namespace weft::detail {
+
+/// A registration that names its owner: a select has one per case.
+struct case_node : wait_node {
+  waiter* owner;
+};
+
+struct select_case;
+
+/// What a waker may still have to deliver when the case was claimed.
+enum class cancel_class : std::uint8_t {
+  plain,  // nothing: a lost case is withdrawn and forgotten
+  io,     // an operation in the kernel: withdrawn only on its completion
+};
+
+/// What select needs to know of a thing that can be waited for.
+struct case_kind {
+  cancel_class cancels;
+  /// Tries without waiting; true: it happened.
+  bool (*poll)(select_case& c);
+  /// The lock that keeps data movers out, or null.  Locks are taken in the order of their addresses.
+  std::uint32_t* (*lock)(select_case& c) noexcept;
+  /// Under the lock: tries; true: it happened, unlocked() completes it.
+  bool (*poll_locked)(select_case& c);
+  /// After the locks: wakes a counterpart, moves its value.
+  void (*unlocked)(select_case& c) noexcept;
+  /// Under the lock: registers c.node.  False: it is ready after all (only for cases without a lock).
+  bool (*enroll)(select_case& c) noexcept;
+  /// After the wait, without locks: takes the registration back.  `won`: this case was the one.
+  void (*withdraw)(select_case& c, bool won) noexcept;
+};
+
+struct select_case {
+  const case_kind* kind;
+  case_node node;
+  bool enabled = true;
+  bool enrolled = false;
+  void* spare[2] = {};  // the kind's own, between poll_locked() and unlocked()
+
+  explicit select_case(const case_kind* k) noexcept : kind(k) { node.op = nullptr; }
+};
+
+/// A select in progress.
+struct select_core {
+  select_case** cases;
+  std::uint32_t count;
+  bool biased;
+  bool has_otherwise;
+  std::int64_t deadline;  // of the earliest time-out case
+  std::uint32_t deadline_case;
+  sched::timer_cell* timer = nullptr;
+  std::uint32_t chosen = no_case;
+  wait_end how = wait_end::pending;
+
+  static constexpr std::uint32_t no_case = ~0U;
+};
+
+WEFT_API bool select_ready(select_core& s, waiter& w);
+WEFT_API bool select_park(select_core& s, waiter& w) noexcept;
+/// The index of the case that happened; throws if the wait was cancelled.
+WEFT_API std::uint32_t select_finish(select_core& s, waiter& w);
+
+WEFT_API extern const case_kind send_case_kind, recv_case_kind, event_case_kind, join_case_kind;
+
+}  // namespace weft::detail

@@ -1,0 +1,234 @@
+#pragma once
+
+// spawn: from a callable and its arguments to a running routine.
+//
+// The callable and the arguments are kept until the routine ends.  A plain callable is wrapped in a coroutine
+// whose parameters they are.  A coroutine function is invoked at once; what it borrows from (its captures,
+// reference parameters) is put into an annex first - unless nothing can be borrowed, because the callable is
+// empty or a function pointer and takes every parameter by value.
+
+#include <weft/detail/promise.hpp>
+#include <weft/routine.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <source_location>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace weft {
+
+namespace sched {
+class scheduler;
+}
+
+template <typename T>
+class join_handle;
+
+/// How a routine is started.  Members are trivially destructible, so that writing one inside co_await is
+/// safe.
+struct spawn_options {
+  std::string_view name = {};  ///< copied; shown by dump()
+  bool detached = false;       ///< nobody will join: cheaper than dropping the handle
+};
+
+namespace detail {
+
+struct launch_info {
+  sched::scheduler* where;  // null: the current one, else the global one
+  birth born;
+  context_base* scope;  // of a member
+  std::uintptr_t spawned_at;
+  annex* extra;  // owned by the routine from launch() on
+};
+
+/// Throws stopped if `where` takes no more routines.
+WEFT_API void check_open(sched::scheduler* where);
+/// Makes the frame of `p` a routine and queues it.  Throws stopped, and then nothing has happened.
+WEFT_API void launch(promise_base& p, const launch_info& how);
+WEFT_API void* allocate_annex(std::size_t bytes, std::size_t align);
+WEFT_API void release_annex(void* block, std::size_t bytes, std::size_t align) noexcept;
+
+// --- what can be borrowed ---
+
+template <typename Signature>
+inline constexpr bool by_value = false;
+template <typename R, typename... Ps>
+inline constexpr bool by_value<R (*)(Ps...)> = (!std::is_reference_v<Ps> && ...);
+template <typename R, typename... Ps>
+inline constexpr bool by_value<R (*)(Ps...) noexcept> = (!std::is_reference_v<Ps> && ...);
+template <typename R, typename C, typename... Ps>
+inline constexpr bool by_value<R (C::*)(Ps...)> = (!std::is_reference_v<Ps> && ...);
+template <typename R, typename C, typename... Ps>
+inline constexpr bool by_value<R (C::*)(Ps...) const> = (!std::is_reference_v<Ps> && ...);
+
+template <typename F>
+constexpr bool borrows_nothing() {
+  if constexpr (std::is_pointer_v<F>) {
+    return by_value<F>;
+  } else if constexpr (std::is_empty_v<F> && requires { &F::operator(); }) {
+    return by_value<decltype(&F::operator())>;
+  } else {
+    return false;
+  }
+}
+
+// --- the annex ---
+
+template <typename F, typename... Args>
+struct kept {
+  F f;
+  std::tuple<Args...> args;
+
+  template <typename G, typename... As>
+  explicit kept(G&& g, As&&... as) : f(std::forward<G>(g)), args(std::forward<As>(as)...) {}
+};
+
+struct nothing_kept {};
+
+template <typename Kept>
+struct annex_of {
+  static constexpr std::size_t align = alignof(Kept) > alignof(annex) ? alignof(Kept) : alignof(annex);
+  static constexpr std::size_t offset = (sizeof(annex) + alignof(Kept) - 1) / alignof(Kept) * alignof(Kept);
+
+  static Kept& payload(annex& a) noexcept {
+    return *std::launder(reinterpret_cast<Kept*>(reinterpret_cast<std::byte*>(&a) + offset));
+  }
+
+  static void destroy(annex& a) noexcept {
+    payload(a).~Kept();
+    release_annex(&a, a.bytes, align);
+  }
+};
+
+/// Owns an annex until a routine does.
+template <typename Kept>
+class annex_holder {
+ public:
+  template <typename... As>
+  annex_holder(std::string_view name, std::uintptr_t spawned_at, As&&... as) {
+    using layout = annex_of<Kept>;
+    const std::size_t bytes = layout::offset + sizeof(Kept) + name.size();
+    void* block = allocate_annex(bytes, layout::align);
+    try {
+      ::new (static_cast<void*>(static_cast<std::byte*>(block) + layout::offset))
+          Kept(std::forward<As>(as)...);
+    } catch (...) {
+      release_annex(block, bytes, layout::align);
+      throw;
+    }
+    annex_ = static_cast<annex*>(block);  // an implicit-lifetime struct; `not_ours` keeps its bytes
+    annex_->destroy = &layout::destroy;
+    annex_->spawned_at = spawned_at;
+    char* text = static_cast<char*>(block) + layout::offset + sizeof(Kept);
+    for (std::size_t i = 0; i < name.size(); ++i) text[i] = name[i];
+    annex_->name = text;
+    annex_->name_size = static_cast<std::uint32_t>(name.size());
+    annex_->bytes = static_cast<std::uint32_t>(bytes);
+  }
+
+  annex_holder(const annex_holder&) = delete;
+  annex_holder& operator=(const annex_holder&) = delete;
+
+  ~annex_holder() {
+    if (annex_ != nullptr) annex_->destroy(*annex_);
+  }
+
+  Kept& payload() noexcept { return annex_of<Kept>::payload(*annex_); }
+
+  annex* get() const noexcept { return annex_; }
+
+  void released() noexcept { annex_ = nullptr; }
+
+ private:
+  annex* annex_;
+};
+
+// --- the frame ---
+
+/// std::invoke, whose header is too dear.
+template <typename F, typename... Args>
+decltype(auto) call(F&& f, Args&&... args) {
+  if constexpr (std::is_member_pointer_v<std::remove_cvref_t<F>>) {
+    return [&f](auto&& object, auto&&... rest) -> decltype(auto) {
+      if constexpr (requires {
+                      (std::forward<decltype(object)>(object).*f)(std::forward<decltype(rest)>(rest)...);
+                    }) {
+        return (std::forward<decltype(object)>(object).*f)(std::forward<decltype(rest)>(rest)...);
+      } else if constexpr (requires { ((*object).*f)(std::forward<decltype(rest)>(rest)...); }) {
+        return ((*object).*f)(std::forward<decltype(rest)>(rest)...);
+      } else if constexpr (requires { (object.get().*f)(std::forward<decltype(rest)>(rest)...); }) {
+        return (object.get().*f)(std::forward<decltype(rest)>(rest)...);
+      } else if constexpr (requires { std::forward<decltype(object)>(object).*f; }) {
+        return std::forward<decltype(object)>(object).*f;
+      } else {
+        return (*object).*f;
+      }
+    }(std::forward<Args>(args)...);
+  } else {
+    return std::forward<F>(f)(std::forward<Args>(args)...);
+  }
+}
+
+/// A plain callable as a routine: the parameters are what go() keeps.
+template <typename F, typename... Args>
+routine<std::invoke_result_t<F, Args...>> call_plain(F f, Args... args) {
+  co_return call(std::move(f), std::move(args)...);
+}
+
+struct spawn_request {
+  spawn_options options;
+  launch_info how;
+};
+
+/// Launches what `make` returns (a routine), with an annex if there is something to keep or a name.
+template <typename R>
+std::coroutine_handle<promise<typename routine_value<R>::type>> launch_frame(R made, launch_info how) {
+  launch(made.frame().promise(), how);
+  return made.release();
+}
+
+template <typename F, typename... Args>
+auto spawn(spawn_request what, F&& f, Args&&... args) {
+  using fn = std::decay_t<F>;
+  check_open(what.how.where);
+  if constexpr (is_routine<fn>) {
+    static_assert(sizeof...(Args) == 0,
+                  "weft: go(routine) takes no arguments: they were given to the routine already");
+    static_assert(!std::is_lvalue_reference_v<F>, "weft: a routine runs once: go(std::move(r))");
+    if (!f) misuse_empty_routine();
+    if (what.options.name.empty()) return launch_frame<fn>(std::move(f), what.how);
+    annex_holder<nothing_kept> extra(what.options.name, what.how.spawned_at);
+    what.how.extra = extra.get();
+    auto frame = launch_frame<fn>(std::move(f), what.how);
+    extra.released();
+    return frame;
+  } else {
+    static_assert(std::is_invocable_v<fn, std::decay_t<Args>...>,
+                  "weft: go(f, args...) calls f with copies of the arguments, as rvalues");
+    using result = std::invoke_result_t<fn, std::decay_t<Args>...>;
+    if constexpr (!is_routine<result>) {
+      return spawn(what,
+                   call_plain<fn, std::decay_t<Args>...>(std::forward<F>(f), std::forward<Args>(args)...));
+    } else if constexpr (borrows_nothing<fn>()) {
+      return spawn(what, std::forward<F>(f)(std::forward<Args>(args)...));
+    } else {
+      annex_holder<kept<fn, std::decay_t<Args>...>> extra(what.options.name, what.how.spawned_at,
+                                                          std::forward<F>(f), std::forward<Args>(args)...);
+      auto& own = extra.payload();
+      result made =
+          std::apply([&](auto&&... a) { return call(std::move(own.f), std::move(a)...); }, own.args);
+      if (!made) misuse_empty_routine();
+      what.how.extra = extra.get();
+      auto frame = launch_frame<result>(std::move(made), what.how);
+      extra.released();
+      return frame;
+    }
+  }
+}
+
+}  // namespace detail
+}  // namespace weft

@@ -1,0 +1,164 @@
+#pragma once
+
+// waiter: the one party that can wait - a routine, a blocked thread or a coroutine of a foreign type.
+//
+// Whatever may wake somebody (channel, select, timer, join, event, cancellation, the facade) holds a
+// wait_node of that somebody and races for the waiter's claim word by CAS; exactly one wins, and only the
+// winner delivers and wakes. Layout only: the protocol and its functions are in lib/core/park.hpp.
+//
+// The claim word is the first member of the first base of every promise, so it stands at the same place in
+// every frame (16 bytes in).  The frame pool never writes there, and its sequence number is never reset: a
+// claim on a word that was read from a block which died meanwhile fails instead of hitting whoever lives
+// there now.
+
+#include <weft/config.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace weft::detail {
+
+struct waiter;
+struct context;
+
+/// The part of a worker that awaiting code counts down in line.  Written by the worker's own thread only.
+struct worker_face {
+  std::int32_t transfers;  // symmetric transfers left before the stack is unwound to the worker's loop
+  std::int32_t ready;      // operations that may still complete without suspending before the routine yields
+};
+
+/// Why a routine sleeps.  For the dump; nothing decides by it.
+enum class wait_reason : std::uint8_t {
+  none,
+  yield,
+  send,
+  recv,
+  select,
+  join,
+  sleep,
+  event,
+  wait_group,
+  mutex,
+  semaphore,
+  scope,
+  all,
+  block_on_io,
+  foreign,
+  schedule,
+};
+
+/// One registration of one waiter in one queue.
+struct wait_node {
+  wait_node* prev;
+  wait_node* next;
+  void* op;             // the waiting operation; its first member is the object it waits for
+  std::uint16_t index;  // which case won, for the claim word
+  wait_reason reason;
+  bool linked;        // under the lock of the queue it is in
+  bool in_case;       // a select's node: the owner is in its case_node
+  std::uint8_t slot;  // scratch of a select case
+  bool is_send;       // a select may wait on both ends of one channel
+};
+
+/// The head of a queue of wait_nodes.  Guarded by its owner's lock.
+struct wait_queue {
+  wait_node* first = nullptr;
+  wait_node* last = nullptr;
+};
+
+/// What every cancellable thing starts with; 16 bytes, because every routine that was started by go() embeds
+/// one. The full story is in detail/context.hpp.
+struct context_base {
+  std::uint32_t lock;
+  std::uint8_t state;     // cancel_state; atomic
+  std::uint8_t kind;      // context_kind
+  std::uint8_t shielded;  // stop() and outer contexts do not reach in
+  std::uint8_t linked;    // its parent's canceller will find it; atomic
+  context* children;      // under lock
+};
+
+struct member_links {
+  waiter* prev;
+  waiter* next;
+};
+
+/// A continuation that exactly one worker takes: what fork deques hold.
+struct forkable {
+  /// Goes on, on `by`, which has taken it: the frame to resume there, null if there is none.
+  void* (*go_on)(forkable& self, worker_face& by) noexcept;
+};
+
+struct fork_group;
+
+/// Where a forked routine belongs.
+struct fork_place {
+  fork_group* group;
+  std::uint32_t number;  // of the fork that started it; 0: it was called, nothing was forked
+};
+
+enum class waiter_kind : std::uint8_t { routine, thread, foreign };
+
+/// How a routine came to be, which decides what happens when it ends.
+enum class birth : std::uint8_t {
+  child,   // awaited by another coroutine: continuation
+  joined,  // go(): join word
+  loose,   // go() detached: nobody looks
+  member,  // scope: counted there
+  forked,  // all(): counted in the fork group
+};
+
+/// How a coroutine ended.
+enum class outcome : std::uint8_t { none, value, exception, cancelled };
+
+/// Where a runnable may run.  Every wake honours it; only resume_on changes it.
+enum class home : std::uint8_t { workers, blocking_pool };
+
+struct waiter {
+  std::uint64_t park;   // the claim word: {sequence:32 | index:16 | flags:8 | state:8}
+  waiter* next;         // in the run queue or in a batch of wakes; owned by whoever won the claim
+  void* frame;          // the innermost suspended coroutine, set before the waiter is published
+  worker_face* worker;  // the worker it runs on or last ran on; null for threads that belong to no runtime
+  wait_node node;       // the registration of a wait for one thing
+  context_base* scope;  // the inherited context: cancellation, deadline; null for foreign parties
+  std::uint32_t id_low;
+  std::uint16_t id_high;
+  std::uint8_t
+      kind_bits : 4;  // plain integers with accessors: g++ 12 cannot compare enum bit-fields in templates
+  std::uint8_t home_bits : 4;
+  std::uint8_t born_bits : 4;
+  std::uint8_t ended_bits : 2;
+  std::uint8_t annexed : 1;  // origin is an annex
+  std::uint8_t spare : 1;
+
+  union {
+    member_links links;      // born a member: its place in the scope's list, under the scope's lock
+    fork_place fork;         // born forked
+    context_base own_scope;  // else: its own context, the outermost it can be cancelled through
+  };
+
+  waiter_kind kind() const noexcept { return static_cast<waiter_kind>(kind_bits); }
+
+  void kind(waiter_kind k) noexcept { kind_bits = static_cast<std::uint8_t>(k) & 15; }
+
+  /// Where it may run, and at which priority level when there is more than one.
+  home lives() const noexcept { return static_cast<home>(home_bits); }
+
+  void lives(home h) noexcept { home_bits = static_cast<std::uint8_t>(h) & 15; }
+
+  birth born() const noexcept { return static_cast<birth>(born_bits); }
+
+  void born(birth b) noexcept { born_bits = static_cast<std::uint8_t>(b) & 15; }
+
+  outcome ended() const noexcept { return static_cast<outcome>(ended_bits); }
+
+  void ended(outcome o) noexcept { ended_bits = static_cast<std::uint8_t>(o) & 3; }
+};
+
+static_assert(sizeof(context_base) == 16);
+static_assert(offsetof(waiter, park) == 0, "the claim word must stand at the same place in every frame");
+
+inline std::uint64_t id_of(const waiter& w) noexcept {
+  return (std::uint64_t{w.id_high} << 32) | w.id_low;
+}
+
+}  // namespace weft::detail

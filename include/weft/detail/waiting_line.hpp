@@ -1,0 +1,32 @@
+#pragma once
+
+// waiting_line: a lock and a queue of waiters, first in first out; what events, mutexes, semaphores and wait
+// groups are made of.  Functions in lib/core/waiting_line.cpp.
+
+#include <weft/detail/operation.hpp>
+#include <weft/detail/waiter.hpp>
+
+#include <cstdint>
+
+namespace weft::detail {
+
+struct waiting_line {
+  std::uint32_t lock = 0;
+  wait_queue queue;
+
+  waiting_line() noexcept = default;
+  waiting_line(const waiting_line&) = delete;
+  waiting_line& operator=(const waiting_line&) = delete;
+};
+
+/// One wait in a line.  `object` is what a dump shows.
+struct line_wait {
+  void* object;
+  waiting_line* line;
+  wait_end how = wait_end::pending;
+};
+
+/// After the wait: withdraws if it was not served; throws if it was cancelled.
+WEFT_API void finish_line_wait(line_wait& wait, waiter& w);
+
+}  // namespace weft::detail

@@ -1,0 +1,359 @@
+#pragma once
+
+// go(), join_handle, yield(): starting routines and waiting for their end.
+
+#include <weft/detail/deadline.hpp>
+#include <weft/detail/join.hpp>
+#include <weft/detail/operation.hpp>
+#include <weft/detail/spawn.hpp>
+#include <weft/routine.hpp>
+
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <source_location>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace weft {
+
+namespace detail {
+
+WEFT_API std::int64_t current_deadline() noexcept;
+
+template <typename T>
+class join_op;
+
+/// Waits for the end without taking the result: join_for, join_until.
+class join_until_op : public op_base {
+ public:
+  join_until_op(promise_base& child, std::int64_t deadline) noexcept : wait_{&child}, deadline_(deadline) {}
+
+  bool ready(waiter& w) noexcept { return join_ready(wait_, w); }
+
+  bool park(waiter& w) noexcept { return join_park(wait_, w); }
+
+  std::int64_t deadline() const noexcept { return deadline_; }
+
+  bool finish(waiter& w) {
+    join_settle(wait_, w);
+    if (wait_.how != wait_end::done && wait_.how != wait_end::timed_out) throw_wait_end(wait_.how, w);
+    return wait_.how == wait_end::done;
+  }
+
+ private:
+  join_wait wait_;
+  std::int64_t deadline_;
+};
+
+}  // namespace detail
+
+/// Owns the result of a routine that go() started.  Move-only; one thread or routine uses it at a time.
+///
+/// Dropping it detaches the routine, which goes on.  If the routine has failed already, its exception is
+/// reported to runtime_options::on_unhandled_exception then, else when it fails.
+template <typename T = void>
+class join_handle {
+ public:
+  join_handle() noexcept = default;
+  explicit join_handle(std::coroutine_handle<detail::promise<T>> frame) noexcept : frame_(frame) {}
+  join_handle(join_handle && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+
+  join_handle& operator=(join_handle&& other) noexcept {
+    if (this != &other) {
+      if (frame_) detail::detach(frame_.promise());
+      frame_ = std::exchange(other.frame_, nullptr);
+    }
+    return *this;
+  }
+
+  ~join_handle() {
+    if (frame_) detail::detach(frame_.promise());
+  }
+
+  /// Blocks this thread until the routine has ended; gives its result or rethrows its exception.  The handle
+  /// is empty afterwards.  In a routine write `co_await std::move(h)`: same result, and no thread waits.
+  ///
+  /// \throws routine_cancelled  if the routine ended by cancellation
+  /// \throws cancelled          if the calling routine was cancelled first: the handle is still the caller's
+  /// \par Order  Everything the routine did happens before join returns.
+  T join() {
+    return detail::wait_on_thread(detail::join_op<T>(*this));
+  }
+
+  /// Blocks until the routine has ended or `d` has passed; true if it has ended.  Does not consume the
+  /// result.
+  template <typename Rep, typename Period>
+  [[nodiscard]] bool join_for(std::chrono::duration<Rep, Period> d) {
+    return detail::wait_on_thread(detail::join_until_op(promise(), detail::deadline_after(d)));
+  }
+
+  /// The same until a point of the steady clock.
+  template <typename Duration>
+  [[nodiscard]] bool join_until(std::chrono::time_point<std::chrono::steady_clock, Duration> t) {
+    return detail::wait_on_thread(detail::join_until_op(promise(), detail::deadline_at(t)));
+  }
+
+  /// True once the routine has ended.  Never waits.
+  [[nodiscard]] bool done() const noexcept {
+    return detail::join_done(promise());
+  }
+
+  /// Asks the routine to end: its next or current wait throws `cancelled`.  Never waits; any thread.
+  void cancel() noexcept {
+    detail::cancel_routine(promise());
+  }
+
+  [[nodiscard]] std::uint64_t id() const noexcept {
+    return detail::id_of(promise());
+  }
+
+  /// The name given at go(); empty if none.  Valid as long as the handle is.
+  [[nodiscard]] std::string_view name() const noexcept {
+    const detail::promise_base& p = promise();
+    return p.annexed ? std::string_view(p.origin.extra->name, p.origin.extra->name_size) : std::string_view();
+  }
+
+  /// False after the result was taken or the handle was moved from.
+  explicit operator bool() const noexcept {
+    return static_cast<bool>(frame_);
+  }
+
+  // Not for callers.
+  detail::promise<T>& promise() const noexcept {
+    if (!frame_) detail::misuse_empty_handle();
+    return frame_.promise();
+  }
+
+  T consume() {
+    const frame_owner owner{std::exchange(frame_, nullptr)};
+    detail::promise<T>& p = owner.frame.promise();
+    if (p.ended() == detail::outcome::cancelled) detail::throw_routine_cancelled();
+    return p.take();
+  }
+
+ private:
+  struct frame_owner {
+    std::coroutine_handle<detail::promise<T>> frame;
+
+    ~frame_owner() { detail::destroy_root(frame.promise()); }
+  };
+
+  std::coroutine_handle<detail::promise<T>> frame_;
+};
+
+namespace detail {
+
+/// co_await std::move(handle).
+template <typename T>
+class join_op : public op_base {
+ public:
+  explicit join_op(join_handle<T>& handle) noexcept : wait_{&handle.promise()}, handle_(&handle) {}
+
+  bool ready(waiter& w) noexcept { return join_ready(wait_, w); }
+
+  bool park(waiter& w) noexcept { return join_park(wait_, w); }
+
+  T finish(waiter& w) {
+    join_settle(wait_, w);
+    if (wait_.how != wait_end::done) throw_wait_end(wait_.how, w);
+    return handle_->consume();
+  }
+
+ private:
+  join_wait wait_;
+  join_handle<T>* handle_;
+};
+
+template <typename T>
+join_op<T> operation_of(join_handle<T>&& handle) noexcept {
+  return join_op<T>(handle);
+}
+
+/// A coroutine of a foreign type awaits a handle.
+template <typename T>
+class foreign_join_awaiter {
+ public:
+  explicit foreign_join_awaiter(join_handle<T>& handle) : op_(handle), awaiter_(op_) {}
+
+  foreign_join_awaiter(const foreign_join_awaiter&) = delete;
+  foreign_join_awaiter& operator=(const foreign_join_awaiter&) = delete;
+
+  bool await_ready() { return awaiter_.await_ready(); }
+
+  bool await_suspend(std::coroutine_handle<> h) noexcept { return awaiter_.await_suspend(h); }
+
+  T await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  join_op<T> op_;
+  fat_awaiter<join_op<T>> awaiter_;
+};
+
+/// A coroutine of a foreign type awaits a routine: it is started, and joined.
+template <typename T>
+class foreign_routine_awaiter {
+ public:
+  explicit foreign_routine_awaiter(join_handle<T> started) : handle_(std::move(started)), awaiter_(handle_) {}
+
+  foreign_routine_awaiter(const foreign_routine_awaiter&) = delete;
+  foreign_routine_awaiter& operator=(const foreign_routine_awaiter&) = delete;
+
+  bool await_ready() { return awaiter_.await_ready(); }
+
+  bool await_suspend(std::coroutine_handle<> h) noexcept { return awaiter_.await_suspend(h); }
+
+  T await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  join_handle<T> handle_;
+  foreign_join_awaiter<T> awaiter_;
+};
+
+// --- go ---
+
+template <typename F, typename... Args>
+auto go_at(sched::scheduler* where, std::source_location at, F&& f, Args&&... args) {
+  if constexpr (std::is_same_v<std::remove_cvref_t<F>, spawn_options>) {
+    spawn_request what{f,
+                       {where, f.detached ? birth::loose : birth::joined, nullptr, site_word(at), nullptr}};
+    auto frame = spawn(what, std::forward<Args>(args)...);
+    if (f.detached) frame = nullptr;
+    return join_handle(frame);
+  } else {
+    spawn_request what{{}, {where, birth::joined, nullptr, site_word(at), nullptr}};
+    return join_handle(spawn(what, std::forward<F>(f), std::forward<Args>(args)...));
+  }
+}
+
+template <typename... Args>
+auto go_here(std::source_location at, Args&&... args) {
+  return go_at(nullptr, at, std::forward<Args>(args)...);
+}
+
+}  // namespace detail
+
+template <typename T>
+detail::foreign_join_awaiter<T> operator co_await(join_handle<T>&& handle) {
+  return detail::foreign_join_awaiter<T>(handle);
+}
+
+template <typename T>
+detail::foreign_routine_awaiter<T> operator co_await(routine<T>&& r) {
+  return detail::foreign_routine_awaiter<T>(detail::go_here(std::source_location::current(), std::move(r)));
+}
+
+/// Starts a routine: go(f, args...), go(spawn_options{...}, f, args...), go(routine).  Gives a join_handle.
+///
+/// `f` is a coroutine function, a coroutine lambda (with captures, if you like) or a plain callable.  `f` and
+/// `args` are copied (decayed) and live until the routine ends; f is called once, with rvalues: at once if it
+/// returns a routine - what that call throws leaves go() - else on the worker.  The routine runs on the
+/// current runtime, or from a foreign thread on the global one.  Never waits, never runs the routine's body
+/// in place.
+///
+/// \throws stopped         if the runtime was stopped
+/// \throws std::bad_alloc  if there is no memory for the frame
+/// \par Order  What happened before go() happens before the routine's body.
+/// \par Cost   One frame; no lock and no system call while workers are busy.
+/// (One overload per number of arguments, so that the call's own source location can stand last.)
+template <typename F>
+auto go(F&& f, std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f));
+}
+
+template <typename F, typename A0>
+auto go(F&& f, A0&& a0, std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f), std::forward<A0>(a0));
+}
+
+template <typename F, typename A0, typename A1>
+auto go(F&& f, A0&& a0, A1&& a1, std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1));
+}
+
+template <typename F, typename A0, typename A1, typename A2>
+auto go(F&& f, A0&& a0, A1&& a1, A2&& a2, std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1),
+                         std::forward<A2>(a2));
+}
+
+template <typename F, typename A0, typename A1, typename A2, typename A3>
+auto go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3,
+        std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1),
+                         std::forward<A2>(a2), std::forward<A3>(a3));
+}
+
+template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4>
+auto go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4,
+        std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1),
+                         std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4));
+}
+
+template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4, typename A5>
+auto go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5,
+        std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1),
+                         std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
+                         std::forward<A5>(a5));
+}
+
+template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4, typename A5,
+          typename A6>
+auto go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6,
+        std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1),
+                         std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
+                         std::forward<A5>(a5), std::forward<A6>(a6));
+}
+
+template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4, typename A5,
+          typename A6, typename A7>
+auto go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7&& a7,
+        std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1),
+                         std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
+                         std::forward<A5>(a5), std::forward<A6>(a6), std::forward<A7>(a7));
+}
+
+template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4, typename A5,
+          typename A6, typename A7, typename A8>
+auto go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7&& a7, A8&& a8,
+        std::source_location at = std::source_location::current()) {
+  return detail::go_here(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1),
+                         std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
+                         std::forward<A5>(a5), std::forward<A6>(a6), std::forward<A7>(a7),
+                         std::forward<A8>(a8));
+}
+
+/// Lets the other ready routines of this worker run first.  Suspends once; a cancelled routine throws.
+class [[nodiscard("co_await it")]] yield_op : public detail::op_base {
+ public:
+  WEFT_API bool ready(detail::waiter & w) noexcept;
+  WEFT_API bool park(detail::waiter & w) noexcept;
+  WEFT_API void finish(detail::waiter & w);
+};
+
+inline yield_op yield() noexcept {
+  return {};
+}
+
+/// The routine that runs on this thread.  Outside of routines: 0, empty, false, the latest time.
+namespace this_routine {
+
+WEFT_API std::uint64_t id() noexcept;
+WEFT_API std::string_view name() noexcept;
+/// True if its next wait will throw `cancelled`.
+WEFT_API bool cancelled() noexcept;
+/// Throws `cancelled` (or deadline_exceeded) if it is cancelled: for loops that compute and never wait.
+WEFT_API void check();
+
+/// The earliest deadline it has inherited; time_point::max() if none.
+inline std::chrono::steady_clock::time_point deadline() noexcept {
+  return std::chrono::steady_clock::time_point{std::chrono::nanoseconds{detail::current_deadline()}};
+}
+
+}  // namespace this_routine
+}  // namespace weft

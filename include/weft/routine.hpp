@@ -1,0 +1,221 @@
+#pragma once
+
+// routine<T>: the coroutine type.
+
+#include <weft/config.hpp>
+#include <weft/detail/foreign.hpp>
+#include <weft/detail/operation.hpp>
+#include <weft/detail/promise.hpp>
+#include <weft/detail/result.hpp>
+
+#include <coroutine>
+#include <exception>
+#include <new>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace weft {
+
+template <typename T = void>
+class routine;
+
+namespace detail {
+
+template <typename T>
+class child_awaiter;
+
+[[noreturn]] WEFT_API void misuse_empty_routine() noexcept;
+
+/// What all promises of routines share: how they start, await and end.
+template <typename T>
+class promise_shared : public promise_base {
+ public:
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+
+  final_awaiter final_suspend() const noexcept { return {}; }
+
+  void unhandled_exception() noexcept { capture_failure(*this, slot_.error); }
+
+  /// Notes where the routine awaits, for the dump, and picks the awaiter: one store and no allocation.
+  template <typename A>
+  auto await_transform(A&& awaited, std::source_location at = std::source_location::current()) {
+    __atomic_store_n(&site, site_word(at), __ATOMIC_RELAXED);  // read by dumps only
+    if constexpr (operation<A>) {
+      check_safe_to_await<A>();
+      return op_awaiter<std::remove_reference_t<A>&>(awaited, root());
+    } else if constexpr (requires { operation_of(std::forward<A>(awaited)); }) {
+      using op = decltype(operation_of(std::forward<A>(awaited)));
+      return op_awaiter<op>(operation_of(std::forward<A>(awaited)), root());
+    } else if constexpr (requires { awaited.await_as_child(root()); }) {
+      static_assert(!std::is_lvalue_reference_v<A>, "weft: a routine is awaited once: co_await std::move(r)");
+      return awaited.await_as_child(root());
+    } else if constexpr (requires { operation_as_child(std::forward<A>(awaited), root()); }) {
+      return operation_as_child(std::forward<A>(awaited), root());
+    } else {
+      return foreign_awaiter<A&&>(std::forward<A>(awaited), root());
+    }
+  }
+
+  /// The result, once; or throws what the routine threw.
+  decltype(auto) take() {
+    if (this->ended() == outcome::exception || this->ended() == outcome::cancelled) {
+      std::exception_ptr error = std::move(slot_.error);
+      std::rethrow_exception(std::move(error));
+    }
+    if constexpr (std::is_reference_v<T>) {
+      return static_cast<T>(*slot_.value);
+    } else if constexpr (!std::is_void_v<T>) {
+      return static_cast<T&&>(slot_.value);
+    }
+  }
+
+  std::exception_ptr& error() noexcept { return slot_.error; }
+
+ protected:
+  promise_shared() noexcept = default;
+
+  ~promise_shared() {
+    if (this->ended() == outcome::exception || this->ended() == outcome::cancelled) {
+      slot_.error.~exception_ptr();
+    } else if constexpr (!std::is_void_v<T>) {
+      using kept = stored<T>;
+      if (this->ended() == outcome::value) slot_.value.~kept();
+    }
+  }
+
+  result_slot<T> slot_;
+};
+
+template <typename T>
+class promise final : public promise_shared<T> {
+ public:
+  routine<T> get_return_object() noexcept;
+
+  template <typename U = T>
+  requires std::is_convertible_v<U&&, T> || std::is_constructible_v<T, U&&>
+
+  void return_value(U&& result) {
+    if constexpr (std::is_reference_v<T>) {
+      ::new (static_cast<void*>(&this->slot_.value)) stored<T>(&static_cast<T>(result));
+    } else {
+      ::new (static_cast<void*>(&this->slot_.value)) stored<T>(std::forward<U>(result));
+    }
+    this->ended(outcome::value);
+  }
+};
+
+template <>
+class promise<void> final : public promise_shared<void> {
+ public:
+  routine<void> get_return_object() noexcept;
+
+  void return_void() noexcept { this->ended(outcome::value); }
+};
+
+template <typename T>
+class child_awaiter {
+ public:
+  child_awaiter(std::coroutine_handle<promise<T>> child, waiter& root) noexcept
+      : child_(child), root_(&root) {}
+
+  bool await_ready() const noexcept {
+    if (!child_) misuse_empty_routine();
+    return false;
+  }
+
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> self) noexcept {
+    promise<T>& p = child_.promise();
+    p.origin.root = root_;
+    p.end.continuation = self.address();
+    return transfer(*root_, child_.address());
+  }
+
+  T await_resume() { return child_.promise().take(); }
+
+ private:
+  std::coroutine_handle<promise<T>> child_;
+  waiter* root_;
+};
+
+}  // namespace detail
+
+/// A coroutine that weft runs.  Lazy: nothing of its body happens before it is awaited or handed to go().
+///
+/// `co_await std::move(r)` runs it as a child of the awaiting routine, on the same worker, by symmetric
+/// transfer; the await gives its result or rethrows.  go(std::move(r)) runs it as a routine of its own.  One
+/// that is dropped without having been started just frees its frame.
+///
+/// T may be void, a reference, move-only, and need not be default-constructible.
+/// Parameters taken by reference must outlive the routine: take values, or pass them through go(), which
+/// keeps copies. Local variables may not be over-aligned (alignas above 16): compilers misplace them in
+/// frames. Cost: one frame from a per-thread pool (1-2 ns); awaiting a child is two indirect jumps.
+template <typename T>
+class [[nodiscard("a routine does nothing until it is awaited or given to go()")]] routine {
+ public:
+  using promise_type = detail::promise<T>;
+
+  routine() noexcept = default;
+  routine(routine && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+
+  routine& operator=(routine&& other) noexcept {
+    if (this != &other) {
+      if (frame_) frame_.destroy();
+      frame_ = std::exchange(other.frame_, nullptr);
+    }
+    return *this;
+  }
+
+  ~routine() {
+    if (frame_) frame_.destroy();
+  }
+
+  /// False after it was moved from.
+  explicit operator bool() const noexcept {
+    return static_cast<bool>(frame_);
+  }
+
+  // Not for callers: how a routine's promise awaits it, and how go() takes its frame.
+  detail::child_awaiter<T> await_as_child(detail::waiter & root) noexcept {
+    return {frame_, root};
+  }
+  std::coroutine_handle<promise_type> release() noexcept {
+    return std::exchange(frame_, nullptr);
+  }
+  std::coroutine_handle<promise_type> frame() const noexcept {
+    return frame_;
+  }
+
+ private:
+  friend promise_type;
+  explicit routine(std::coroutine_handle<promise_type> frame) noexcept : frame_(frame) {}
+
+  std::coroutine_handle<promise_type> frame_;
+};
+
+namespace detail {
+
+template <typename T>
+routine<T> promise<T>::get_return_object() noexcept {
+  return routine<T>(std::coroutine_handle<promise>::from_promise(*this));
+}
+
+inline routine<void> promise<void>::get_return_object() noexcept {
+  return routine<void>(std::coroutine_handle<promise>::from_promise(*this));
+}
+
+template <typename R>
+inline constexpr bool is_routine = false;
+template <typename T>
+inline constexpr bool is_routine<routine<T>> = true;
+
+template <typename R>
+struct routine_value;
+
+template <typename T>
+struct routine_value<routine<T>> {
+  using type = T;
+};
+
+}  // namespace detail
+}  // namespace weft

@@ -1,0 +1,431 @@
+#pragma once
+
+// Structure: scopes that wait for their routines, time limits, shields, any().
+
+#include <weft/detail/composite.hpp>
+#include <weft/detail/deadline.hpp>
+#include <weft/go.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace weft {
+
+class task_scope;
+
+namespace detail {
+
+/// Waits until every member has ended.  Nothing cancels that: the members are.
+class [[nodiscard]] scope_join_op : public op_base {
+ public:
+  explicit scope_join_op(context& scope) noexcept : scope_(&scope) {}
+
+  WEFT_API bool ready(waiter& w) noexcept;
+  WEFT_API bool park(waiter& w) noexcept;
+  WEFT_API void finish(waiter& w) noexcept;
+
+ private:
+  context* scope_;  // first: what a dump shows
+};
+
+/// The routine that awaits: for code that must know it.
+struct self_op : op_base {
+  waiter* self = nullptr;
+
+  bool ready(waiter& w) noexcept {
+    self = &w;
+    return true;
+  }
+
+  bool park(waiter&) const noexcept { return false; }
+
+  waiter& finish(waiter&) const noexcept { return *self; }
+};
+
+/// Once the members have ended: the first failure, or null.
+WEFT_API std::exception_ptr take_failure(context& scope) noexcept;
+
+template <typename T>
+using value_or_nothing = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+/// A context that is open for the time of a block in a routine.
+class open_scope {
+ public:
+  open_scope(waiter& owner, bool shielded, std::int64_t deadline) : owner_(&owner) {
+    open_context(scope, owner, shielded, deadline);
+  }
+
+  open_scope(const open_scope&) = delete;
+  open_scope& operator=(const open_scope&) = delete;
+
+  ~open_scope() { close_context(scope, *owner_); }
+
+  context scope;
+
+ private:
+  waiter* owner_;
+};
+
+}  // namespace detail
+
+/// Where a scope's body starts its routines.
+class task_scope {
+ public:
+  explicit task_scope(detail::context& scope) noexcept : scope_(&scope) {}
+
+  task_scope(const task_scope&) = delete;
+  task_scope& operator=(const task_scope&) = delete;
+
+  /// Cancels every routine of the scope, and its body.
+  void cancel() noexcept { detail::cancel_context(*scope_, detail::cancel_requested); }
+
+  /// Starts a routine that the scope waits for.  As weft::go(), but gives no handle: results go through
+  /// channels.
+  template <typename F>
+  void go(F&& f, std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f));
+  }
+
+  template <typename F, typename A0>
+  void go(F&& f, A0&& a0, std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f), std::forward<A0>(a0));
+  }
+
+  template <typename F, typename A0, typename A1>
+  void go(F&& f, A0&& a0, A1&& a1, std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1));
+  }
+
+  template <typename F, typename A0, typename A1, typename A2>
+  void go(F&& f, A0&& a0, A1&& a1, A2&& a2, std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1), std::forward<A2>(a2));
+  }
+
+  template <typename F, typename A0, typename A1, typename A2, typename A3>
+  void go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3,
+          std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1), std::forward<A2>(a2),
+          std::forward<A3>(a3));
+  }
+
+  template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4>
+  void go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4,
+          std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1), std::forward<A2>(a2),
+          std::forward<A3>(a3), std::forward<A4>(a4));
+  }
+
+  template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4, typename A5>
+  void go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5,
+          std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1), std::forward<A2>(a2),
+          std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5));
+  }
+
+  template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4, typename A5,
+            typename A6>
+  void go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6,
+          std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1), std::forward<A2>(a2),
+          std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5), std::forward<A6>(a6));
+  }
+
+  template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4, typename A5,
+            typename A6, typename A7>
+  void go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7&& a7,
+          std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1), std::forward<A2>(a2),
+          std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5), std::forward<A6>(a6),
+          std::forward<A7>(a7));
+  }
+
+  template <typename F, typename A0, typename A1, typename A2, typename A3, typename A4, typename A5,
+            typename A6, typename A7, typename A8>
+  void go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7&& a7, A8&& a8,
+          std::source_location at = std::source_location::current()) {
+    start(at, std::forward<F>(f), std::forward<A0>(a0), std::forward<A1>(a1), std::forward<A2>(a2),
+          std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5), std::forward<A6>(a6),
+          std::forward<A7>(a7), std::forward<A8>(a8));
+  }
+
+ private:
+  template <typename F, typename... Args>
+  void start(std::source_location at, F&& f, Args&&... args) {
+    const detail::launch_info how{nullptr, detail::birth::member, scope_, detail::site_word(at), nullptr};
+    if constexpr (std::is_same_v<std::remove_cvref_t<F>, spawn_options>) {
+      (void)detail::spawn(detail::spawn_request{f, how}, std::forward<Args>(args)...);
+    } else {
+      (void)detail::spawn(detail::spawn_request{{}, how}, std::forward<F>(f), std::forward<Args>(args)...);
+    }
+  }
+
+  detail::context* scope_;
+};
+
+namespace detail {
+
+/// In a handler: the exception that ends a scope's body.  Not a cancellation: it cancels the members.
+WEFT_API void body_failed(context& scope) noexcept;
+/// In a handler: true if the exception is a cancellation.
+WEFT_API bool is_cancellation() noexcept;
+/// In a handler: throws timeout_error if it is a cancellation by the scope's own deadline; else returns.
+WEFT_API void throw_if_own_timeout(const context& scope);
+
+/// What `co_await std::declval<A>()` gives in a routine.
+template <typename A>
+struct await_result {
+  using type = decltype(awaiter_of(std::declval<A>()).await_resume());
+};
+
+template <operation A>
+struct await_result<A> {
+  using type = result_of<A>;
+};
+
+template <composite A>
+struct await_result<A> {
+  using type = typename routine_value<decltype(std::declval<A&>().run())>::type;
+};
+
+template <typename T>
+struct await_result<routine<T>> {
+  using type = T;
+};
+
+template <typename T>
+struct await_result<join_handle<T>> {
+  using type = T;
+};
+
+template <typename T, typename Body>
+routine<T> run_scope(Body* body) {
+  waiter& self = co_await self_op();
+  open_scope open(self, false, no_deadline);
+  task_scope scope(open.scope);
+  std::optional<stored<std::conditional_t<std::is_void_v<T>, std::monostate, T>>> value;
+  std::exception_ptr ended;
+  try {
+    if constexpr (std::is_void_v<T>) {
+      co_await (*body)(scope);
+    } else if constexpr (std::is_reference_v<T>) {
+      value.emplace(&co_await (*body)(scope));
+    } else {
+      value.emplace(co_await (*body)(scope));
+    }
+  } catch (...) {
+    ended = std::current_exception();
+    body_failed(open.scope);
+  }
+  scope_join_op members(open.scope);
+  co_await members;
+  if (std::exception_ptr first = take_failure(open.scope)) std::rethrow_exception(first);
+  if (ended) std::rethrow_exception(ended);
+  if constexpr (std::is_reference_v<T>) {
+    co_return **value;
+  } else if constexpr (!std::is_void_v<T>) {
+    co_return *std::move(value);
+  }
+}
+
+template <typename A>
+routine<typename await_result<A>::type> run_in_context(A* awaited, bool shielded, std::int64_t deadline) {
+  waiter& self = co_await self_op();
+  open_scope open(self, shielded, deadline);
+  try {
+    co_return co_await std::move(*awaited);
+  } catch (...) {
+    throw_if_own_timeout(open.scope);
+    throw;
+  }
+}
+
+}  // namespace detail
+
+/// What scope(body) returns.  Borrows a body that is given as an lvalue, owns one given as an rvalue.
+template <typename Body>
+class [[nodiscard("co_await it")]] scope_op : public detail::composite_base {
+  using body_type = std::remove_reference_t<Body>;
+  using result = std::invoke_result_t<body_type&, task_scope&>;
+  static_assert(detail::is_routine<result>, "weft: scope(body): body is a coroutine that takes task_scope&");
+
+ public:
+  static constexpr bool owns_callable =
+      !std::is_reference_v<Body> && !std::is_trivially_destructible_v<body_type>;
+
+  explicit scope_op(Body && body) : body_(std::forward<Body>(body)) {}
+
+  auto run() {
+    return detail::run_scope<typename detail::routine_value<result>::type, body_type>(&body_);
+  }
+
+ private:
+  Body body_;
+};
+
+/// Runs `body(task_scope&)` and waits until every routine it has started in the scope has ended; gives the
+/// body's value.
+///
+/// The first exception - of the body or of a routine - cancels the others and is rethrown when all have
+/// ended; of the later ones nothing remains.  `cancelled` leaving a routine of the scope is its normal end.
+/// Cancellation and deadline reach everything inside.
+template <typename Body>
+requires std::invocable < std::remove_reference_t<Body>
+
+&, task_scope& > scope_op<Body> scope(Body&& body) {
+  return scope_op<Body>(std::forward<Body>(body));
+}
+
+/// What with_timeout, with_deadline and shield return.  Borrows the awaitable.
+template <typename A>
+class [[nodiscard("co_await it")]] limited_op : public detail::composite_base {
+ public:
+  limited_op(A & awaited, bool shielded, std::int64_t deadline) noexcept
+      : awaited_(&awaited), deadline_(deadline), shielded_(shielded) {}
+
+  auto run() {
+    return detail::run_in_context<A>(awaited_, shielded_, deadline_);
+  }
+
+ private:
+  A* awaited_;
+  std::int64_t deadline_;
+  bool shielded_;
+};
+
+/// Awaits `awaited`, cancelled when `d` has passed: then timeout_error is thrown, and the handle that was
+/// joined or the value that was to be sent is still the caller's.  An outer deadline or cancellation passes
+/// through unchanged.
+template <typename Rep, typename Period, typename A>
+
+requires(!std::is_lvalue_reference_v<A>) limited_op<A> with_timeout(std::chrono::duration<Rep, Period> d,
+                                                                    A&& awaited) {
+  return limited_op<A>(awaited, false, detail::deadline_after(d));
+}
+
+template <typename Duration, typename A>
+
+requires(!std::is_lvalue_reference_v<A>)
+    limited_op<A> with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, A&& awaited) {
+  return limited_op<A>(awaited, false, detail::deadline_at(t));
+}
+
+/// Awaits `awaited` out of reach of every cancellation and deadline outside: for clean-up.
+template <typename A>
+requires(!std::is_lvalue_reference_v<A>) limited_op<A> shield(A&& awaited)
+noexcept {
+  return limited_op<A>(awaited, true, detail::no_deadline);
+}
+
+/// What any() gives: which routine was first, and its value.
+template <typename T>
+struct any_result {
+  std::size_t index;
+  T value;
+};
+
+template <>
+struct any_result<void> {
+  std::size_t index;
+};
+
+namespace detail {
+
+template <typename T>
+struct any_state {
+  context* scope;
+  int winner = -1;  // atomic
+  int failed = -1;  // atomic
+  std::exception_ptr error;
+  std::optional<value_or_nothing<T>> value;
+
+  bool first(int& who, int me) noexcept {
+    int none = -1;
+    return __atomic_compare_exchange_n(&who, &none, me, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);  // relaxed: the join
+  }
+};
+
+template <typename T>
+routine<> any_child(routine<T> child, any_state<T>* all, int me) {
+  try {
+    if constexpr (std::is_void_v<T>) {
+      co_await std::move(child);
+      if (all->first(all->winner, me)) cancel_context(*all->scope, cancel_requested);
+    } else {
+      T value = co_await std::move(child);
+      if (all->first(all->winner, me)) {
+        all->value.emplace(std::move(value));
+        cancel_context(*all->scope, cancel_requested);
+      }
+    }
+  } catch (...) {
+    if (!is_cancellation() && all->first(all->failed, me)) all->error = std::current_exception();
+  }
+}
+
+template <typename T, std::size_t N>
+routine<any_result<T>> run_any(routine<T>* routines) {
+  waiter& self = co_await self_op();
+  any_state<T> state;
+  {
+    open_scope open(self, false, no_deadline);
+    state.scope = &open.scope;
+    task_scope members(open.scope);
+    std::exception_ptr not_started;
+    try {
+      for (std::size_t i = 0; i < N; ++i) {
+        members.go(any_child<T>(std::move(routines[i]), &state, static_cast<int>(i)));
+      }
+    } catch (...) {
+      not_started = std::current_exception();
+      members.cancel();
+    }
+    scope_join_op ended(open.scope);
+    co_await ended;
+    if (not_started) std::rethrow_exception(not_started);
+  }
+  if (state.winner >= 0) {
+    if constexpr (std::is_void_v<T>) {
+      co_return any_result<T>{static_cast<std::size_t>(state.winner)};
+    } else {
+      co_return any_result<T>{static_cast<std::size_t>(state.winner), *std::move(state.value)};
+    }
+  }
+  if (state.error) std::rethrow_exception(state.error);
+  throw_cancelled(self);
+}
+
+}  // namespace detail
+
+/// What any(r1, r2, ...) returns.
+template <typename T, std::size_t N>
+class [[nodiscard("co_await it")]] any_op : public detail::composite_base {
+ public:
+  template <typename... Rs>
+  explicit any_op(Rs && ... routines) noexcept : routines_{std::move(routines)...} {}
+
+  auto run() {
+    return detail::run_any<T, N>(routines_);
+  }
+
+ private:
+  routine<T> routines_[N];
+};
+
+/// Runs the routines at the same time; gives {index, value} of the first that succeeds, when the others have
+/// been cancelled and have ended.  If all fail, the first exception is rethrown.
+template <typename T, std::same_as<T>... Ts>
+any_op<T, 1 + sizeof...(Ts)> any(routine<T> first, routine<Ts>... others) noexcept {
+  return any_op<T, 1 + sizeof...(Ts)>(std::move(first), std::move(others)...);
+}
+
+}  // namespace weft

@@ -1,0 +1,31 @@
+#pragma once
+
+// runtime_stats: what runtime::stats() gives.  Counted per worker without synchronisation, summed when asked:
+// each figure is right for some recent moment, not all for the same.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace weft {
+
+struct runtime_stats {
+  unsigned workers = 0;  ///< that may run at the same time
+  unsigned threads = 0;  ///< alive: workers, spares, blocking pool
+  unsigned idle_workers = 0;
+  std::uint64_t spawned = 0;  ///< routines started
+  std::uint64_t finished = 0;
+  std::uint64_t live = 0;        ///< spawned - finished
+  std::uint64_t dispatches = 0;  ///< resumptions (modulo 2^32 per worker)
+  std::uint64_t steals = 0;
+  std::uint64_t parks = 0;  ///< times a worker found nothing to do
+  std::uint64_t wakes = 0;  ///< times one was woken
+  std::uint64_t yields = 0;
+  std::uint64_t timers_fired = 0;
+  std::uint64_t spares = 0;  ///< spare threads ever started for blocked workers
+  std::uint64_t monitor_looks = 0;
+  std::size_t blocking_threads = 0;  ///< of the blocking pool, now
+  std::size_t blocking_queued = 0;   ///< jobs that wait for one
+  std::uint64_t blocking_jobs = 0;   ///< ever
+};
+
+}  // namespace weft

@@ -1,0 +1,57 @@
+#include "base/fatal.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <limits>
+
+#include <unistd.h>
+
+namespace weft::base {
+
+namespace {
+
+std::atomic<context_writer> context{nullptr};
+
+[[noreturn]] void end(std::string_view kind, std::string_view sentence) noexcept {
+  write_text(STDERR_FILENO, kind);
+  write_text(STDERR_FILENO, sentence);
+  write_text(STDERR_FILENO, "\n");
+  if (const auto writer =
+          context.exchange(nullptr, std::memory_order_acquire))  // A1, pairs with R1: its data
+    writer(STDERR_FILENO);
+  std::abort();
+}
+
+}  // namespace
+
+void set_context_writer(context_writer writer) noexcept {
+  context.store(writer, std::memory_order_release);  // R1, pairs with A1: what the writer reads is there
+}
+
+void misuse(std::string_view sentence) noexcept {
+  end("weft: misuse: ", sentence);
+}
+
+void broken(std::string_view sentence) noexcept {
+  end("weft: internal error: ", sentence);
+}
+
+void write_text(int fd, std::string_view text) noexcept {
+  while (!text.empty()) {
+    const auto written = ::write(fd, text.data(), text.size());
+    if (written >= 0)
+      text.remove_prefix(static_cast<std::size_t>(written));
+    else if (errno != EINTR)
+      return;
+  }
+}
+
+void write_number(int fd, std::uint64_t number) noexcept {
+  char digits[std::numeric_limits<std::uint64_t>::digits10 + 1];
+  const auto end_of_digits = std::to_chars(digits, digits + sizeof digits, number).ptr;
+  write_text(fd, {digits, static_cast<std::size_t>(end_of_digits - digits)});
+}
+
+}  // namespace weft::base

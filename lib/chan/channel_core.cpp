@@ -1,0 +1,381 @@
+#include "chan/channel_core.hpp"
+
+#include <weft/channel.hpp>
+
+#include <utility>
+
+#include "base/fatal.hpp"
+#include "chan/channel_buffer.hpp"
+#include "core/context.hpp"
+#include "core/park.hpp"
+#include "os/lock.hpp"
+
+namespace weft::chan {
+
+using namespace core;
+using detail::wait_end;
+using detail::wait_queue;
+
+namespace {
+
+constexpr std::uint64_t one_sender = std::uint64_t{1} << 32, one_receiver = 1;
+
+void note_senders(channel_core& c) noexcept {
+  c.waiting_senders.store(c.senders.first,
+                          std::memory_order_release);  // R2, pairs with A2: looks without the lock
+}
+
+void free_core(channel_core& c) noexcept {
+  destroy_values(c);
+  free_buffer(c);
+  delete &c;
+}
+
+/// Under the lock.  The first waiter that can still be had; its value is not moved yet.
+bool claim_first(channel_core& c, wait_queue& q, handover& after) noexcept {
+  while (wait_node* n = q.first) {
+    remove(q, *n);
+    waiter& w = owner_of(*n);
+    const claimed how = word_of(w).claim(n->index);
+    if (how == claimed::lost) continue;  // its owner will come for the lock: it stays counted as inside
+    --c.inside;
+    after = {static_cast<channel_wait*>(n->op), &w, how};
+    return true;
+  }
+  return false;
+}
+
+void close_locked(channel_core& c, winners& won) noexcept {
+  c.closed.store(true, std::memory_order_release);  // R3, pairs with A3
+  for (wait_queue* q : {&c.senders, &c.receivers}) {
+    handover h;
+    while (claim_first(c, *q, h)) {
+      h.other->how = wait_end::closed;
+      won.add(*h.party, h.how);
+    }
+  }
+  note_senders(c);
+}
+
+/// Nobody can receive any more: the buffer's values are destroyed outside the lock, which this gives up.
+void discard_buffer(channel_core& c) noexcept {
+  ++c.inside;  // keeps the channel meanwhile; no send comes in any more
+  os::unlock(c.lock);
+  destroy_values(c);
+  os::lock(c.lock);
+  --c.inside;
+  unlock(c);
+}
+
+}  // namespace
+
+wait_end send_locked(channel_core& c, void* value, handover& after) {
+  if (c.closed.load(std::memory_order_relaxed) || c.no_receivers)
+    return wait_end::closed;  // relaxed: under the lock
+  if (c.receivers.first != nullptr && claim_first(c, c.receivers, after)) return wait_end::done;
+  if (!has_room(c)) return wait_end::pending;
+  put(c, value);
+  return wait_end::done;
+}
+
+wait_end recv_locked(channel_core& c, void* storage, handover& after) noexcept {
+  if (c.count.load(std::memory_order_relaxed) != 0) {  // relaxed: under the lock
+    get(c, storage);
+    if (c.senders.first != nullptr) {
+      handover next;
+      if (claim_first(c, c.senders, next)) {
+        put(c, next.other->value);  // there is room now, and only a bounded channel has waiting senders
+        next.other->how = wait_end::done;
+        after = {nullptr, next.party, next.how};
+      }
+      note_senders(c);
+    }
+    return wait_end::done;
+  }
+  if (c.senders.first != nullptr) {
+    const bool got = claim_first(c, c.senders, after);
+    note_senders(c);
+    if (got) return wait_end::done;
+  }
+  return c.closed.load(std::memory_order_relaxed) ? wait_end::closed
+                                                  : wait_end::pending;  // relaxed: under the lock
+}
+
+void complete_send(const detail::element_ops& ops, void* value, const handover& after) noexcept {
+  if (after.party == nullptr) return;
+  move_value(ops, after.other->value, value);
+  after.other->how = wait_end::done;
+  deliver(*after.party, after.how);
+}
+
+void complete_recv(const detail::element_ops& ops, void* storage, const handover& after) noexcept {
+  if (after.party == nullptr) return;
+  if (after.other != nullptr) {
+    move_value(ops, storage, after.other->value);
+    after.other->how = wait_end::done;
+  }
+  deliver(*after.party, after.how);
+}
+
+void enqueue(channel_core& c, wait_node& n) noexcept {
+  ++c.inside;
+  append(n.is_send ? c.senders : c.receivers, n);
+  if (n.is_send) note_senders(c);
+}
+
+void leave(channel_core& c, wait_node& n) noexcept {
+  --c.inside;
+  if (!n.linked) return;
+  remove(n.is_send ? c.senders : c.receivers, n);
+  if (n.is_send) note_senders(c);
+}
+
+void unlock(channel_core& c) noexcept {
+  const bool last = c.inside == 0 && c.ends.load(std::memory_order_acquire) == 0;  // A4, pairs with R4
+  os::unlock(c.lock);
+  if (last) free_core(c);
+}
+
+}  // namespace weft::chan
+
+namespace weft::detail {
+
+using namespace core;
+using namespace chan;
+
+channel_core* make_channel_core(const element_ops& ops, std::size_t capacity) {
+  auto* c = new channel_core(ops, capacity);
+  try {
+    make_buffer(*c);
+  } catch (...) {
+    delete c;
+    throw;
+  }
+  return c;
+}
+
+void hold_channel(channel_core& c, std::uint32_t senders, std::uint32_t receivers) noexcept {
+  c.ends.fetch_add(senders * one_sender + receivers * one_receiver,
+                   std::memory_order_relaxed);  // relaxed: has one
+}
+
+void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receivers) noexcept {
+  const std::uint64_t gone = senders * one_sender + receivers * one_receiver;
+  // While others hold both ends nothing changes for the channel, and it must not be touched afterwards.
+  std::uint64_t seen = c.ends.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+  while ((senders == 0 || (seen >> 32) > senders) && (receivers == 0 || (seen & 0xffffffff) > receivers)) {
+    if (c.ends.compare_exchange_weak(seen, seen - gone, std::memory_order_acq_rel))
+      return;  // R4, pairs with A4
+  }
+  winners won;
+  os::lock(c.lock);
+  const std::uint64_t left = c.ends.fetch_sub(gone, std::memory_order_acq_rel) - gone;  // R4, pairs with A4
+  const bool no_senders = (left >> 32) == 0, no_receivers = (left & 0xffffffff) == 0;
+  if (no_receivers && !c.no_receivers) {
+    c.no_receivers = true;
+    handover h;
+    while (chan::claim_first(c, c.senders, h)) {
+      h.other->how = wait_end::closed;
+      won.add(*h.party, h.how);
+    }
+    note_senders(c);
+  }
+  if (no_senders && !c.closed.load(std::memory_order_relaxed))
+    close_locked(c, won);  // relaxed: under the lock
+  if (no_receivers && left != 0) {
+    discard_buffer(c);  // unlocks
+  } else {
+    chan::unlock(c);
+  }
+  won.deliver_all();
+}
+
+void misuse_empty_channel() noexcept {
+  base::misuse("a channel handle is used that was moved from; copy it instead, or use the new one");
+}
+
+// --- waiting ---
+
+bool send_ready(channel_wait& op, waiter& w) noexcept {
+  if (is_cancelled(w)) {
+    op.how = wait_end::cancelled;
+    return true;
+  }
+  channel_core& c = *op.channel;
+  // Full and nobody receives: no need for the lock, park() looks again.
+  if (c.capacity != unbounded_capacity &&
+      c.count.load(std::memory_order_relaxed) >= c.capacity &&         // relaxed: a hint
+      c.capacity != 0 && !c.closed.load(std::memory_order_relaxed)) {  // relaxed: a hint
+    return false;
+  }
+  try {
+    op.how = try_send_now(c, op.value);
+  } catch (...) {
+    op.how = wait_end::out_of_memory;
+    return true;
+  }
+  return op.how != wait_end::pending && may_go_on(w);
+}
+
+bool recv_ready(channel_wait& op, waiter& w) noexcept {
+  if (is_cancelled(w)) {
+    op.how = wait_end::cancelled;
+    return true;
+  }
+  channel_core& c = *op.channel;
+  if (c.count.load(std::memory_order_relaxed) == 0 &&                  // relaxed: a hint
+      c.waiting_senders.load(std::memory_order_relaxed) == nullptr &&  // relaxed: a hint
+      !c.closed.load(std::memory_order_relaxed)) {                     // relaxed: a hint
+    return false;
+  }
+  op.how = try_recv_now(c, op.value);
+  return op.how != wait_end::pending && may_go_on(w);
+}
+
+namespace {
+
+/// Over already, but the routine has had its ready operations: it yields with the result.
+bool park_done(waiter& w) noexcept {
+  w.node.reason = wait_reason::yield;
+  yield_now(w);
+  return true;
+}
+
+/// Under the lock; true: queued.
+bool park_locked(channel_wait& op, waiter& w, bool is_send, std::int64_t deadline,
+                 sched::timer_cell** timer) noexcept {
+  channel_core& c = *op.channel;
+  const wait_reason why = is_send ? wait_reason::send : wait_reason::recv;
+  if (timer == nullptr || deadline == no_deadline || w.kind() == waiter_kind::thread) {
+    if (!begin_waiting(w, why, &op)) {
+      op.how = wait_end::cancelled;
+      return false;
+    }
+    w.node.is_send = is_send;
+    enqueue(c, w.node);
+    return true;
+  }
+  // The lock is held over the commit: who moves data cannot come in between (protocols.md A4).
+  begin(w, state::preparing, why, &op);
+  w.node.is_send = is_send;
+  enqueue(c, w.node);
+  if (!wait_timer::arm(*timer, w, deadline)) {
+    op.how = wait_end::out_of_memory;
+    word_of(w).claim(by_self);
+    leave(c, w.node);
+    return false;
+  }
+  return core::commit(w);
+}
+
+bool park_op(channel_wait& op, waiter& w, bool is_send, std::int64_t deadline,
+             sched::timer_cell** timer) noexcept {
+  if (op.how != wait_end::pending) return park_done(w);
+  channel_core& c = *op.channel;
+  os::lock(c.lock);
+  handover after;
+  wait_end how = wait_end::pending;
+  try {
+    how = is_send ? send_locked(c, op.value, after) : recv_locked(c, op.value, after);
+  } catch (...) {
+    how = wait_end::out_of_memory;
+  }
+  if (how == wait_end::pending) {
+    const bool parked = park_locked(op, w, is_send, deadline, timer);
+    os::unlock(c.lock);
+    return parked;
+  }
+  op.how = how;
+  const element_ops ops = c.ops;
+  chan::unlock(c);
+  if (how == wait_end::done && after.party != nullptr) {
+    is_send ? complete_send(ops, op.value, after) : complete_recv(ops, op.value, after);
+  }
+  return false;
+}
+
+}  // namespace
+
+bool send_park(channel_wait& op, waiter& w) noexcept {
+  return park_op(op, w, true, no_deadline, nullptr);
+}
+
+bool recv_park(channel_wait& op, waiter& w) noexcept {
+  return park_op(op, w, false, no_deadline, nullptr);
+}
+
+bool send_park_timed(timed_channel_wait& op, waiter& w) noexcept {
+  return park_op(op, w, true, op.deadline, &op.timer);
+}
+
+bool recv_park_timed(timed_channel_wait& op, waiter& w) noexcept {
+  return park_op(op, w, false, op.deadline, &op.timer);
+}
+
+void channel_settle(channel_wait& op, waiter& w) noexcept {
+  if (op.how == wait_end::pending) {  // not by a counterpart, which writes how it ended
+    const std::uint16_t winner = word_of(w).winner();
+    channel_core& c = *op.channel;
+    os::lock(c.lock);
+    leave(c, w.node);
+    chan::unlock(c);
+    op.how = winner == by_timeout ? wait_end::timed_out : wait_end::cancelled;
+  }
+  word_of(w).end();
+}
+
+void channel_settle_timed(timed_channel_wait& op, waiter& w) noexcept {
+  wait_timer::disarm(op.timer);
+  channel_settle(op, w);
+}
+
+// --- not waiting ---
+
+wait_end try_send_now(channel_core& c, void* value) {
+  os::lock(c.lock);
+  handover after;
+  wait_end how;
+  try {
+    how = send_locked(c, value, after);
+  } catch (...) {
+    os::unlock(c.lock);
+    throw;
+  }
+  os::unlock(c.lock);  // the caller's handle keeps the channel
+  if (after.party != nullptr) complete_send(c.ops, value, after);
+  return how;
+}
+
+wait_end try_recv_now(channel_core& c, void* storage) noexcept {
+  os::lock(c.lock);
+  handover after;
+  const wait_end how = recv_locked(c, storage, after);
+  os::unlock(c.lock);
+  if (after.party != nullptr) complete_recv(c.ops, storage, after);
+  return how;
+}
+
+bool close_channel(channel_core& c) noexcept {
+  winners won;
+  {
+    const os::guard hold(c.lock);
+    if (c.closed.load(std::memory_order_relaxed)) return false;  // relaxed: under the lock
+    close_locked(c, won);
+  }
+  won.deliver_all();
+  return true;
+}
+
+bool channel_closed(const channel_core& c) noexcept {
+  return c.closed.load(std::memory_order_acquire);
+}  // A3, with R3
+
+std::size_t channel_size(const channel_core& c) noexcept {
+  return c.count.load(std::memory_order_acquire);
+}  // A1, R1
+
+std::size_t channel_capacity(const channel_core& c) noexcept {
+  return c.capacity;
+}
+
+}  // namespace weft::detail

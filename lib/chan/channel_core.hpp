@@ -1,0 +1,88 @@
+#pragma once
+
+// channel_core: one lock, a buffer, two queues of waiters.  Knows no T: elements are moved through
+// element_ops.
+//
+// Invariants (all under lock)
+//   1. Somebody waits to receive only while the buffer is empty and nobody waits to send; somebody waits to
+//   send only
+//      while the buffer is full.
+//   2. A waiter that was claimed by a counterpart is off its queue, and its value is moved after the unlock:
+//   the claim
+//      pins it.  Through the buffer a value is moved under the lock, so that it stays first in, first out.
+//   3. `inside` counts the waits that will still take the lock: those in a queue, and those that were taken
+//   off it but
+//      had been claimed by somebody else.  The memory goes when no handle is left and inside is 0.
+//   4. The unlock is the last access: the channel may be gone then.
+//
+// Source: Go's hchan.  Rejected: a lock-free ring for the elements (Vyukov; on 2 cores as fast as this lock,
+// and select,
+//         close and cancellation would need more than a claim); Kotlin's cells (an element whose receiver was
+//         cancelled after the rendezvous is lost there).
+
+#include <weft/detail/channel_core.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/park.hpp"
+
+namespace weft::detail {
+
+struct channel_core {
+  // The ends that handles hold: {senders:32 | receivers:32}.
+  std::atomic<std::uint64_t> ends{(std::uint64_t{1} << 32) | 1};
+
+  std::uint32_t lock = 0;
+  std::uint32_t inside = 0;
+  std::atomic<bool> closed{false};  // written under the lock
+  bool no_receivers = false;
+  const element_ops ops;
+  const std::size_t capacity;
+  std::atomic<std::size_t> count{0};  // in the buffer; written under the lock
+  std::size_t head = 0;               // bounded: index of the oldest
+  std::byte* ring = nullptr;          // bounded
+  struct block;
+  block* first_block = nullptr;  // unbounded: a list of blocks
+  block* last_block = nullptr;
+  block* spare_block = nullptr;
+  std::size_t tail_index = 0;                        // unbounded: in last_block
+  std::atomic<wait_node*> waiting_senders{nullptr};  // == senders.first, for looks without the lock
+  wait_queue senders;
+  wait_queue receivers;
+  /// What becomes of values that can no longer be received; the default destroys them.
+  void (*undelivered)(channel_core&, void* value) noexcept = nullptr;
+
+  channel_core(const element_ops& o, std::size_t n) noexcept : ops(o), capacity(n) {}
+};
+
+}  // namespace weft::detail
+
+namespace weft::chan {
+
+using detail::channel_core;
+using detail::channel_wait;
+
+/// What is left to do when the lock is free again: move a value, wake its owner.
+struct handover {
+  detail::channel_wait* other = nullptr;
+  detail::waiter* party = nullptr;
+  core::claimed how = core::claimed::lost;
+};
+
+/// Under the lock: done, closed or pending.  A claimed counterpart is noted in `after`; its value is moved by
+/// complete().
+detail::wait_end send_locked(channel_core& c, void* value, handover& after);
+detail::wait_end recv_locked(channel_core& c, void* storage, handover& after) noexcept;
+/// A send / receive that ended with `done` and `after.party` set is completed without the lock.
+void complete_send(const detail::element_ops& ops, void* value, const handover& after) noexcept;
+void complete_recv(const detail::element_ops& ops, void* storage, const handover& after) noexcept;
+
+void enqueue(channel_core& c, detail::wait_node& n) noexcept;
+/// Under the lock: takes off what is queued; the unlock may free the channel.
+void leave(channel_core& c, detail::wait_node& n) noexcept;
+/// Unlocks, and frees the channel if this was the last that knew it.
+void unlock(channel_core& c) noexcept;
+
+}  // namespace weft::chan

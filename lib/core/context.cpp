@@ -1,0 +1,324 @@
+// The tree of contexts.  Locks are taken parent before child; the winners of a cancel are woken when none is
+// held.
+
+#include "core/context.hpp"
+
+#include <weft/detail/fork.hpp>
+#include <weft/error.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "core/fork_group.hpp"
+#include "os/lock.hpp"
+#include "sched/current.hpp"
+
+namespace weft::core {
+
+using detail::cancel_state;
+using detail::no_deadline;
+
+namespace {
+
+std::uint8_t load_state(const context_base& x) noexcept {
+  return std::atomic_ref(const_cast<std::uint8_t&>(x.state))
+      .load(std::memory_order_seq_cst);  // W2, pairs with C1
+}
+
+void store_state(context_base& x, std::uint8_t s) noexcept {
+  std::atomic_ref(x.state).store(s, std::memory_order_seq_cst);  // C1, pairs with W2
+}
+
+bool is_linked(const context_base& x) noexcept {
+  return std::atomic_ref(const_cast<std::uint8_t&>(x.linked)).load(std::memory_order_acquire) !=
+         0;  // A3, pairs with R3
+}
+
+void set_linked(context_base& x, bool on) noexcept {
+  std::atomic_ref(x.linked).store(on ? 1 : 0, std::memory_order_release);  // R3, pairs with A3
+}
+
+context& full(context_base& x) noexcept {
+  return static_cast<context&>(x);
+}
+
+waiter& owner_of_root(context_base& x) noexcept {
+  return *reinterpret_cast<waiter*>(reinterpret_cast<std::byte*>(&x) - offsetof(waiter, own_scope));
+}
+
+std::int64_t deadline_in(const context_base* x) noexcept {
+  while (x != nullptr && x->kind != detail::routine_root) {
+    const auto& c = static_cast<const context&>(*x);
+    if (c.kind == detail::nested) return c.deadline;
+    x = c.parent;
+  }
+  return no_deadline;
+}
+
+/// Under x.lock.
+void claim_in(context_base& x, waiter& w, winners& won) noexcept {
+  if (w.scope != &x) return;  // it is in a context opened inside; that is a child, or shielded
+  const claimed how = word_of(w).claim(by_cancel, no_cancel);
+  if (how != claimed::lost) won.add(w, how);
+}
+
+void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept {
+  const os::guard hold(x.lock);
+  if (load_state(x) != cancel_state::live) return;
+  store_state(x, why);
+  if (x.kind == detail::routine_root) {
+    claim_in(x, owner_of_root(x), won);
+  } else {
+    context& c = full(x);
+    if (c.owner != nullptr) claim_in(x, *c.owner, won);
+    for (waiter* m = c.members; m != nullptr; m = m->links.next) claim_in(x, *m, won);
+    if (c.kind == detail::group) for_each_forked(c, [&](waiter& child) { claim_in(x, child, won); });
+  }
+  for (context* child = x.children; child != nullptr; child = child->next) cancel_tree(*child, why, won);
+}
+
+/// Under the parent's lock.
+void link_child(context_base& parent, context& x) noexcept {
+  x.prev = nullptr;
+  x.next = parent.children;
+  if (x.next != nullptr) x.next->prev = &x;
+  parent.children = &x;
+  set_linked(x, true);
+}
+
+void unlink_child(context_base& parent, context& x) noexcept {
+  (x.prev != nullptr ? x.prev->next : parent.children) = x.next;
+  if (x.next != nullptr) x.next->prev = x.prev;
+  set_linked(x, false);
+}
+
+waiter* deadline_passed_in(void* target) noexcept {
+  winners won;
+  cancel_tree(*static_cast<context*>(target), detail::deadline_passed, won);
+  return won.take_routines();
+}
+
+/// Everything but the owner: `parent` may be null.
+void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std::int64_t deadline,
+             sched::worker& timers_at) {
+  const std::int64_t inherited = shielded ? no_deadline : deadline_in(parent);
+  x.lock = 0;
+  x.state = cancel_state::live;
+  x.kind = detail::nested;
+  x.shielded = shielded || (parent != nullptr && parent->shielded != 0) ? 1 : 0;
+  x.linked = 0;
+  x.children = nullptr;
+  x.parent = parent;
+  x.prev = x.next = nullptr;
+  x.owner = owner;
+  x.members = nullptr;
+  x.pending = 0;
+  x.joiner = nullptr;
+  x.failure = nullptr;
+  x.deadline = std::min(deadline, inherited);
+  x.timer = nullptr;
+  if (deadline < inherited) {
+    x.timer = timers_at.timers.arm(deadline, &deadline_passed_in, &x);
+    if (&timers_at != sched::current_worker()) timers_at.home().timer_armed(deadline);
+  }
+  if (parent == nullptr) return;
+  if (!shielded) link_up(*parent);
+  const os::guard hold(parent->lock);
+  if (owner != nullptr) owner->scope = &x;
+  if (shielded) return;
+  link_child(*parent, x);
+  if (const std::uint8_t s = load_state(*parent); s != cancel_state::live) store_state(x, s);
+}
+
+void close_in(context& x) noexcept {
+  if (x.timer != nullptr) sched::timer_heap::cancel(std::exchange(x.timer, nullptr));
+  if (x.parent == nullptr) return;
+  const os::guard hold(x.parent->lock);
+  if (is_linked(x)) unlink_child(*x.parent, x);
+  if (x.owner != nullptr) x.owner->scope = x.parent;
+}
+
+}  // namespace
+
+void winners::add(waiter& w, claimed how) noexcept {
+  if (how == claimed::early && w.kind() != waiter_kind::thread) return;  // it sees the claim by itself
+  w.next = first_;
+  first_ = &w;
+}
+
+void winners::deliver_all() noexcept {
+  while (waiter* w = first_) {
+    first_ = w->next;
+    deliver(*w, claimed::parked);
+  }
+}
+
+waiter* winners::take_routines() noexcept {
+  waiter* routines = nullptr;
+  while (waiter* w = first_) {
+    first_ = w->next;
+    if (w->kind() == waiter_kind::thread) {
+      deliver(*w, claimed::parked);
+    } else {
+      w->next = routines;
+      routines = w;
+    }
+  }
+  return routines;
+}
+
+void init_root(waiter& w) noexcept {
+  w.own_scope.lock = 0;
+  w.own_scope.state = cancel_state::live;
+  w.own_scope.kind = detail::routine_root;
+  w.own_scope.shielded = 0;
+  w.own_scope.linked = 1;
+  w.own_scope.children = nullptr;
+  w.scope = &w.own_scope;
+}
+
+void open_for_thread(context& x, bool shielded, std::int64_t deadline) {
+  open_in(x, sched::current_scope(), nullptr, shielded, deadline, runtime::global().core().at(0));
+  sched::set_current_scope(&x);
+}
+
+void close_for_thread(context& x) noexcept {
+  close_in(x);
+  sched::set_current_scope(x.parent);
+}
+
+namespace {
+
+/// Under x.lock.
+void link_member(context& x, waiter& member) noexcept {
+  member.scope = &x;
+  member.links = {nullptr, x.members};
+  if (x.members != nullptr) x.members->links.prev = &member;
+  x.members = &member;
+}
+
+void unlink_member(context& x, waiter& member) noexcept {
+  (member.links.prev != nullptr ? member.links.prev->links.next : x.members) = member.links.next;
+  if (member.links.next != nullptr) member.links.next->links.prev = member.links.prev;
+}
+
+}  // namespace
+
+void enter_member(context& x, waiter& member) noexcept {
+  link_up(x);
+  const os::guard hold(x.lock);
+  link_member(x, member);
+  ++x.pending;
+}
+
+void unlink(context& x, waiter& member) noexcept {
+  const os::guard hold(x.lock);
+  unlink_member(x, member);
+}
+
+void count_off(context& x) noexcept {
+  waiter* to_wake = nullptr;
+  claimed how = claimed::lost;
+  {
+    const os::guard hold(x.lock);
+    if (--x.pending != 0 || x.joiner == nullptr) return;
+    to_wake = &owner_of(*std::exchange(x.joiner, nullptr));
+    how = word_of(*to_wake).claim(0);
+  }
+  if (how != claimed::lost) deliver(*to_wake, how);
+}
+
+void attach_thread(context_base& x, waiter& party) noexcept {
+  if (x.kind == detail::routine_root) return;  // has no list: seen at the next entry
+  const os::guard hold(x.lock);
+  link_member(full(x), party);
+}
+
+void detach_thread(context_base& x, waiter& party) noexcept {
+  if (x.kind == detail::routine_root) return;
+  const os::guard hold(x.lock);
+  unlink_member(full(x), party);
+}
+
+void fail(context& x, std::exception_ptr error) noexcept {
+  {
+    const os::guard hold(x.lock);
+    if (x.failure == nullptr) std::swap(x.failure, error);
+  }
+  detail::cancel_context(x, detail::cancel_requested);
+}
+
+void link_scope(waiter& w) noexcept {
+  link_up(*w.scope);
+}
+
+void link_up(context_base& x) noexcept {
+  if (x.kind == detail::routine_root || is_linked(x)) return;
+  context& c = full(x);
+  if (c.kind != detail::group || c.parent == nullptr) return;
+  link_up(*c.parent);
+  const os::guard above(c.parent->lock);
+  if (is_linked(c)) return;
+  link_child(*c.parent, c);
+  if (const std::uint8_t s = load_state(*c.parent);
+      s != cancel_state::live && load_state(c) == cancel_state::live) {
+    store_state(c, s);
+  }
+}
+
+void leave_group(context& x) noexcept {
+  if (!is_linked(x)) return;
+  const os::guard above(x.parent->lock);
+  unlink_child(*x.parent, x);
+}
+
+}  // namespace weft::core
+
+namespace weft::detail {
+
+using namespace core;
+
+void open_context(context& x, waiter& owner, bool shielded, std::int64_t deadline) {
+  open_in(x, owner.scope, &owner, shielded, deadline, worker_of(owner));
+}
+
+void close_context(context& x, waiter& owner) noexcept {
+  (void)owner;
+  close_in(x);
+}
+
+void cancel_context(context_base& x, cancel_state why) noexcept {
+  winners won;
+  cancel_tree(x, why, won);
+  won.deliver_all();
+}
+
+cancel_state cancel_state_of(const context_base& x) noexcept {
+  return static_cast<cancel_state>(load_state(x));
+}
+
+cancel_state cancel_requested_for(const waiter& w) noexcept {
+  const context_base* x = w.scope;
+  if (x == nullptr) return live;
+  for (;;) {
+    if (const std::uint8_t s = load_state(*x); s != live) return static_cast<cancel_state>(s);
+    if (x->kind != group || is_linked(*x)) break;
+    x = static_cast<const context*>(x)->parent;
+    if (x == nullptr) return live;
+  }
+  if (w.scope->shielded == 0 && w.worker != nullptr && worker_of(w).home().stopping())
+    return cancel_requested;
+  return live;
+}
+
+void throw_cancelled(const waiter& w) {
+  if (cancel_requested_for(w) == deadline_passed) throw deadline_exceeded();
+  throw cancelled();
+}
+
+std::int64_t deadline_of(const waiter& w) noexcept {
+  return deadline_in(w.scope);
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,47 @@
+#pragma once
+
+// What lib/ does with contexts beyond <weft/detail/context.hpp>.
+
+#include <weft/detail/context.hpp>
+
+#include "core/park.hpp"
+
+namespace weft::core {
+
+using detail::context;
+using detail::context_base;
+
+/// The context that a routine started by go() embeds.
+void init_root(waiter& w) noexcept;
+/// A thread that enters a scope has no waiter of its own between waits.
+void open_for_thread(context& x, bool shielded, std::int64_t deadline);
+void close_for_thread(context& x) noexcept;
+/// A routine becomes a member; is no longer found by cancellers; is no longer counted.  The last may end the
+/// scope: nothing of it is touched afterwards.
+void enter_member(context& x, waiter& member) noexcept;
+void unlink(context& x, waiter& member) noexcept;
+void count_off(context& x) noexcept;
+/// A thread waits inside x: a canceller finds it.  It is not counted.
+void attach_thread(context_base& x, waiter& party) noexcept;
+void detach_thread(context_base& x, waiter& party) noexcept;
+/// Keeps the first failure and cancels the others.
+void fail(context& x, std::exception_ptr error) noexcept;
+/// A context that opens without being known to its parent (a fork group) becomes known, before something in
+/// it waits.
+void link_up(context_base& x) noexcept;
+/// Takes that back when the group ends.
+void leave_group(context& x) noexcept;
+
+/// The waiters that a cancel has won, to be delivered when no lock is held.
+class winners {
+ public:
+  void add(waiter& w, claimed how) noexcept;
+  void deliver_all() noexcept;
+  /// Delivers the threads and gives the routines, as a chain.
+  waiter* take_routines() noexcept;
+
+ private:
+  waiter* first_ = nullptr;
+};
+
+}  // namespace weft::core

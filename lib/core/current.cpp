@@ -1,0 +1,179 @@
+// What is asked of "this routine", and the waits that need nobody else: yield, sleep, a foreign awaitable.
+
+#include "sched/current.hpp"
+
+#include <weft/detail/deadline.hpp>
+#include <weft/detail/foreign.hpp>
+#include <weft/detail/fork.hpp>
+#include <weft/error.hpp>
+#include <weft/go.hpp>
+#include <weft/runtime.hpp>
+#include <weft/time.hpp>
+
+#include <chrono>
+#include <stdexcept>
+
+#include <sched.h>
+
+#include "core/context.hpp"
+#include "core/park.hpp"
+#include "core/site.hpp"
+
+namespace weft {
+
+using namespace core;
+
+namespace {
+
+/// The routine that runs on this thread, or null.
+const detail::promise_base* running() noexcept {
+  const sched::worker* w = sched::current_worker();
+  return w == nullptr ? nullptr : static_cast<const detail::promise_base*>(w->current);
+}
+
+}  // namespace
+
+namespace this_routine {
+
+std::uint64_t id() noexcept {
+  const detail::promise_base* p = running();
+  while (p != nullptr && p->born() == detail::birth::forked) {
+    p = static_cast<const detail::promise_base*>(
+        p->fork.group->parent);  // a child of all() is part of its parent
+  }
+  return p == nullptr ? 0 : detail::id_of(*p);
+}
+
+std::string_view name() noexcept {
+  const detail::promise_base* p = running();
+  while (p != nullptr && p->born() == detail::birth::forked) {
+    p = static_cast<const detail::promise_base*>(p->fork.group->parent);
+  }
+  return p == nullptr ? std::string_view() : name_of(*p);
+}
+
+bool cancelled() noexcept {
+  if (const detail::promise_base* p = running()) return is_cancelled(*p);
+  const detail::context_base* scope = sched::current_scope();
+  return scope != nullptr && detail::cancel_state_of(*scope) != detail::live;
+}
+
+void check() {
+  const detail::promise_base* p = running();
+  if (p != nullptr && is_cancelled(*p)) detail::throw_cancelled(*p);
+  const detail::context_base* scope = sched::current_scope();
+  if (p != nullptr || scope == nullptr) return;
+  const detail::cancel_state s = detail::cancel_state_of(*scope);
+  if (s == detail::deadline_passed) throw deadline_exceeded();
+  if (s != detail::live) throw weft::cancelled();
+}
+
+}  // namespace this_routine
+
+// --- yield ---
+
+bool yield_op::ready(detail::waiter& w) noexcept {
+  return is_cancelled(w);
+}
+
+bool yield_op::park(detail::waiter& w) noexcept {
+  if (w.kind() == waiter_kind::thread) {
+    ::sched_yield();
+    return false;
+  }
+  w.node.reason = wait_reason::yield;
+  yield_now(w);
+  return true;
+}
+
+void yield_op::finish(detail::waiter& w) {
+  if (is_cancelled(w)) detail::throw_cancelled(w);
+}
+
+// --- sleep ---
+
+bool sleep_op::ready(detail::waiter& w) noexcept {
+  if (!is_cancelled(w)) return false;
+  how_ = wait_end::cancelled;
+  return true;
+}
+
+bool sleep_op::park(detail::waiter& w) noexcept {
+  if (w.kind() != waiter_kind::thread && deadline_ <= os::current_port().now()) {
+    how_ = wait_end::timed_out;
+    yield_now(w);
+    return true;
+  }
+  begin(w, state::preparing, wait_reason::sleep, this);
+  if (!wait_timer::arm(timer_, w, deadline_)) {
+    how_ = wait_end::out_of_memory;
+    word_of(w).claim(by_self);
+    return false;
+  }
+  return commit(w);
+}
+
+void sleep_op::finish(detail::waiter& w) {
+  if (how_ == wait_end::pending) {
+    wait_timer::disarm(timer_);
+    how_ = word_of(w).winner() == by_timeout ? wait_end::timed_out : wait_end::cancelled;
+    word_of(w).end();
+  }
+  if (how_ != wait_end::timed_out) detail::throw_wait_end(how_, w);
+}
+
+std::chrono::steady_clock::time_point now() noexcept {
+  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(os::current_port().now()));
+}
+
+}  // namespace weft
+
+namespace weft::detail {
+
+using namespace core;
+
+std::int64_t clock_now() noexcept {
+  return os::current_port().now();
+}
+
+void throw_not_a_duration() {
+  throw std::invalid_argument("weft: a duration is not a number");
+}
+
+std::int64_t current_deadline() noexcept {
+  if (const promise_base* p = running()) return deadline_of(*p);
+  return no_deadline;
+}
+
+// --- a coroutine of a foreign type waits ---
+
+void become_foreign(waiter& w) {
+  sched::worker* here = sched::current_worker();
+  w.park = 0;
+  w.kind(waiter_kind::foreign);
+  w.lives(home::workers);
+  w.scope = nullptr;
+  w.worker = here != nullptr ? here : &runtime::global().core().at(0);
+  w.node.linked = false;
+  w.annexed = 0;
+  word_of(w).set(state::running);
+}
+
+// --- a routine waits for something foreign ---
+
+void park_for_foreign(waiter& root) noexcept {
+  begin(root, state::waiting, wait_reason::foreign, nullptr, no_cancel | no_stop);
+}
+
+void unpark_from_foreign(waiter& root) noexcept {
+  if (word_of(root).claim(0) == claimed::parked) {
+    word_of(root).end();
+    sched::scheduler::wake(root);
+  }
+}
+
+void end_foreign_wait(waiter& root) noexcept {
+  word_of(root).end();
+}
+
+}  // namespace weft::detail

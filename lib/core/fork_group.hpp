@@ -1,0 +1,24 @@
+#pragma once
+
+// What the rest of core needs of fork groups.
+
+#include <weft/detail/fork.hpp>
+
+#include <coroutine>
+#include <cstdint>
+
+#include "core/park.hpp"
+
+namespace weft::core {
+
+/// The children are set up before the group can be seen, and their frames outlive it.
+template <typename F>
+void for_each_forked(detail::context& scope, F f) noexcept {
+  detail::fork_group& g = *scope.forks;
+  for (std::uint32_t i = 0; i < g.count; ++i) f(*g.children[i]);
+}
+
+/// A forked routine has ended: what runs next on this worker.
+std::coroutine_handle<> forked_end(detail::promise_base& child) noexcept;
+
+}  // namespace weft::core

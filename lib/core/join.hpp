@@ -1,0 +1,20 @@
+#pragma once
+
+// What select needs of joining.  The protocol is in routine.cpp.
+
+#include <weft/detail/join.hpp>
+
+#include <exception>
+
+namespace weft::core {
+
+/// Registers the node with a routine that has not ended; false: it has.
+bool join_enroll(detail::promise_base& child, detail::wait_node& n) noexcept;
+/// Takes the node back; if the end holds it, waits until it lets go.
+void join_withdraw(detail::promise_base& child, detail::wait_node& n) noexcept;
+/// The end has woken this waiter: waits until it lets go of the frame.
+void join_wait_final(detail::promise_base& child) noexcept;
+/// The exception of a root that ended by one.
+std::exception_ptr& failure_of(detail::promise_base& p) noexcept;
+
+}  // namespace weft::core

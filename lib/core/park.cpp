@@ -1,0 +1,71 @@
+#include "core/park.hpp"
+
+#include "sched/current.hpp"
+
+namespace weft::core {
+
+void deliver(waiter& w, claimed how) noexcept {
+  if (w.kind() == waiter_kind::thread) {
+    // Once delivered, the thread may be gone: the address alone is left for the wake.  The port is this
+    // thread's.
+    const std::uint32_t& low = futex_word(w);
+    word_of(w).set_delivered();
+    os::current_port().wake(low, 1);
+    return;
+  }
+  if (how == claimed::parked) sched::scheduler::wake(w);
+}
+
+void yield_now(waiter& w) noexcept {
+  sched::worker* here = sched::current_worker();
+  if (here != nullptr && here == w.worker) {
+    here->count.yields.add();
+    here->push_yielding(w);
+  } else {
+    worker_of(w).home().inject(w);
+  }
+}
+
+namespace {
+
+waiter* wake_by_timer(void* target) noexcept {
+  auto& w = *static_cast<waiter*>(target);
+  const claimed how = word_of(w).claim(by_timeout);
+  if (how != claimed::parked) return nullptr;
+  w.next = nullptr;
+  return &w;
+}
+
+}  // namespace
+
+bool wait_timer::arm(sched::timer_cell*& cell, waiter& w, os::nanos deadline) noexcept {
+  cell = nullptr;
+  if (deadline == os::never || w.kind() == waiter_kind::thread) return true;
+  sched::worker* here = sched::current_worker();
+  sched::worker& heap_of = here != nullptr && &here->home() == &worker_of(w).home() ? *here : worker_of(w);
+  try {
+    cell = heap_of.timers.arm(deadline, &wake_by_timer, &w);
+  } catch (...) {
+    return false;
+  }
+  // A running worker looks at its own heap; a sleeping one must be told.
+  if (here != &heap_of) heap_of.home().timer_armed(deadline);
+  return true;
+}
+
+void wait_timer::disarm(sched::timer_cell*& cell) noexcept {
+  if (cell == nullptr) return;
+  sched::timer_heap::cancel(cell);
+  cell = nullptr;
+}
+
+}  // namespace weft::core
+
+namespace weft::detail {
+
+void throw_wait_end(wait_end how, const waiter& w) {
+  if (how == wait_end::out_of_memory) throw std::bad_alloc();
+  throw_cancelled(w);
+}
+
+}  // namespace weft::detail

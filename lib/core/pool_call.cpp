@@ -1,0 +1,88 @@
+// block_on_io: a routine waits for a call on the blocking pool.
+//
+// The pool's thread claims the waiter when it *begins* the call, under the pool's lock; from then on nobody
+// can cancel the wait.  A routine that was cancelled before takes the job back under the same lock.
+
+#include <weft/block_on_io.hpp>
+#include <weft/runtime.hpp>
+
+#include "core/park.hpp"
+#include "sched/blocking_pool.hpp"
+#include "sched/current.hpp"
+
+namespace weft::detail {
+
+using namespace core;
+
+namespace {
+
+sched::blocking_pool& pool_for(const waiter& w) {
+  if (w.worker != nullptr) return worker_of(w).home().pool();
+  return runtime::global().core().pool();
+}
+
+bool begin_call(sched::blocking_job& job) noexcept {
+  return word_of(*static_cast<pool_call&>(job).party).claim(0) != claimed::lost;
+}
+
+void run_call(sched::blocking_job& job) noexcept {
+  auto& c = static_cast<pool_call&>(job);
+  waiter& party = *c.party;
+  sched::set_current_scope(party.scope);
+  c.call(c);
+  sched::set_current_scope(nullptr);
+  c.how = wait_end::done;
+  deliver(party, claimed::parked);
+}
+
+}  // namespace
+
+bool pool_call_ready(pool_call& c, waiter& w) noexcept {
+  if (!is_cancelled(w)) return false;
+  c.how = wait_end::cancelled;
+  return true;
+}
+
+bool pool_call_park(pool_call& c, waiter& w) noexcept {
+  c.party = &w;
+  c.begin = &begin_call;
+  c.run = &run_call;
+  if (!begin_waiting(w, wait_reason::block_on_io, &c)) {
+    c.how = wait_end::cancelled;
+    return false;
+  }
+  try {
+    pool_for(w).submit(c);  // it may be over already
+    return true;
+  } catch (...) {
+    if (word_of(w).claim(by_self) == claimed::lost) return true;  // cancelled meanwhile
+    c.refused = std::current_exception();
+    c.how = wait_end::out_of_memory;
+    return false;
+  }
+}
+
+void pool_call_finish(pool_call& c, waiter& w) {
+  if (c.how == wait_end::pending) {
+    pool_for(w).take_back(c);  // or it was taken off already: the lock says that nobody holds it
+    c.how = wait_end::cancelled;
+  }
+  word_of(w).end();
+  if (c.refused) std::rethrow_exception(std::exchange(c.refused, nullptr));
+  if (c.how != wait_end::done) throw_wait_end(c.how, w);
+}
+
+void* begin_blocking() {
+  sched::worker* here = sched::current_worker();
+  if (here == nullptr || here->home().how().manual) return nullptr;
+  here->home().begin_block(*here);
+  return here;
+}
+
+void end_blocking(void* token) noexcept {
+  if (token == nullptr) return;
+  auto& w = *static_cast<sched::worker*>(token);
+  w.home().end_block(w);
+}
+
+}  // namespace weft::detail

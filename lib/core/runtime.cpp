@@ -1,0 +1,268 @@
+// runtime: the value that owns a scheduler, the global one, and the stop.
+//
+// Stop: the flag is stored seq_cst, then the registry of frames is walked and every waiting routine of this
+// runtime is claimed.  A routine that parks meanwhile sees the flag after it has stored `waiting` (park.hpp:
+// W1, W2), so one walk is enough.  What the walk reads may have ended: the claim word is never reset, so a
+// stale one cannot be claimed.
+
+#include <weft/runtime.hpp>
+#include <weft/stats.hpp>
+
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <stdexcept>
+
+#include <unistd.h>
+
+#include "base/fatal.hpp"
+#include "core/context.hpp"
+#include "core/park.hpp"
+#include "core/site.hpp"
+#include "core/unhandled.hpp"
+#include "os/lock.hpp"
+#include "sched/current.hpp"
+#include "sched/frame_pool.hpp"
+#include "sched/scheduler.hpp"
+
+namespace weft {
+
+using namespace core;
+
+namespace {
+
+// --- the global runtime ---
+
+struct global_slot {
+  std::uint32_t lock = 0;
+  runtime* now = nullptr;  // never destroyed: its routines may still run when main has returned
+  bool freezes_at_exit = false;
+};
+
+constinit global_slot global_runtime;
+
+void freeze_global() {
+  const os::guard hold(global_runtime.lock);
+  if (global_runtime.now != nullptr) global_runtime.now->core().freeze();
+}
+
+/// Under the lock.
+runtime& start_global(const runtime_options& options) {
+  if (!global_runtime.freezes_at_exit) {
+    global_runtime.freezes_at_exit = true;
+    std::atexit(&freeze_global);
+  }
+  global_runtime.now = new runtime(options);
+  return *global_runtime.now;
+}
+
+// --- the walk ---
+
+struct walk {
+  sched::scheduler* home;
+  winners won;
+};
+
+detail::promise_base& promise_at(void* frame) noexcept {
+  return detail::promise_of(frame);
+}
+
+bool belongs(detail::promise_base& p, const sched::scheduler& home) noexcept {
+  auto* w = static_cast<sched::worker*>(
+      __atomic_load_n(&p.worker, __ATOMIC_RELAXED));  // relaxed: the claim checks it
+  return w != nullptr && &w->home() == &home;
+}
+
+bool cancel_one(void* context, void* frame) {
+  auto& all = *static_cast<walk*>(context);
+  detail::promise_base& p = promise_at(frame);
+  auto word = word_of(p);
+  const std::uint64_t seen = word.read();
+  if (state_of(seen) != state::waiting || (flags_of(seen) & (no_cancel | no_stop)) != 0) return true;
+  if (!belongs(p, *all.home)) return true;
+  if (word.claim_exactly(seen, by_cancel)) all.won.add(p, claimed::parked);
+  return true;
+}
+
+bool name_one(void* context, void* frame) {
+  detail::promise_base& p = promise_at(frame);
+  const state s = state_of(word_of(p).read());
+  if (s == state::none || !belongs(p, *static_cast<sched::scheduler*>(context))) return true;
+  base::write_text(STDERR_FILENO, "  ");
+  describe(p, STDERR_FILENO);
+  const std::source_location at = site_of(__atomic_load_n(&p.site, __ATOMIC_RELAXED));  // relaxed: a dump
+  if (at.line() != 0) {
+    base::write_text(STDERR_FILENO, s == state::waiting ? ", waiting at " : ", last awaited at ");
+    base::write_text(STDERR_FILENO, at.file_name());
+    base::write_text(STDERR_FILENO, ":");
+    base::write_number(STDERR_FILENO, at.line());
+  }
+  base::write_text(STDERR_FILENO, "\n");
+  return true;
+}
+
+void cancel_all(sched::scheduler& home) {
+  home.request_stop();
+  walk all{&home, {}};
+  sched::for_each_block(&cancel_one, &all);
+  all.won.deliver_all();
+}
+
+bool on_own_worker(const sched::scheduler& home) noexcept {
+  const sched::worker* here = sched::current_worker();
+  return here != nullptr && &here->home() == &home;
+}
+
+void name_remaining(sched::scheduler& home) {
+  base::write_text(STDERR_FILENO, "weft: these routines have not ended:\n");
+  sched::for_each_block(&name_one, &home);
+}
+
+}  // namespace
+
+runtime::runtime(runtime_options options) : core_(new sched::scheduler(options, os::current_port())) {}
+
+runtime::~runtime() {
+  if (on_own_worker(*core_)) {
+    base::misuse(
+        "a runtime is destroyed on one of its own workers; let a thread that is not its own destroy it");
+  }
+  const os::nanos grace = core_->how().stop_grace;
+  const os::nanos now = core_->port().now();
+  if (!stop_until(grace > os::never - now ? os::never : now + grace)) {
+    base::write_text(STDERR_FILENO, "weft: ~runtime waited runtime_options::stop_grace for them\n");
+    std::abort();
+  }
+  delete core_;
+}
+
+runtime& runtime::global() {
+  const os::guard hold(global_runtime.lock);
+  if (global_runtime.now != nullptr) return *global_runtime.now;
+  return start_global({});
+}
+
+void init_global_runtime(runtime_options options) {
+  const os::guard hold(global_runtime.lock);
+  if (global_runtime.now != nullptr && !global_runtime.now->is_stopped()) {
+    throw std::logic_error(
+        "weft: the global runtime runs already; initialise it before the first go(), or stop it first");
+  }
+  if (global_runtime.now != nullptr) delete global_runtime.now;
+  global_runtime.now = nullptr;
+  start_global(options);
+}
+
+void runtime::stop() {
+  stop_until(os::never);
+}
+
+bool runtime::stop_until(std::int64_t deadline) {
+  cancel_all(*core_);
+  if (on_own_worker(*core_)) return false;
+  if (core_->how().manual) {
+    while (!core_->drained()) {
+      poll();
+      if (core_->drained()) break;
+      if (core_->port().now() >= deadline) return name_remaining(*core_), false;
+      core_->host()->wait(deadline);
+    }
+  } else if (!core_->wait_drained(deadline)) {
+    name_remaining(*core_);
+    return false;
+  }
+  core_->join_threads();
+  return true;
+}
+
+bool runtime::is_stopped() const noexcept {
+  return core_->stopping();
+}
+
+unsigned runtime::workers() const noexcept {
+  return core_->how().workers;
+}
+
+namespace {
+
+routine<> resume_once(std::coroutine_handle<> h) {
+  h.resume();
+  co_return;
+}
+
+}  // namespace
+
+void runtime::post(std::coroutine_handle<> h) {
+  (void)go(spawn_options{.detached = true}, resume_once(h));
+}
+
+std::size_t runtime::poll() {
+  if (!core_->how().manual)
+    base::misuse("poll() of a runtime that has workers; it is for runtime_options::workers = manual");
+  core_->host()->clear();
+  const std::size_t n = core_->own_worker().run_ready(SIZE_MAX);
+  core_->host()->set_timer(core_->next_timer());
+  return n;
+}
+
+std::size_t runtime::run_until(std::int64_t deadline) {
+  std::size_t n = 0;
+  for (;;) {
+    n += poll();
+    if (core_->port().now() >= deadline) return n;
+    core_->host()->wait(deadline);
+  }
+}
+
+int runtime::native_handle() const {
+  if (core_->host() == nullptr) {
+    base::misuse(
+        "native_handle() of a runtime that has workers; it is for runtime_options::workers = manual");
+  }
+  return core_->host()->descriptor();
+}
+
+runtime_stats runtime::stats() const noexcept {
+  runtime_stats s;
+  const unsigned n = core_->count();
+  s.workers = core_->how().workers;
+  s.threads = core_->threads();
+  s.idle_workers = core_->idle();
+  s.spawned = core_->count_shared.spawned.read();
+  s.wakes = core_->count_shared.wakes.read();
+  s.spares = core_->count_shared.spares.read();
+  s.monitor_looks = core_->count_shared.monitor_wakes.read();
+  s.blocking_threads = core_->pool().threads();
+  s.blocking_queued = core_->pool().queued();
+  s.blocking_jobs = core_->pool().jobs();
+  for (unsigned i = 0; i < n; ++i) {
+    const auto& c = core_->at(i).count;
+    s.finished += c.finished.read();
+    s.spawned += c.spawned.read();
+    s.dispatches += core_->at(i).tick();
+    s.steals += c.stolen.read();
+    s.parks += c.parks.read();
+    s.yields += c.yields.read();
+    s.timers_fired += c.timers_fired.read();
+  }
+  s.live = s.spawned - s.finished;
+  return s;
+}
+
+}  // namespace weft
+
+namespace weft::detail {
+
+void hop_to(sched::scheduler& to, waiter& as, void* frame) noexcept {
+  as.park = 0;
+  as.kind(waiter_kind::foreign);
+  as.lives(home::workers);
+  as.scope = nullptr;
+  as.annexed = 0;
+  as.worker = &to.at(0);
+  as.frame = frame;
+  core::word_of(as).set(core::state::running);
+  to.inject(as);
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,60 @@
+#include <weft/error.hpp>
+#include <weft/scope.hpp>
+
+#include <utility>
+
+#include "core/context.hpp"
+#include "core/park.hpp"
+#include "os/lock.hpp"
+
+namespace weft::detail {
+
+using namespace core;
+
+bool scope_join_op::ready(waiter&) noexcept {
+  const os::guard hold(scope_->lock);  // the last member may still be inside
+  return scope_->pending == 0;
+}
+
+bool scope_join_op::park(waiter& w) noexcept {
+  const os::guard hold(scope_->lock);
+  if (scope_->pending == 0) return false;
+  begin_waiting(w, wait_reason::scope, this, no_cancel | no_stop);
+  scope_->joiner = &w.node;
+  return true;
+}
+
+void scope_join_op::finish(waiter& w) noexcept {
+  word_of(w).end();
+}
+
+std::exception_ptr take_failure(context& scope) noexcept {
+  const os::guard hold(scope.lock);
+  return std::exchange(scope.failure, nullptr);
+}
+
+bool is_cancellation() noexcept {
+  try {
+    throw;
+  } catch (const cancelled&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+void body_failed(context& scope) noexcept {
+  if (is_cancellation()) {
+    cancel_context(scope, cancel_requested);
+  } else {
+    fail(scope, std::current_exception());
+  }
+}
+
+void throw_if_own_timeout(const context& scope) {
+  if (!is_cancellation() || cancel_state_of(scope) != deadline_passed) return;
+  if (scope.parent != nullptr && cancel_state_of(*scope.parent) != live) return;  // an outer one
+  throw timeout_error();
+}
+
+}  // namespace weft::detail

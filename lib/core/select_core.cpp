@@ -1,0 +1,265 @@
+// select: waits for the first of several things, and does exactly that one.
+//
+//   phase 1   tries every enabled case, one lock at a time, in random order (or in order, if biased)
+//   phase 2   takes all locks, in the order of their addresses; tries again; else: preparing, one node per
+//   case, the
+//             timer, cancelled?, commit; unlocks all
+//   wake      a counterpart claims through one of the nodes, under its own lock; the index is in the claim
+//   word phase 3   takes every other registration back, one lock at a time
+//
+// All locks are held over the commit, so nobody who moves data can win early (protocols.md A4); that also
+// makes two selects that meet on two channels atomic.  Cases without a lock (join, time) may win early: they
+// deliver nothing.
+//
+// Source: Go's selectgo.  Rejected: one lock at a time while registering (tried for Go, CL 7570: never shown
+// correct);
+//         try, register, abort and retry (crossbeam): may livelock under a deterministic schedule.
+
+#include <weft/detail/select_case.hpp>
+#include <weft/sync/event.hpp>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <new>
+
+#include "core/join.hpp"
+#include "core/park.hpp"
+#include "core/waiting_line.hpp"
+#include "os/lock.hpp"
+#include "sched/current.hpp"
+
+namespace weft::detail {
+
+using namespace core;
+
+namespace {
+
+/// Small sets live on the stack.
+template <typename T>
+class small_array {
+ public:
+  explicit small_array(std::size_t n) : heap_(n > own_.size() ? std::make_unique<T[]>(n) : nullptr) {}
+
+  T* data() noexcept { return heap_ ? heap_.get() : own_.data(); }
+
+  T& operator[](std::size_t i) noexcept { return data()[i]; }
+
+ private:
+  std::array<T, 16> own_;
+  std::unique_ptr<T[]> heap_;
+};
+
+std::uint64_t chance() noexcept {
+  if (sched::worker* w = sched::current_worker()) return w->random().next();
+  return os::current_port().random();
+}
+
+/// Calls f for each enabled case that may be tried, from a random one on; stops when f says true.
+template <typename F>
+bool for_each_case(select_core& s, F f) {
+  // Shuffled: a random start alone would favour the case behind a disabled one.
+  small_array<std::uint32_t> order(s.count);
+  for (std::uint32_t i = 0; i < s.count; ++i) order[i] = i;
+  if (!s.biased && s.count > 1) {
+    std::uint64_t r = chance();
+    for (std::uint32_t i = s.count; i > 1; --i) {
+      std::swap(order[i - 1], order[static_cast<std::uint32_t>(r % i)]);
+      r = r * 6364136223846793005U + 1442695040888963407U;
+      r ^= r >> 29;
+    }
+  }
+  for (std::uint32_t i = 0; i < s.count; ++i) {
+    select_case& c = *s.cases[order[i]];
+    if (c.enabled && c.kind != nullptr && f(c, order[i])) return true;
+  }
+  return false;
+}
+
+struct lock_set {
+  explicit lock_set(select_core& s) : words(s.count) {
+    for (std::uint32_t i = 0; i < s.count; ++i) {
+      select_case& c = *s.cases[i];
+      if (!c.enabled || c.kind == nullptr) continue;
+      if (std::uint32_t* l = c.kind->lock(c)) words[n++] = l;
+    }
+    std::sort(words.data(), words.data() + n);
+    n = static_cast<std::size_t>(std::unique(words.data(), words.data() + n) - words.data());
+  }
+
+  void lock() noexcept {
+    for (std::size_t i = 0; i < n; ++i) os::lock(*words[i]);
+  }
+
+  void unlock() noexcept {
+    for (std::size_t i = n; i != 0; --i) os::unlock(*words[i - 1]);
+  }
+
+  small_array<std::uint32_t*> words;
+  std::size_t n = 0;
+};
+
+void enroll(select_core& s, waiter& w) noexcept {
+  for (std::uint32_t i = 0; i < s.count; ++i) {
+    select_case& c = *s.cases[i];
+    if (!c.enabled || c.kind == nullptr) continue;
+    c.node.owner = &w;
+    c.node.index = static_cast<std::uint16_t>(i);
+    c.node.in_case = true;
+    c.node.linked = false;
+    if (c.kind->enroll(c)) {
+      c.enrolled = true;
+    } else {
+      word_of(w).claim(c.node.index);  // ready after all
+    }
+  }
+}
+
+}  // namespace
+
+bool select_ready(select_core& s, waiter& w) {
+  if (is_cancelled(w)) {
+    s.how = wait_end::cancelled;
+    return true;
+  }
+  const bool done = for_each_case(s, [&](select_case& c, std::uint32_t i) {
+    if (!c.kind->poll(c)) return false;
+    s.chosen = i;
+    return true;
+  });
+  if (!done && !s.has_otherwise) return false;
+  s.how = wait_end::done;
+  return may_go_on(w);
+}
+
+bool select_park(select_core& s, waiter& w) noexcept {
+  if (s.how == wait_end::done) {  // its ready operations are used up: yields with the result
+    w.node.reason = wait_reason::yield;
+    yield_now(w);
+    return true;
+  }
+  try {
+    lock_set locks(s);
+    locks.lock();
+    bool done = false;
+    try {
+      done = for_each_case(s, [&](select_case& c, std::uint32_t i) {
+        if (!c.kind->poll_locked(c)) return false;
+        s.chosen = i;
+        return true;
+      });
+    } catch (...) {
+      locks.unlock();
+      throw;
+    }
+    if (done) {
+      locks.unlock();
+      select_case& c = *s.cases[s.chosen];
+      c.kind->unlocked(c);
+      s.how = wait_end::done;
+      return false;
+    }
+    begin(w, state::preparing, wait_reason::select, &s);
+    enroll(s, w);
+    if (!wait_timer::arm(s.timer, w, s.deadline)) {
+      word_of(w).claim(by_self);
+      s.how = wait_end::out_of_memory;
+    }
+    const bool parked = core::commit(w);
+    locks.unlock();
+    return parked;
+  } catch (...) {
+    s.how = wait_end::out_of_memory;
+    return false;
+  }
+}
+
+std::uint32_t select_finish(select_core& s, waiter& w) {
+  const bool waited = word_of(w).wait_state() != state::running;
+  const std::uint16_t winner = waited ? word_of(w).winner() : by_self;
+  wait_timer::disarm(s.timer);
+  for (std::uint32_t i = 0; i < s.count; ++i) {
+    select_case& c = *s.cases[i];
+    if (c.enrolled) c.kind->withdraw(c, winner == i);
+    c.enrolled = false;
+  }
+  if (waited) word_of(w).end();
+  if (s.how == wait_end::pending) {
+    if (winner == by_timeout) {
+      s.chosen = s.deadline_case;
+    } else if (winner < by_self) {
+      s.chosen = winner;
+    } else {
+      s.how = wait_end::cancelled;
+    }
+  }
+  if (s.how == wait_end::cancelled || s.how == wait_end::out_of_memory) throw_wait_end(s.how, w);
+  return s.chosen;
+}
+
+// --- events ---
+
+namespace {
+
+event& event_of(select_case& c) noexcept {
+  return *static_cast<event*>(c.node.op);
+}
+
+bool event_poll(select_case& c) {
+  return event_of(c).is_set();
+}
+
+std::uint32_t* event_lock(select_case& c) noexcept {
+  return &event_of(c).line().lock;
+}
+
+bool event_poll_locked(select_case& c) {
+  return event_of(c).set_flag();
+}
+
+void nothing(select_case&) noexcept {}
+
+bool event_enroll(select_case& c) noexcept {
+  append(event_of(c).line().queue, c.node);
+  return true;
+}
+
+void event_withdraw(select_case& c, bool won) noexcept {
+  if (won) return;
+  waiting_line& line = event_of(c).line();
+  const os::guard hold(line.lock);
+  if (c.node.linked) remove(line.queue, c.node);
+}
+
+// --- the end of a routine ---
+
+promise_base& child_of(select_case& c) noexcept {
+  return *static_cast<promise_base*>(c.node.op);
+}
+
+bool join_poll(select_case& c) {
+  return join_done(child_of(c));
+}
+
+std::uint32_t* no_lock(select_case&) noexcept {
+  return nullptr;
+}
+
+bool join_case_enroll(select_case& c) noexcept {
+  return join_enroll(child_of(c), c.node);
+}
+
+void join_case_withdraw(select_case& c, bool won) noexcept {
+  if (!won) return join_withdraw(child_of(c), c.node);
+  join_wait_final(child_of(c));
+}
+
+}  // namespace
+
+const case_kind event_case_kind{cancel_class::plain, &event_poll, &event_lock,
+                                &event_poll_locked,  &nothing,    &event_enroll,
+                                &event_withdraw};
+const case_kind join_case_kind{cancel_class::plain, &join_poll,         &no_lock, &join_poll, &nothing,
+                               &join_case_enroll,   &join_case_withdraw};
+
+}  // namespace weft::detail

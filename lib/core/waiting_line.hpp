@@ -1,0 +1,53 @@
+#pragma once
+
+// The library's side of <weft/detail/waiting_line.hpp>.  All of it under the line's lock but settle() and
+// deliver_all().
+
+#include <weft/detail/waiting_line.hpp>
+
+#include "core/context.hpp"
+#include "core/park.hpp"
+
+namespace weft::core {
+
+using detail::line_wait;
+using detail::waiting_line;
+
+/// True if the waiter is cancelled: the wait is over before it began.
+inline bool over_before(line_wait& wait, waiter& w) noexcept {
+  if (!is_cancelled(w)) return false;
+  wait.how = wait_end::cancelled;
+  return true;
+}
+
+/// Queues the waiter; false: it was cancelled.  The caller unlocks and touches nothing any more.
+inline bool wait_in_line(line_wait& wait, waiter& w, wait_reason why) noexcept {
+  if (!begin_waiting(w, why, &wait)) {
+    wait.how = wait_end::cancelled;
+    return false;
+  }
+  append(wait.line->queue, w.node);
+  return true;
+}
+
+/// Claims the first waiter that can still be had and takes it off the queue; null: none.
+inline waiter* claim_first(waiting_line& line, claimed& how) noexcept {
+  while (wait_node* n = line.queue.first) {
+    remove(line.queue, *n);
+    waiter& w = owner_of(*n);
+    how = word_of(w).claim(n->index);
+    if (how != claimed::lost) return &w;
+  }
+  return nullptr;
+}
+
+/// Claims all of them.
+inline void claim_all(waiting_line& line, winners& won) noexcept {
+  claimed how = claimed::lost;
+  while (waiter* w = claim_first(line, how)) won.add(*w, how);
+}
+
+/// After the wait: true if it was served.
+bool settle(line_wait& wait, waiter& w) noexcept;
+
+}  // namespace weft::core

@@ -1,0 +1,86 @@
+#pragma once
+
+// The one seam to the outside: clock, chance, sleeping, threads.  The simulator replaces it with virtual
+// time, a seeded schedule and one running thread; everything above runs the same code on both.
+//
+// A thread's port is a thread_local, inherited by the threads it starts; without one it is the real port.
+//
+// Contract of wait() and wake(), that of the futex
+//   wait   sleeps only if word == expected at the moment it would fall asleep, atomically against wake().
+//          It may return early for no reason: the caller looks at its own word again and decides.
+//   wake   uses the address alone.  The waker's last access to the object was the store before it, and the
+//          object may be gone; so a wake may also hit a stranger that reuses the address, which then returns
+//          for no reason.
+//
+// Source: futex(2); FoundationDB's simulator for the idea of one seam.
+// Rejected: a template parameter (the whole of lib/ twice, or in headers); a replacement at link time (the
+//           simulator could not run beside real runtimes in one process).
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace weft::os {
+
+using nanos = std::int64_t;  // steady clock, ns
+
+/// A deadline that never passes.
+inline constexpr nanos never = std::numeric_limits<nanos>::max();
+
+using thread_entry = void (*)(void*);
+
+struct thread_id {
+  std::uintptr_t value = 0;  // 0: no thread
+};
+
+class port {
+ public:
+  virtual ~port();
+
+  /// CLOCK_MONOTONIC.
+  virtual nanos now() noexcept = 0;
+
+  /// 64 bits to seed a generator with.
+  virtual std::uint64_t random() noexcept = 0;
+
+  /// Which of `n` ready routines runs next.  The real port says 0: the scheduler's own order.
+  virtual std::size_t pick(std::size_t n) noexcept = 0;
+
+  virtual bool simulated() const noexcept = 0;
+
+  /// Blocks the thread while `word` == `expected`; false only when `deadline` has passed.
+  virtual bool wait(const std::uint32_t& word, std::uint32_t expected, nanos deadline) noexcept = 0;
+
+  /// Ends at most `count` waits on the address of `word`, which is never read.
+  virtual void wake(const std::uint32_t& word, int count) noexcept = 0;
+
+  /// Starts a thread that runs `entry(argument)`; each is joined once.  `name` is copied, cut to 15
+  /// characters. Throws std::system_error (EAGAIN: no more threads), std::bad_alloc.
+  virtual thread_id start(thread_entry entry, void* argument, const char* name) = 0;
+
+  virtual void join(thread_id) noexcept = 0;
+
+ protected:
+  port() = default;
+  port(const port&) = default;
+  port& operator=(const port&) = default;
+};
+
+/// The operating system's.  Never destroyed: static destructors may still use it.
+port& real_port() noexcept;
+
+/// The calling thread's.  Do not keep the reference across a suspension: the routine may wake on another
+/// thread.
+port& current_port() noexcept;
+
+/// Sets the calling thread's port; null is the real one.
+void set_current_port(port*) noexcept;
+
+/// Lets another thread run, in a spin that somebody else must end.
+void give_way() noexcept;
+
+/// For tests: real_port() starts `successes` more threads, then fails once with EAGAIN.  Negative switches it
+/// off.
+void fail_thread_start_after(int successes) noexcept;
+
+}  // namespace weft::os

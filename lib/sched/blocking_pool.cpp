@@ -1,0 +1,242 @@
+#include "sched/blocking_pool.hpp"
+
+#include <atomic>
+#include <system_error>
+
+#include "os/lock.hpp"
+#include "sched/current.hpp"
+#include "sched/scheduler.hpp"
+
+namespace weft::sched {
+
+/// What a thread needs beyond the pool: its own id, so that the next one to start can join it.
+struct blocking_pool::pool_thread {
+  blocking_pool* pool;
+  os::thread_id id;
+};
+
+blocking_pool* blocking_pool::of_this_thread() noexcept {
+  return current_pool();
+}
+
+void blocking_pool::link(blocking_job& job) noexcept {
+  job.next = nullptr;
+  job.prev = last_;
+  (last_ != nullptr ? last_->next : first_) = &job;
+  last_ = &job;
+  job.linked = true;
+  ++queued_;
+}
+
+void blocking_pool::unlink(blocking_job& job) noexcept {
+  (job.prev != nullptr ? job.prev->next : first_) = job.next;
+  (job.next != nullptr ? job.next->prev : last_) = job.prev;
+  job.linked = false;
+  --queued_;
+}
+
+void blocking_pool::submit(blocking_job& job) {
+  idle_thread* to_wake = nullptr;
+  {
+    const os::guard hold(lock_);
+    link(job);
+    ++jobs_;
+    to_wake = idle_;
+    if (to_wake != nullptr) {
+      idle_ = to_wake->below;
+      to_wake->below = nullptr;
+    }
+  }
+  if (to_wake != nullptr) return wake(*to_wake);
+  try {
+    start_thread();
+  } catch (...) {
+    const os::guard hold(lock_);
+    if (alive_ != 0 || !job.linked) return;  // a thread that is there takes it later
+    unlink(job);
+    --jobs_;
+    throw;
+  }
+}
+
+void blocking_pool::wake(idle_thread& t) noexcept {
+  // Not the thread's stack afterwards: the address alone.
+  std::atomic_ref(t.word).store(1, std::memory_order_release);  // R1, pairs with A1
+  home_->port().wake(t.word, 1);
+}
+
+bool blocking_pool::take_back(blocking_job& job) noexcept {
+  const os::guard hold(lock_);
+  if (!job.linked) return false;
+  unlink(job);
+  return true;
+}
+
+/// One thread more, unless there are enough.  Throws what the port throws.
+void blocking_pool::start_thread() {
+  os::thread_id ended{};
+  {
+    const os::guard hold(lock_);
+    if (counted_ >= home_->how().max_blocking_threads || closing_) return;
+    if (!ended_.empty()) {
+      ended = ended_.back();
+      ended_.pop_back();
+    }
+    ended_.reserve(alive_ + 2);
+    ++counted_;
+    ++alive_;
+  }
+  if (ended.value != 0) home_->port().join(ended);
+  try {
+    if (!home_->count_thread()) {
+      throw std::system_error(
+          std::make_error_code(std::errc::resource_unavailable_try_again),
+          "weft: the blocking pool needs one thread more than runtime_options::max_threads");
+    }
+    auto me = std::make_unique<pool_thread>(this);
+    // The thread reads its id under the lock, so it is stored before.
+    const os::guard hold(lock_);
+    try {
+      me->id = home_->port().start(&run_thread, me.get(), "weft-blocking");
+    } catch (...) {
+      home_->uncount_thread();
+      throw;
+    }
+    (void)me.release();
+  } catch (...) {
+    const os::guard hold(lock_);
+    --counted_;
+    --alive_;
+    throw;
+  }
+}
+
+void blocking_pool::run_thread(void* p) noexcept {
+  const std::unique_ptr<pool_thread> me(static_cast<pool_thread*>(p));
+  blocking_pool& pool = *me->pool;
+  set_current_pool(&pool);
+  pool.work();
+  set_current_pool(nullptr);
+  pool.home_->uncount_thread();
+  scheduler& home = *pool.home_;
+  const std::uint32_t& word = pool.all_gone_;
+  {
+    const os::guard hold(pool.lock_);
+    pool.ended_.push_back(me->id);  // reserved when the thread was made
+    --pool.alive_;
+    std::atomic_ref(pool.all_gone_).fetch_add(1, std::memory_order_release);  // R2, pairs with A2
+    home.port().wake(word, 1);  // under the lock: close() frees the pool after taking it
+  }
+}
+
+void blocking_pool::work() noexcept {
+  for (;;) {
+    if (blocking_job* job = take_job()) {
+      job->run(*job);
+      continue;
+    }
+    idle_thread me;
+    if (!rest(me)) return;
+  }
+}
+
+/// The next job that may begin.
+blocking_job* blocking_pool::take_job() noexcept {
+  const os::guard hold(lock_);
+  if (counted_ > home_->how().max_blocking_threads)
+    return nullptr;  // grew while others waited in facade calls
+  while (blocking_job* job = first_) {
+    unlink(*job);
+    if (job->begin(*job)) return job;
+  }
+  return nullptr;
+}
+
+/// Sleeps until there may be a job.  False: this thread is no longer needed.
+bool blocking_pool::rest(idle_thread& me) noexcept {
+  {
+    const os::guard hold(lock_);
+    if (closing_ || counted_ > home_->how().max_blocking_threads) {
+      --counted_;
+      return false;
+    }
+    if (first_ != nullptr) return true;
+    me.below = idle_;
+    idle_ = &me;
+  }
+  const os::nanos deadline = home_->port().now() + home_->how().blocking_idle_timeout;
+  while (std::atomic_ref(me.word).load(std::memory_order_acquire) == 0) {  // A1, pairs with R1
+    if (home_->port().wait(me.word, 0, deadline)) continue;
+    const os::guard hold(lock_);
+    for (idle_thread** at = &idle_; *at != nullptr; at = &(*at)->below) {
+      if (*at != &me) continue;
+      *at = me.below;
+      --counted_;
+      return false;
+    }
+    // taken off the list by a waker: its store is on the way
+  }
+  return true;
+}
+
+void blocking_pool::begin_wait() noexcept {
+  bool grow;
+  {
+    const os::guard hold(lock_);
+    --counted_;
+    grow = first_ != nullptr;
+  }
+  if (!grow) return;
+  try {
+    start_thread();
+  } catch (...) {
+    // The queued jobs run when a thread is free; this call would only have been quicker.
+  }
+}
+
+void blocking_pool::end_wait() noexcept {
+  const os::guard hold(lock_);
+  ++counted_;
+}
+
+void blocking_pool::close() noexcept {
+  {
+    const os::guard hold(lock_);
+    closing_ = true;
+  }
+  for (;;) {
+    idle_thread* t;
+    std::uint32_t seen;
+    {
+      const os::guard hold(lock_);
+      seen = std::atomic_ref(all_gone_).load(std::memory_order_acquire);  // A2, pairs with R2
+      t = idle_;
+      if (t != nullptr) idle_ = t->below;
+      if (t == nullptr && alive_ == 0) break;
+    }
+    if (t != nullptr) {
+      wake(*t);
+    } else {
+      home_->port().wait(all_gone_, seen, os::never);
+    }
+  }
+  for (const os::thread_id id : ended_) home_->port().join(id);
+  ended_.clear();
+}
+
+std::size_t blocking_pool::threads() const noexcept {
+  const os::guard hold(lock_);
+  return alive_;
+}
+
+std::size_t blocking_pool::queued() const noexcept {
+  const os::guard hold(lock_);
+  return queued_;
+}
+
+std::uint64_t blocking_pool::jobs() const noexcept {
+  const os::guard hold(lock_);
+  return jobs_;
+}
+
+}  // namespace weft::sched

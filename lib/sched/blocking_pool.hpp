@@ -1,0 +1,89 @@
+#pragma once
+
+// blocking_pool: threads for calls that block.  Grows when a job comes and no thread is idle, up to a
+// maximum; further jobs queue; idle threads end after a while.  Nothing in it polls.
+//
+// Invariants (all under lock_)
+//   1. A thread is idle only if the queue is empty.
+//   2. counted_ is the number of threads that take jobs; one that waits in a facade call is not counted
+//   meanwhile.
+//   3. A job is begun under the lock: whoever wants it back (a cancelled routine) either finds it linked or
+//   it has begun.
+//
+// Source: Tokio's blocking pool; its bugs (#8406: scheduler threads counted as pool threads; a job orphaned
+// when
+//         pthread_create fails) are why 2 and the failure rule of submit() are spelled out.
+
+#include <weft/detail/blocking_job.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "os/port.hpp"
+
+namespace weft::sched {
+
+class scheduler;
+
+class blocking_pool {
+ public:
+  explicit blocking_pool(scheduler& home) noexcept : home_(&home) {}
+
+  blocking_pool(const blocking_pool&) = delete;
+  blocking_pool& operator=(const blocking_pool&) = delete;
+
+  /// Queues the job and sees to it that a thread will take it.  Throws std::system_error only if there is no
+  /// thread at all and none can be had; then the job is not queued.
+  void submit(blocking_job& job);
+  /// True if the job was still queued: it is no longer, and will not run.  Else it has begun or its begin()
+  /// failed.
+  bool take_back(blocking_job& job) noexcept;
+
+  /// A pool thread is about to wait in a facade call / has come back.
+  void begin_wait() noexcept;
+  void end_wait() noexcept;
+
+  /// Ends the idle threads and waits for all.  Nothing is submitted any more.
+  void close() noexcept;
+
+  std::size_t threads() const noexcept;
+  std::size_t queued() const noexcept;
+  std::uint64_t jobs() const noexcept;
+
+  /// True on a thread of some pool.
+  static blocking_pool* of_this_thread() noexcept;
+
+ private:
+  struct pool_thread;
+
+  struct idle_thread {
+    std::uint32_t word = 0;  // 0 sleeps, 1 woken
+    idle_thread* below = nullptr;
+  };
+
+  static void run_thread(void* self) noexcept;
+  void work() noexcept;
+  blocking_job* take_job() noexcept;
+  bool rest(idle_thread& me) noexcept;
+  void start_thread();
+  void wake(idle_thread& t) noexcept;
+  void link(blocking_job& job) noexcept;
+  void unlink(blocking_job& job) noexcept;
+
+  scheduler* home_;
+  mutable std::uint32_t lock_ = 0;
+  blocking_job* first_ = nullptr;
+  blocking_job* last_ = nullptr;
+  std::size_t queued_ = 0;
+  std::size_t counted_ = 0;
+  std::size_t alive_ = 0;
+  std::uint64_t jobs_ = 0;
+  idle_thread* idle_ = nullptr;  // the last to fall asleep first: its caches are warm
+  bool closing_ = false;
+  std::uint32_t all_gone_ = 0;        // futex word: bumped when a thread ends
+  std::vector<os::thread_id> ended_;  // to be joined
+};
+
+}  // namespace weft::sched

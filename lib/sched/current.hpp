@@ -1,0 +1,28 @@
+#pragma once
+
+// Which worker this thread is.
+
+namespace weft::detail {
+struct context_base;
+}
+
+namespace weft::sched {
+
+class blocking_pool;
+class worker;
+
+/// Null on threads that are no workers.  A call, never inlined: compilers keep the address of a thread_local
+/// across a suspension, after which the thread may be another.  Hot paths take the worker from the waiter
+/// instead.
+[[nodiscard]] worker* current_worker() noexcept;
+void set_current_worker(worker*) noexcept;
+
+/// The blocking pool this thread belongs to, or null.
+[[nodiscard]] blocking_pool* current_pool() noexcept;
+void set_current_pool(blocking_pool*) noexcept;
+
+/// The context that a thread has entered through blocking::scope and its kin, or null.
+[[nodiscard]] detail::context_base* current_scope() noexcept;
+void set_current_scope(detail::context_base*) noexcept;
+
+}  // namespace weft::sched

@@ -1,0 +1,429 @@
+// Where a frame comes from, fastest first
+//   cache   per thread and size class, two magazines: stacks of up to 64 free blocks.  No atomics.
+//   depot   per class, under a lock: full magazines, and one that is being filled from the caches of ended
+//           threads.
+//   slab    2 MiB of one class: a bump index under the depot's lock, mapped without it.
+//   list    more than 4 KiB, and everything in sanitizer builds: operator new, linked into a sharded list.
+// A free goes to the freeing thread's cache, wherever the frame was born: no remote free.  The imbalance
+// (born on one worker, freed on another) travels through the depot, one lock per 64 frames.
+//
+// Invariants
+//   1. A free block's words 0 and 1 are links; word 2, the claim word, is never written here (Invariant T).
+//   2. A cache's spare magazine is empty or full; the depot's stack holds full ones only.
+//   3. A slab's `used` only grows, and blocks below it were zero when they were first handed out.
+//
+// Source: Bonwick, Vmem and magazines (USENIX 2001); Go's gfput/gfget (local lists, a shared one in batches).
+// Rejected: trimming the depot with MADV_DONTNEED: it zeroes claim words, which breaks Invariant T (a promise
+//           that goes on counting from the old word would begin anew); a list of live routines (two locks per
+//           spawn and exit).
+//
+// The list's heads are globals, so a leak checker takes listed frames for reachable: frame_stats::listed
+// tells.
+
+#include "sched/frame_pool.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <new>
+#include <utility>
+
+#include <sys/mman.h>
+
+#include "os/lock.hpp"
+
+namespace weft::sched {
+namespace {
+
+// Sanitizers see into operator new's blocks, not into a pool's: there every frame is a block of its own.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool pooled = false;
+#elif defined(__has_feature)
+constexpr bool pooled = !(__has_feature(address_sanitizer) || __has_feature(thread_sanitizer));
+#else
+constexpr bool pooled = true;
+#endif
+
+constexpr std::size_t slab_bytes = std::size_t{2} << 20;  // one huge page
+constexpr std::size_t slab_header_bytes = 64;
+constexpr std::size_t run_bytes = std::size_t{16} << 10;  // touched at once: a small program stays small
+constexpr std::size_t huge_pages_after = 2;               // slabs: the first 4 MiB are half empty
+constexpr std::size_t granule = 16;                       // of sizes, and the alignment of frames
+constexpr std::size_t smallest_block = 32;                // links and claim word
+constexpr std::size_t largest_block = 4096;
+constexpr std::uint32_t magazine_size = 64;  // a lock costs 10-20 ns: 0.3 ns a frame
+constexpr std::uint32_t class_count = 63;
+
+// Sizes: steps of 16 up to 512, 64 up to 1 KiB, 128 up to 4 KiB.  A loop of waits is 150-300 bytes, so that
+// is where a step of 16 saves; above, 6-12 % are lost at most.
+constexpr auto class_sizes = [] {
+  std::array<std::uint32_t, class_count> sizes{};
+  std::uint32_t size = smallest_block;
+  for (std::uint32_t& each : sizes) {
+    each = size;
+    size += size < 512 ? 16 : size < 1024 ? 64 : 128;
+  }
+  return sizes;
+}();
+static_assert(class_sizes.back() == largest_block);
+
+constexpr auto class_of_granules = [] {
+  std::array<std::uint8_t, largest_block / granule + 1> classes{};
+  std::uint8_t size_class = 0;
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    if (i * granule > class_sizes[size_class]) ++size_class;
+    classes[i] = size_class;
+  }
+  return classes;
+}();
+
+std::uint32_t class_of(std::size_t bytes) noexcept {
+  return class_of_granules[(bytes + granule - 1) / granule];
+}
+
+struct free_block {
+  free_block* next;           // in its magazine
+  free_block* next_magazine;  // in the depot, if it is the top of a full magazine
+  // The claim word follows: not a member, so that nothing here can write it.
+};
+
+static_assert(sizeof(free_block) == claim_word_offset);
+
+struct magazine {
+  free_block* top = nullptr;
+  std::uint32_t count = 0;
+
+  bool empty() const noexcept { return count == 0; }
+
+  bool full() const noexcept { return count == magazine_size; }
+
+  void push(void* block) noexcept {
+    auto* free = ::new (block) free_block;
+    free->next = std::exchange(top, free);
+    ++count;
+  }
+
+  void* pop() noexcept {
+    --count;
+    return std::exchange(top, top->next);
+  }
+};
+
+struct slab {
+  const std::uint32_t stride;
+  const std::uint32_t capacity;        // blocks
+  std::atomic<std::uint32_t> used{0};  // blocks ever handed out; written under the depot's lock
+  slab* older = nullptr;               // all slabs, newest first
+
+  bool used_up() const noexcept {
+    return used.load(std::memory_order_relaxed) == capacity;  // relaxed: for who holds the depot's lock
+  }
+
+  std::byte* block(std::uint32_t index) noexcept {
+    return reinterpret_cast<std::byte*>(this) + slab_header_bytes + std::size_t{index} * stride;
+  }
+};
+
+static_assert(sizeof(slab) <= slab_header_bytes);
+
+constinit std::atomic<slab*> newest_slab{nullptr};
+constinit std::atomic<std::uint64_t> slab_count{0};
+
+// Not yet in the registry.
+slab* map_slab(std::uint32_t stride, bool first_of_class) {
+  // Twice as much, so that an aligned slab lies within; the ends go back.
+  void* raw = ::mmap(nullptr, 2 * slab_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (raw == MAP_FAILED) throw std::bad_alloc();
+  const auto address = reinterpret_cast<std::uintptr_t>(raw);
+  const std::size_t before = (slab_bytes - address % slab_bytes) % slab_bytes;
+  std::byte* start = static_cast<std::byte*>(raw) + before;
+  if (before != 0) ::munmap(raw, before);
+  ::munmap(start + slab_bytes, slab_bytes - before);
+
+  // A class's first slab stays on small pages, even if the system gives huge ones unasked: most classes need
+  // little.
+  const std::uint64_t others = slab_count.load(std::memory_order_relaxed);  // relaxed: an estimate
+  const bool huge = !first_of_class && others >= huge_pages_after;
+  ::madvise(start, slab_bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // a refusal costs time, nothing else
+  return ::new (start) slab{stride, static_cast<std::uint32_t>((slab_bytes - slab_header_bytes) / stride)};
+}
+
+void register_slab(slab* made) noexcept {
+  slab_count.fetch_add(1, std::memory_order_relaxed);         // relaxed: a count
+  made->older = newest_slab.load(std::memory_order_relaxed);  // relaxed: R1 publishes what it points to
+  while (!newest_slab.compare_exchange_weak(made->older, made,
+                                            std::memory_order_acq_rel,     // R1, pairs with A1: the header
+                                            std::memory_order_relaxed)) {  // relaxed: tried again
+  }
+}
+
+struct alignas(64) depot {
+  std::uint32_t lock = 0;      // of all below
+  magazine loose;              // what ended threads left, until it is full
+  free_block* full = nullptr;  // stack of full magazines
+  slab* current = nullptr;     // bumped until it is used up
+};
+
+constinit depot depots[class_count];
+
+struct block_run {
+  slab* from;
+  std::uint32_t first;
+  std::uint32_t count;
+};
+
+// Caller holds the lock.  Blocks never handed out before, none if a new slab is needed.
+block_run bump(depot& of) noexcept {
+  if (of.current == nullptr) return {nullptr, 0, 0};
+  slab& from = *of.current;
+  const std::uint32_t first = from.used.load(std::memory_order_relaxed);  // relaxed: written under the lock
+  const auto wanted = std::min(magazine_size, static_cast<std::uint32_t>(run_bytes / from.stride));
+  const std::uint32_t count = std::min(wanted, from.capacity - first);
+  from.used.store(first + count, std::memory_order_relaxed);  // relaxed: publishes no more than zeroed blocks
+  return {&from, first, count};
+}
+
+// The system call is made without the lock; of two threads that find the slab used up, one gives its new one
+// back.
+void add_slab(std::uint32_t size_class) {
+  depot& to = depots[size_class];
+  bool first_of_class = false;
+  {
+    const os::guard hold(to.lock);
+    if (to.current != nullptr && !to.current->used_up()) return;
+    first_of_class = to.current == nullptr;
+  }
+  slab* made = map_slab(class_sizes[size_class], first_of_class);
+  {
+    const os::guard hold(to.lock);
+    if (to.current == nullptr || to.current->used_up()) {
+      register_slab(made);
+      to.current = std::exchange(made, nullptr);
+    }
+  }
+  if (made != nullptr) ::munmap(made, slab_bytes);
+}
+
+// Never empty.  Throws std::bad_alloc.
+magazine take_magazine(std::uint32_t size_class) {
+  depot& from = depots[size_class];
+  for (;;) {
+    block_run fresh{};
+    {
+      const os::guard hold(from.lock);
+      if (free_block* top = from.full) {
+        from.full = top->next_magazine;
+        return {top, magazine_size};
+      }
+      if (!from.loose.empty()) return std::exchange(from.loose, {});
+      fresh = bump(from);
+    }
+    magazine filled;
+    for (std::uint32_t i = fresh.count; i-- > 0;) filled.push(fresh.from->block(fresh.first + i));
+    if (!filled.empty()) return filled;
+    add_slab(size_class);
+  }
+}
+
+// Caller holds the lock.
+void stack_full(depot& onto, const magazine& full) noexcept {
+  full.top->next_magazine = onto.full;
+  onto.full = full.top;
+}
+
+void give_full(std::uint32_t size_class, const magazine& full) noexcept {
+  depot& to = depots[size_class];
+  const os::guard hold(to.lock);
+  stack_full(to, full);
+}
+
+void give_loose(std::uint32_t size_class, magazine blocks) noexcept {
+  depot& to = depots[size_class];
+  const os::guard hold(to.lock);
+  while (!blocks.empty()) {
+    to.loose.push(blocks.pop());
+    if (to.loose.full()) stack_full(to, std::exchange(to.loose, {}));
+  }
+}
+
+struct class_cache {
+  magazine loaded;
+  magazine spare;
+};
+
+struct cache {
+  class_cache classes[class_count];
+
+  ~cache();
+};
+
+// The pointer is what the hot path reads: no guard, no wrapper.  It is null before a thread's first frame and
+// again after its cache has gone; frames freed still later in the thread's exit go to the depot.
+[[gnu::tls_model("initial-exec")]] constinit thread_local cache* current_cache = nullptr;
+constinit thread_local bool cache_ended = false;
+
+cache::~cache() {
+  current_cache = nullptr;
+  cache_ended = true;
+  for (std::uint32_t size_class = 0; size_class < class_count; ++size_class) {
+    class_cache& of = classes[size_class];
+    if (!of.loaded.empty()) give_loose(size_class, of.loaded);
+    if (!of.spare.empty()) give_full(size_class, of.spare);
+  }
+}
+
+cache* attach_cache() noexcept {
+  if (cache_ended) return nullptr;
+  thread_local cache own;
+  current_cache = &own;
+  return &own;
+}
+
+[[gnu::noinline]] void* allocate_slowly(std::uint32_t size_class) {
+  cache* mine = attach_cache();
+  if (mine == nullptr) {
+    magazine borrowed = take_magazine(size_class);
+    void* block = borrowed.pop();
+    give_loose(size_class, borrowed);
+    return block;
+  }
+  class_cache& of = mine->classes[size_class];
+  of.loaded = of.spare.empty() ? take_magazine(size_class) : std::exchange(of.spare, {});
+  return of.loaded.pop();
+}
+
+[[gnu::noinline]] void free_slowly(void* frame, std::uint32_t size_class) noexcept {
+  cache* mine = attach_cache();
+  if (mine == nullptr) {
+    magazine single;
+    single.push(frame);
+    return give_loose(size_class, single);
+  }
+  class_cache& of = mine->classes[size_class];
+  if (of.loaded.full()) {
+    if (!of.spare.empty()) give_full(size_class, of.spare);
+    of.spare = std::exchange(of.loaded, {});
+  }
+  of.loaded.push(frame);
+}
+
+struct alignas(granule) listed_header {
+  listed_header* previous;
+  listed_header* next;
+
+  std::byte* frame() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
+};
+
+struct alignas(64) frame_list {
+  std::uint32_t lock = 0;  // of all below, and of the links of its frames
+  listed_header* first = nullptr;
+  std::uint64_t count = 0;
+};
+
+constinit frame_list lists[16];
+
+frame_list& list_of(const listed_header* header) noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(header);
+  return lists[(address >> 4 ^ address >> 12) % std::size(lists)];
+}
+
+[[gnu::noinline]] void* allocate_listed(std::size_t bytes) {
+  void* raw = ::operator new(sizeof(listed_header) + std::max(bytes, smallest_block));
+  auto* header = ::new (raw) listed_header{nullptr, nullptr};
+  ::new (header->frame() + claim_word_offset) std::uint64_t{0};
+  frame_list& list = list_of(header);
+  const os::guard hold(list.lock);
+  header->next = list.first;
+  if (list.first != nullptr) list.first->previous = header;
+  list.first = header;
+  ++list.count;
+  return header->frame();
+}
+
+[[gnu::noinline]] void free_listed(void* frame) noexcept {
+  listed_header* header = static_cast<listed_header*>(frame) - 1;
+  frame_list& list = list_of(header);
+  {
+    const os::guard hold(list.lock);
+    (header->previous == nullptr ? list.first : header->previous->next) = header->next;
+    if (header->next != nullptr) header->next->previous = header->previous;
+    --list.count;
+  }
+  ::operator delete(header);
+}
+
+constinit std::atomic<long> allocations_before_failure{-1};
+
+[[gnu::noinline]] void count_towards_failure() {
+  // relaxed: exactly one decrement finds 0, which is all that matters
+  if (allocations_before_failure.fetch_sub(1, std::memory_order_relaxed) == 0) throw std::bad_alloc();
+}
+
+}  // namespace
+
+// The two hot functions are never inlined, not even by LTO: a caller that suspends could otherwise keep the
+// address of current_cache and use another thread's.
+
+[[gnu::noinline]] void* allocate_frame(std::size_t bytes) {
+  // relaxed: a test arms it before it starts what shall fail
+  if (allocations_before_failure.load(std::memory_order_relaxed) >= 0) [[unlikely]]
+    count_towards_failure();
+  if (!pooled || bytes > largest_block) [[unlikely]]
+    return allocate_listed(bytes);
+  const std::uint32_t size_class = class_of(bytes);
+  if (cache* mine = current_cache; mine != nullptr) [[likely]] {
+    magazine& loaded = mine->classes[size_class].loaded;
+    if (!loaded.empty()) [[likely]]
+      return loaded.pop();
+  }
+  return allocate_slowly(size_class);
+}
+
+[[gnu::noinline]] void free_frame(void* frame, std::size_t bytes) noexcept {
+  if (!pooled || bytes > largest_block) [[unlikely]]
+    return free_listed(frame);
+  const std::uint32_t size_class = class_of(bytes);
+  if (cache* mine = current_cache; mine != nullptr) [[likely]] {
+    magazine& loaded = mine->classes[size_class].loaded;
+    if (!loaded.full()) [[likely]]
+      return loaded.push(frame);
+  }
+  free_slowly(frame, size_class);
+}
+
+void for_each_block(bool (*visit)(void* context, void* frame), void* context) {
+  slab* each = newest_slab.load(std::memory_order_acquire);  // A1, pairs with R1
+  for (; each != nullptr; each = each->older) {
+    const std::uint32_t used = each->used.load(std::memory_order_relaxed);  // relaxed: see bump()
+    for (std::uint32_t i = 0; i < used; ++i) {
+      if (!visit(context, each->block(i))) return;
+    }
+  }
+  for (frame_list& list : lists) {
+    const os::guard hold(list.lock);
+    for (listed_header* header = list.first; header != nullptr; header = header->next) {
+      if (!visit(context, header->frame())) return;
+    }
+  }
+}
+
+void fail_frame_after(long k) noexcept {
+  allocations_before_failure.store(k, std::memory_order_relaxed);  // relaxed: see allocate_frame()
+}
+
+frame_stats read_frame_stats() noexcept {
+  const std::uint64_t slabs = slab_count.load(std::memory_order_relaxed);  // relaxed: a count
+  frame_stats stats{.slab_bytes = slabs * slab_bytes, .blocks = 0, .listed = 0, .pooled = pooled};
+  slab* each = newest_slab.load(std::memory_order_acquire);  // A1, pairs with R1
+  for (; each != nullptr; each = each->older) {
+    stats.blocks += each->used.load(std::memory_order_relaxed);  // relaxed: a count
+  }
+  for (frame_list& list : lists) {
+    const os::guard hold(list.lock);
+    stats.listed += list.count;
+  }
+  return stats;
+}
+
+}  // namespace weft::sched

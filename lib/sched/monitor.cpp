@@ -1,0 +1,136 @@
+// The monitor: a thread that sees a worker stand still while it has work that others could do, and gets
+// somebody woken.
+//
+// It backs up what the wake rules leave out to be cheap: the slot and the last item of a ring wake nobody
+// when pushed (they run within nanoseconds, unless the routine before them computes or blocks), and a worker
+// inside a long routine does not run its timers.  It looks every `stall_threshold` while there is something
+// to watch, backs off to 5 ms - so that nobody sleeps for 10 ms beside work - and sleeps for good once all
+// workers have been parked for a while.
+//
+// Protocol (protocols.md A8)
+//   monitor   M1 asleep = true, seq_cst; M2 are all still parked? no: asleep = false, go on
+//   waker     W1 state -= idle, seq_cst; W2 asleep? wake the monitor
+// Guarantee: M2 sees W1, or W2 sees M1.  An occupied slot counts as queued work; a worker that is blocked in
+// an
+//            announced call is not active, its queues are stealable and were looked at.
+
+#include <algorithm>
+
+#include "os/lock.hpp"
+#include "sched/scheduler.hpp"
+
+namespace weft::sched {
+
+namespace {
+
+constexpr os::nanos longest_pause = 5'000'000;
+/// Looks that found all parked before the monitor goes to sleep: a runtime that is woken every few ms does
+/// not pay for waking the monitor each time.
+constexpr int quiet_looks = 4;
+/// A due timer that nobody has run after so long is the monitor's.
+constexpr os::nanos timer_grace = 300'000;
+
+}  // namespace
+
+/// One thread's notes about the workers.
+class monitor {
+ public:
+  explicit monitor(scheduler& home) : home_(home), pause_(home.how_.stall_threshold) {}
+
+  void run() noexcept {
+    int quiet = 0;
+    for (;;) {
+      const std::uint32_t seen = home_.monitor_word_.load(std::memory_order_acquire);  // A7, pairs with R7
+      if ((seen & 1) != 0) return;
+      if (all_parked()) {
+        if (++quiet > quiet_looks) {
+          quiet = 0;
+          sleep_until_kicked(seen);
+          pause_ = home_.how_.stall_threshold;
+          continue;
+        }
+      } else {
+        quiet = 0;
+      }
+      home_.port_.wait(word_of(home_.monitor_word_), seen, home_.port_.now() + pause_);
+      home_.count_shared.monitor_wakes.add();
+      look();
+    }
+  }
+
+ private:
+  bool all_parked() const noexcept {
+    return scheduler::idle_of(home_.state_.load(std::memory_order_seq_cst)) >=  // M2, pairs with W1
+           home_.active_.load(std::memory_order_relaxed);  // relaxed: changes with the state
+  }
+
+  void sleep_until_kicked(std::uint32_t seen) noexcept {
+    home_.monitor_asleep_.store(true, std::memory_order_seq_cst);  // M1, pairs with W2
+    if (all_parked()) home_.port_.wait(word_of(home_.monitor_word_), seen, os::never);
+    home_.monitor_asleep_.store(false, std::memory_order_seq_cst);  // M1, pairs with W2
+  }
+
+  void look() noexcept {
+    bool waiting = home_.has_injected();
+    const unsigned n = home_.count();
+    for (unsigned i = 0; i < n && i < watched; ++i) {
+      worker& w = home_.at(i);
+      const std::uint32_t tick = w.tick();
+      const bool queued = w.has_queued();
+      // Standing still, or with more to do than a wake costs.
+      if (queued &&
+          (tick == ticks_[i] || w.dispatch_time() * (w.queued() + 1) > 2 * home_.how_.stall_threshold / 10)) {
+        waiting = true;
+      }
+      ticks_[i] = tick;
+    }
+    const bool late = run_late_timers();
+    const bool somebody = home_.idle() != 0;
+    if (waiting && home_.wants_searcher()) home_.wake_one();
+    pause_ = (waiting && somebody) || late ? std::max<os::nanos>(home_.how_.stall_threshold, pause_ / 2)
+                                           : std::min(2 * pause_, longest_pause);
+    const os::nanos due = home_.next_timer();
+    if (due != os::never) {
+      const os::nanos left = due + timer_grace - home_.port_.now();
+      pause_ = std::clamp(left, std::min(home_.how_.stall_threshold, pause_), pause_);
+    }
+  }
+
+  bool run_late_timers() noexcept {
+    const os::nanos now = home_.port_.now();
+    if (home_.next_timer() > now - timer_grace) return false;
+    const auto inject = [](void* context, detail::waiter* chain) {
+      while (chain != nullptr) {
+        detail::waiter* next = chain->next;
+        static_cast<scheduler*>(context)->inject(*chain);
+        chain = next;
+      }
+    };
+    const unsigned n = home_.count();
+    for (unsigned i = 0; i < n; ++i) {
+      timer_heap& theirs = home_.at(i).timers;
+      if (theirs.min_when() <= now) theirs.try_run_due(now, inject, &home_);
+    }
+    return true;
+  }
+
+  static constexpr unsigned watched = 1024;  // beyond, workers are watched by having few of them active
+
+  scheduler& home_;
+  os::nanos pause_;
+  std::uint32_t ticks_[watched] = {};
+};
+
+void scheduler::run_monitor() noexcept {
+  monitor(*this).run();
+}
+
+/// W2.
+void scheduler::kick_monitor() noexcept {
+  if (!monitor_asleep_.load(std::memory_order_seq_cst)) return;  // W2, pairs with M1
+  monitor_asleep_.store(false, std::memory_order_relaxed);       // relaxed: one kick is enough
+  monitor_word_.fetch_add(2, std::memory_order_release);         // R7, pairs with A7
+  port_.wake(word_of(monitor_word_), 1);
+}
+
+}  // namespace weft::sched

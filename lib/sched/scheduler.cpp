@@ -1,0 +1,219 @@
+#include "sched/scheduler.hpp"
+
+#include <chrono>
+#include <system_error>
+
+#include "base/fatal.hpp"
+#include "os/cpu_count.hpp"
+#include "os/host_wake.hpp"
+#include "os/lock.hpp"
+#include "sched/current.hpp"
+
+namespace weft::sched {
+
+namespace {
+
+settings read_settings(const runtime_options& o) {
+  settings s;
+  s.manual = o.workers == manual;
+  s.workers = s.manual ? 1 : o.workers == 0 ? os::usable_cpus() : o.workers;
+  s.max_threads = std::max(o.max_threads, s.workers);
+  s.max_blocking_threads = std::max(o.max_blocking_threads, 1U);
+  s.blocking_idle_timeout = detail::nanos_of(o.blocking_idle_timeout);
+  s.stall_threshold = std::max<os::nanos>(detail::nanos_of(o.stall_threshold), 10'000);
+  s.stop_grace = detail::nanos_of(o.stop_grace);
+  s.name = std::string(o.name);
+  s.on_unhandled_exception = o.on_unhandled_exception;
+  return s;
+}
+
+/// Which inject shard a foreign thread sticks to: its own number.
+std::uint32_t shard_hint() noexcept {
+  if (worker* w = current_worker()) return w->index();
+  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) >>
+                                    20);  // its stack's
+}
+
+}  // namespace
+
+scheduler::scheduler(const runtime_options& options, os::port& port)
+    : port_(port),
+      how_(read_settings(options)),
+      table_(std::make_unique<std::atomic<worker*>[]>(how_.max_threads + 1U)),
+      inject_(how_.workers),
+      pool_(*this) {
+  try {
+    for (unsigned i = 0; i < how_.workers; ++i) add_worker();
+    active_.store(how_.workers, std::memory_order_relaxed);  // relaxed: no thread has started
+    if (how_.manual) {
+      host_ = std::make_unique<os::host_wake>();
+      return;
+    }
+    for (unsigned i = 0; i < how_.workers; ++i) {
+      count_thread();
+      start_thread(at(i));
+    }
+    if (!port_.simulated()) {  // nothing computes in virtual time: nobody to watch
+      monitor_thread_ =
+          port_.start([](void* s) { static_cast<scheduler*>(s)->run_monitor(); }, this, "weft-monitor");
+      monitor_runs_ = true;
+    }
+  } catch (...) {
+    end_started();
+    throw;
+  }
+}
+
+scheduler::~scheduler() {
+  for (unsigned i = 0; i < count(); ++i) delete &at(i);
+}
+
+worker& scheduler::add_worker() {
+  auto* w = new worker(*this, 0, port_.random());
+  const os::guard hold(table_lock_);
+  const unsigned index = count_.load(std::memory_order_relaxed);  // relaxed: changes under the lock
+  w->index_ = index;
+  try {
+    const os::guard set(set_lock_);
+    idle_.reserve(index + 1U);
+    reserve_.reserve(index + 1U);
+    gone_.reserve(index + 1U);
+  } catch (...) {
+    delete w;
+    throw;
+  }
+  table_[index].store(w, std::memory_order_release);   // R2, pairs with A2
+  count_.store(index + 1, std::memory_order_release);  // R3, pairs with A3
+  return *w;
+}
+
+void scheduler::start_thread(worker& w) {
+  std::string name = how_.name + "-" + std::to_string(w.index());
+  w.thread = port_.start([](void* p) { run_worker(p); }, &w, name.c_str());
+}
+
+void scheduler::run_worker(void* p) noexcept {
+  auto& w = *static_cast<worker*>(p);
+  scheduler& home = w.home();
+  bool starts_resting;
+  {
+    const os::guard hold(home.set_lock_);
+    starts_resting = w.rests;
+  }
+  if (starts_resting && !home.sleep_in_reserve(w)) return;
+  w.run();
+}
+
+/// The constructor has failed: ends what it had started.
+void scheduler::end_started() noexcept {
+  join_threads();
+  for (unsigned i = 0; i < count(); ++i) delete &at(i);
+  count_.store(0, std::memory_order_relaxed);  // relaxed: no thread is left
+}
+
+// --- runnable routines ---
+
+void scheduler::wake(waiter& r) noexcept {
+  scheduler& home = static_cast<worker*>(r.worker)->home();
+  worker* here = current_worker();
+  if (here != nullptr && &here->home() == &home) {
+    here->push_next(r);
+  } else {
+    home.inject(r);
+  }
+}
+
+void scheduler::wake_chain(waiter* first) noexcept {
+  while (first != nullptr) {
+    waiter* next = first->next;
+    wake(*first);
+    first = next;
+  }
+}
+
+void scheduler::inject(waiter& r) noexcept {
+  inject_chain(&r, &r, 1);
+}
+
+void scheduler::inject_chain(waiter* first, waiter* last, std::uint32_t n) noexcept {
+  inject_.push_chain(first, last, n, shard_hint());
+  if (how_.manual) return host_->raise();
+  // No "worth waking" here: nobody else may be awake (protocols.md A9).
+  if (wants_searcher()) wake_one();
+}
+
+waiter* scheduler::take_injected(worker& by, std::uint32_t& n) noexcept {
+  if (inject_.empty()) return nullptr;
+  return inject_.pop_batch(by.index(), how_.workers, n);
+}
+
+std::uint64_t scheduler::take_ids() noexcept {
+  return next_ids_.fetch_add(1024, std::memory_order_relaxed);  // relaxed: only unique
+}
+
+// --- the end ---
+
+void scheduler::request_stop() noexcept {
+  stopping_.store(true, std::memory_order_seq_cst);  // S6, pairs with S5
+}
+
+bool scheduler::drained() const noexcept {
+  // Ends first, then starts: if they are equal, at the moment between the two nothing was alive (ends never
+  // exceed starts, and neither goes back).
+  std::uint64_t ended = 0;
+  const unsigned n = count();
+  for (unsigned i = 0; i < n; ++i) ended += at(i).count.finished.read();
+  std::uint64_t started = count_shared.spawned.read();
+  const unsigned m = count();
+  for (unsigned i = 0; i < m; ++i) started += at(i).count.spawned.read();
+  return ended == started;
+}
+
+void scheduler::check_drained() noexcept {
+  if (!stopping() || !drained()) return;
+  drain_word_.fetch_add(1, std::memory_order_acq_rel);  // R8, pairs with A8
+  port_.wake(word_of(drain_word_), 1 << 20);
+}
+
+bool scheduler::wait_drained(os::nanos deadline) noexcept {
+  for (;;) {
+    const std::uint32_t seen = drain_word_.load(std::memory_order_acquire);  // A8, pairs with R8
+    if (drained()) return true;
+    if (!port_.wait(word_of(drain_word_), seen, deadline) && !drained()) return false;
+  }
+}
+
+void scheduler::join_threads() noexcept {
+  pool_.close();
+  {
+    const os::guard hold(set_lock_);
+    leaving_ = true;
+  }
+  for (unsigned i = 0; i < count(); ++i) {
+    worker& w = at(i);
+    w.park_word.exchange(notified, std::memory_order_acq_rel);  // R4, pairs with A4
+    port_.wake(word_of(w.park_word), 1);
+  }
+  for (unsigned i = 0; i < count(); ++i) {
+    worker& w = at(i);
+    if (w.thread.value != 0) port_.join(w.thread);
+    w.thread = {};
+  }
+  if (monitor_runs_) {
+    monitor_word_.fetch_or(1, std::memory_order_release);  // R7, pairs with A7
+    port_.wake(word_of(monitor_word_), 1);
+    port_.join(monitor_thread_);
+    monitor_runs_ = false;
+  }
+}
+
+void scheduler::freeze() noexcept {
+  frozen_.store(true, std::memory_order_relaxed);
+}  // relaxed: seen soon enough
+
+void scheduler::sleep_for_good() noexcept {
+  static constinit std::uint32_t never_changes = 0;
+  for (;;) port_.wait(never_changes, 0, os::never);
+}
+
+}  // namespace weft::sched

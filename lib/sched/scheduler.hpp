@@ -1,0 +1,223 @@
+#pragma once
+
+// scheduler: what the workers of one runtime share - who sleeps, the inject queue, timers' poller, spares,
+// the stop.
+//
+// Implemented by verb: scheduler.cpp (start, end), parking.cpp (sleep and wake), compensation.cpp (blocked
+// workers and spares), monitor.cpp (a worker that stands still), worker.cpp and worker_search.cpp (the
+// workers' side).
+
+#include <weft/runtime.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "os/host_wake.hpp"
+#include "os/port.hpp"
+#include "sched/blocking_pool.hpp"
+#include "sched/inject_queue.hpp"
+#include "sched/worker.hpp"
+
+namespace weft::sched {
+
+/// The settings in force: runtime_options with the defaults looked up.
+struct settings {
+  unsigned workers;  // at least 1; in manual mode one without a thread
+  bool manual;
+  unsigned max_blocking_threads;
+  unsigned max_threads;
+  os::nanos blocking_idle_timeout;
+  os::nanos stall_threshold;
+  os::nanos stop_grace;
+  std::string name;
+  exception_handler on_unhandled_exception;
+};
+
+class scheduler {
+ public:
+  /// Starts the workers.  Throws std::system_error and leaves nothing behind.
+  scheduler(const runtime_options& options, os::port& port);
+  scheduler(const scheduler&) = delete;
+  scheduler& operator=(const scheduler&) = delete;
+  ~scheduler();
+
+  os::port& port() const noexcept { return port_; }
+
+  const settings& how() const noexcept { return how_; }
+
+  blocking_pool& pool() noexcept { return pool_; }
+
+  // --- runnable routines ---
+
+  /// Makes a routine runnable that this caller has claimed.  Any thread; honours its home.
+  static void wake(waiter& r) noexcept;
+  /// A chain linked through waiter::next.
+  static void wake_chain(waiter* first) noexcept;
+  void inject(waiter& r) noexcept;
+  void inject_chain(waiter* first, waiter* last, std::uint32_t count) noexcept;
+  waiter* take_injected(worker& by, std::uint32_t& count) noexcept;
+
+  bool has_injected() const noexcept { return !inject_.empty(); }
+
+  // --- sleeping and waking: parking.cpp ---
+
+  /// Somebody pushed a surplus, seq_cst, and keeps running.
+  bool wants_searcher() const noexcept;
+  void wake_one() noexcept;
+  /// Sleeps until there is something to do.  False: the thread must end.
+  bool park(worker& w) noexcept;
+  bool may_search() const noexcept;
+  void begin_search(worker& w) noexcept;
+  void end_search(worker& w) noexcept;
+  /// A timer was armed in a heap whose worker may sleep.
+  void timer_armed(os::nanos when) noexcept;
+  os::nanos next_timer() const noexcept;
+
+  // --- blocked workers: compensation.cpp ---
+
+  /// The worker's thread is about to block: lists a spare as idle.  Throws std::system_error past
+  /// max_threads.
+  void begin_block(worker& w);
+  void end_block(worker& w) noexcept;
+
+  /// More workers are active than there should be: one retires at its next scheduling point.
+  bool has_too_many() const noexcept {
+    return active_.load(std::memory_order_relaxed) > how_.workers;  // relaxed: park() decides under the lock
+  }
+
+  /// Counts a thread of the runtime in; false if there are max_threads.
+  bool count_thread() noexcept;
+
+  void uncount_thread() noexcept { threads_.fetch_sub(1, std::memory_order_relaxed); }  // relaxed: a count
+
+  unsigned threads() const noexcept { return threads_.load(std::memory_order_relaxed); }  // relaxed: a count
+
+  // --- the end: scheduler.cpp ---
+
+  /// From now on nothing new comes in from outside, and every wait is cancelled.
+  void request_stop() noexcept;
+
+  bool stopping() const noexcept {
+    return stopping_.load(
+        std::memory_order_seq_cst);  // S5, pairs with S6: a waiter that parks meanwhile sees it
+  }
+
+  /// Every routine has ended.
+  bool drained() const noexcept;
+  /// Waits for that; false if `deadline` comes first.
+  bool wait_drained(os::nanos deadline) noexcept;
+  /// A worker passes by: tells wait_drained().
+  void check_drained() noexcept;
+  /// Ends the threads.  Drained before.
+  void join_threads() noexcept;
+  /// The process is at its end: workers sleep for good at their next scheduling point.
+  void freeze() noexcept;
+
+  bool frozen() const noexcept {
+    return frozen_.load(std::memory_order_relaxed);
+  }  // relaxed: seen soon enough
+
+  void sleep_for_good() noexcept;
+
+  // --- looking ---
+
+  worker& at(unsigned i) const noexcept {
+    return *table_[i].load(std::memory_order_acquire);
+  }  // A2, pairs with R2
+
+  unsigned count() const noexcept { return count_.load(std::memory_order_acquire); }  // A3, pairs with R3
+
+  unsigned idle() const noexcept;
+
+  unsigned active() const noexcept {
+    return active_.load(std::memory_order_relaxed);
+  }  // relaxed: a statistic
+
+  std::uint64_t take_ids() noexcept;
+
+  std::uint64_t take_one_id() noexcept {
+    return next_ids_.fetch_add(1, std::memory_order_relaxed);
+  }  // relaxed: unique
+
+  // --- what is not done by workers, counted here ---
+
+  struct {
+    counter spawned, injected, wakes, spares, monitor_wakes;
+  } count_shared;
+
+  // --- manual mode ---
+
+  worker& own_worker() noexcept { return at(0); }
+
+  os::host_wake* host() noexcept { return host_.get(); }
+
+ private:
+  friend class worker;
+  friend class monitor;
+
+  worker& add_worker();
+  void start_thread(worker& w);
+  static void run_worker(void* w) noexcept;
+  void end_started() noexcept;
+
+  // The set.  state_ = {searching:16, idle:16}; idle is idle_.size().
+  static constexpr std::uint32_t one_idle = 1, one_searching = 1U << 16;
+
+  static unsigned idle_of(std::uint32_t s) noexcept { return s & 0xffff; }
+
+  static unsigned searching_of(std::uint32_t s) noexcept { return s >> 16; }
+
+  void list_idle(worker& w, std::uint32_t leaves_searching) noexcept;
+  bool unlist(worker& w) noexcept;
+  void notify(worker& w) noexcept;
+  void kick_monitor() noexcept;
+  void kick_poller() noexcept;
+  bool found_meanwhile(worker& w) noexcept;
+  void sleep(worker& w) noexcept;
+  os::nanos take_poller_token(worker& w) noexcept;
+  bool sleep_in_reserve(worker& w) noexcept;
+  void leave_reserve(worker& w) noexcept;
+  void run_monitor() noexcept;
+
+  os::port& port_;
+  settings how_;
+
+  alignas(64) std::atomic<std::uint32_t> state_{0};
+  alignas(64) std::uint32_t set_lock_ = 0;  // guards the lists and every worker's role
+  std::vector<worker*> idle_;               // newest last
+  std::vector<worker*> reserve_;
+  std::vector<worker*> gone_;
+  std::atomic<unsigned> active_{0};
+  std::atomic<unsigned> threads_{0};
+  bool leaving_ = false;  // under set_lock_
+
+  alignas(64) std::atomic<worker*> poller_{nullptr};
+  std::atomic<os::nanos> poller_deadline_{os::never};
+
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> frozen_{false};
+  std::atomic<std::uint32_t> drain_word_{0};
+  std::atomic<std::uint64_t> next_ids_{1};
+
+  // The table grows and never moves: readers need no lock.
+  std::unique_ptr<std::atomic<worker*>[]> table_;
+  std::atomic<unsigned> count_{0};
+  std::uint32_t table_lock_ = 0;
+
+  inject_queue<waiter, &waiter::next> inject_;
+  blocking_pool pool_;
+
+  // The monitor's.
+  std::atomic<std::uint32_t> monitor_word_{0};
+  std::atomic<bool> monitor_asleep_{false};
+  os::thread_id monitor_thread_;
+  bool monitor_runs_ = false;
+
+  std::unique_ptr<os::host_wake> host_;  // manual mode only
+};
+
+}  // namespace weft::sched

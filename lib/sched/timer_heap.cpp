@@ -1,0 +1,295 @@
+#include "sched/timer_heap.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/fatal.hpp"
+#include "os/lock.hpp"
+
+namespace weft::sched {
+
+namespace {
+
+/// Pops under one lock: 64 are some 10 us, after which others get their turn.
+constexpr std::size_t batch_size = 64;
+
+/// Zombies below which compaction is not worth the lock.
+constexpr std::ptrdiff_t few_zombies = 16;
+
+/// Cells: 48 KiB, so that a million timers cost a thousand allocations, and an idle heap keeps little.
+constexpr std::size_t chunk_cells = 1024;
+
+/// Arms ahead: a million of reused cells cost 40 ns each instead of 50-55.
+constexpr std::size_t prefetch_distance = 8;
+
+/// Pauses before cancel() sleeps: an expire() takes tens of ns unless its thread was descheduled.
+constexpr int spin_limit = 100;
+
+/// How long cancel() then sleeps at a time.  Nobody wakes it: a fired cell is its runner's no more.
+constexpr os::nanos firing_poll = 20'000;
+
+// Every cell there is, for the life of the process: zombies and late runners may look at a cell at any time.
+struct chunk {
+  chunk* next;
+  timer_cell cells[chunk_cells];
+};
+
+struct cell_pool {
+  std::uint32_t lock;
+  timer_cell* free;  // from heaps that are gone
+  chunk* chunks;     // keeps them reachable for LeakSanitizer
+};
+
+constinit cell_pool pool{};
+
+timer_cell* cells_of_pool() noexcept {
+  os::guard held(pool.lock);
+  timer_cell* const first = pool.free;
+  if (!first) return nullptr;
+  timer_cell* last = first;
+  for (std::size_t count = 1; count < chunk_cells && last->next; ++count) last = last->next;
+  pool.free = std::exchange(last->next, nullptr);
+  return first;
+}
+
+timer_cell* cells_of_new_chunk() {
+  auto* const fresh = new chunk{};
+  for (std::size_t i = 0; i + 1 < chunk_cells; ++i) fresh->cells[i].next = &fresh->cells[i + 1];
+  os::guard held(pool.lock);
+  fresh->next = std::exchange(pool.chunks, fresh);
+  return fresh->cells;
+}
+
+void put_in_pool(timer_cell* first) noexcept {
+  if (!first) return;
+  timer_cell* last = first;
+  while (last->next) last = last->next;
+  os::guard held(pool.lock);
+  last->next = std::exchange(pool.free, first);
+}
+
+std::uint32_t state_of(timer_cell* cell) noexcept {
+  const std::atomic_ref state(cell->state);
+  return state.load(std::memory_order_acquire);  // A1, pairs with R1 and R2: the other is done with the cell
+}
+
+bool leave_armed(timer_cell* cell, std::uint32_t to) noexcept {
+  const std::atomic_ref state(cell->state);
+  auto seen = timer_cell::armed;
+  return state.compare_exchange_strong(seen, to, std::memory_order_acq_rel);  // R1, pairs with A1: one wins
+}
+
+void mark_fired(timer_cell* cell) noexcept {
+  const std::atomic_ref state(cell->state);
+  state.store(timer_cell::fired, std::memory_order_release);  // R2, pairs with A1: the owner may go on
+}
+
+void mark(timer_cell* cell, std::uint32_t to) noexcept {
+  const std::atomic_ref state(cell->state);
+  state.store(to, std::memory_order_relaxed);  // relaxed: the lock or the owner orders it
+}
+
+void wait_until_fired(timer_cell* cell) noexcept {
+  for (int spin = 0; state_of(cell) != timer_cell::fired; ++spin) {
+    if (spin < spin_limit) {
+      os::relax_cpu();
+    } else {
+      auto& port = os::current_port();
+      port.wait(cell->state, timer_cell::firing, port.now() + firing_poll);
+    }
+  }
+}
+
+}  // namespace
+
+timer_heap::~timer_heap() {
+  os::guard held(lock_);
+  timer_cell* cells = nullptr;
+  for (std::size_t i = 0; i < keys_.size(); ++i) {
+    timer_cell* const cell = keys_[i].cell;
+    if (i < size() && state_of(cell) != timer_cell::cancelled)
+      base::broken("a timer heap was destroyed with an armed timer");
+    cell->next = std::exchange(cells, cell);
+  }
+  put_in_pool(cells);
+  put_in_pool(returned_);
+  put_in_pool(given_back_.exchange(nullptr, std::memory_order_acquire));  // A2, pairs with R3
+}
+
+timer_cell* timer_heap::arm(os::nanos when, timer_expire expire, void* target) {
+  if (when == os::never) base::broken("a timer was armed for never");
+  os::guard held(lock_);
+  if (has_many_zombies()) compact();
+  timer_cell* const cell = take_cell();
+  cell->when = when;
+  cell->heap = this;
+  cell->expire = expire;
+  cell->target = target;
+  mark(cell, timer_cell::armed);
+  sift_up(size() - 1, {when, cell});
+  publish();
+  return cell;
+}
+
+bool timer_heap::cancel(timer_cell* cell) noexcept {
+  timer_heap* const heap = cell->heap;
+  if (leave_armed(cell, timer_cell::cancelled)) {
+    heap->count_zombie();
+    return true;
+  }
+  wait_until_fired(cell);
+  heap->give_back(cell);
+  return false;
+}
+
+std::size_t timer_heap::run_due(os::nanos now, timer_sink sink, void* context) noexcept {
+  std::size_t fired = 0;
+  while (min_when() <= now) {
+    os::lock(lock_);
+    fired += run_batch(now, sink, context);
+  }
+  return fired;
+}
+
+std::size_t timer_heap::try_run_due(os::nanos now, timer_sink sink, void* context) noexcept {
+  std::size_t fired = 0;
+  while (min_when() <= now && os::try_lock(lock_)) fired += run_batch(now, sink, context);
+  return fired;
+}
+
+/// Enters with the lock held and leaves without it.
+std::size_t timer_heap::run_batch(os::nanos now, timer_sink sink, void* context) noexcept {
+  timer_cell* batch[batch_size];
+  weft::detail::waiter* won[batch_size];
+  const std::size_t due = pop_due(now, batch);
+  os::unlock(lock_);
+
+  for (std::size_t i = 0; i < due; ++i) {
+    won[i] = batch[i]->expire(batch[i]->target);
+    mark_fired(batch[i]);  // after this line the cell is the owner's and may be another timer
+  }
+  for (std::size_t i = 0; i < due; ++i)
+    if (won[i]) sink(context, won[i]);
+  return due;
+}
+
+/// Zombies count towards the batch, so that a heap full of them does not keep the lock.
+std::size_t timer_heap::pop_due(os::nanos now, timer_cell** batch) noexcept {
+  std::size_t due = 0;
+  for (std::size_t popped = 0; popped < batch_size && size() > 0 && keys_[0].when <= now; ++popped) {
+    timer_cell* const cell = pop();
+    if (leave_armed(cell, timer_cell::firing)) {
+      batch[due++] = cell;
+      drop_spare();
+    } else {
+      zombies_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint for compaction
+    }
+  }
+  if (has_many_zombies()) compact();
+  publish();
+  return due;
+}
+
+/// Takes the top key out and leaves its cell as the first spare one.
+timer_cell* timer_heap::pop() noexcept {
+  const key top = keys_[0];
+  resize(size() - 1);
+  const key last = std::exchange(keys_[size()], top);
+  if (size() > 0) sift_down(0, last);
+  return top.cell;
+}
+
+/// Lets the first spare cell go: its owner will give it back.
+void timer_heap::drop_spare() noexcept {
+  keys_[size()] = keys_.back();
+  keys_.pop_back();
+}
+
+void timer_heap::compact() noexcept {
+  const auto end = keys_.begin() + static_cast<std::ptrdiff_t>(size());
+  const auto dead = std::partition(
+      keys_.begin(), end, [](const key& entry) { return state_of(entry.cell) != timer_cell::cancelled; });
+  zombies_.fetch_sub(end - dead, std::memory_order_relaxed);  // relaxed: a hint for compaction
+  resize(static_cast<std::size_t>(dead - keys_.begin()));
+  for (std::size_t hole = (size() + 2) / 4; hole-- > 0;) sift_down(hole, keys_[hole]);
+}
+
+bool timer_heap::has_many_zombies() const noexcept {
+  const auto zombies = zombies_.load(std::memory_order_relaxed);  // relaxed: a hint, compact() looks again
+  return zombies > few_zombies && zombies > static_cast<std::ptrdiff_t>(size() / 4);
+}
+
+/// The canceller compacts too: a worker that arms no more would keep its zombies until they are due.
+void timer_heap::count_zombie() noexcept {
+  zombies_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a hint for compaction
+  if (!has_many_zombies() || !os::try_lock(lock_)) return;
+  compact();
+  publish();
+  os::unlock(lock_);
+}
+
+void timer_heap::resize(std::size_t size) noexcept {
+  size_.store(size, std::memory_order_relaxed);  // relaxed: others use it as a statistic
+}
+
+void timer_heap::publish() noexcept {
+  const os::nanos when = size() == 0 ? os::never : keys_[0].when;
+  if (when != min_when_.load(std::memory_order_relaxed))  // relaxed: only this lock's holder writes it
+    min_when_.store(when, std::memory_order_seq_cst);  // S2, pairs with S1: before the caller asks the poller
+}
+
+/// The first spare cell, its slot now the last of the heap.
+timer_cell* timer_heap::take_cell() {
+  if (size() == keys_.size()) add_spare_cells();
+  const std::size_t slot = size();
+  resize(slot + 1);
+  if (slot + prefetch_distance < keys_.size()) __builtin_prefetch(keys_[slot + prefetch_distance].cell, 1);
+  return keys_[slot].cell;
+}
+
+void timer_heap::add_spare_cells() {
+  if (keys_.capacity() - keys_.size() < chunk_cells) keys_.reserve(2 * keys_.size() + chunk_cells);
+  if (!returned_) returned_ = given_back_.exchange(nullptr, std::memory_order_acquire);  // A2, pairs with R3
+  if (!returned_) returned_ = cells_of_pool();
+  if (!returned_) returned_ = cells_of_new_chunk();
+  for (std::size_t count = 0; count < chunk_cells && returned_; ++count)
+    keys_.push_back({os::never, std::exchange(returned_, returned_->next)});
+}
+
+void timer_heap::give_back(timer_cell* cell) noexcept {
+  mark(cell, timer_cell::free);
+  timer_cell* top = given_back_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+  do {
+    cell->next = top;
+  } while (!given_back_.compare_exchange_weak(top, cell, std::memory_order_release));  // R3, pairs with A2
+}
+
+/// Moves a hole up from `hole` until `moving` fits in.
+void timer_heap::sift_up(std::size_t hole, key moving) noexcept {
+  while (hole > 0) {
+    const std::size_t parent = (hole - 1) / 4;
+    if (keys_[parent].when <= moving.when) break;
+    keys_[hole] = keys_[parent];
+    hole = parent;
+  }
+  keys_[hole] = moving;
+}
+
+/// Moves a hole down from `hole` until `moving` fits in.
+void timer_heap::sift_down(std::size_t hole, key moving) noexcept {
+  const std::size_t count = size();
+  for (;;) {
+    const std::size_t first = 4 * hole + 1;
+    if (first >= count) break;
+    const std::size_t end = std::min(first + 4, count);
+    std::size_t least = first;
+    for (std::size_t child = first + 1; child < end; ++child)
+      if (keys_[child].when < keys_[least].when) least = child;
+    if (keys_[least].when >= moving.when) break;
+    keys_[hole] = keys_[least];
+    hole = least;
+  }
+  keys_[hole] = moving;
+}
+
+}  // namespace weft::sched

@@ -1,0 +1,283 @@
+#include "sched/worker.hpp"
+
+#include <weft/detail/promise.hpp>
+
+#include <coroutine>
+#include <new>
+
+#include "sched/current.hpp"
+#include "sched/scheduler.hpp"
+
+namespace weft::sched {
+
+namespace {
+
+/// A wake costs the waker 7-11 us and the sleeper runs 14-25 us later (measured): less work than that is done
+/// sooner here.
+constexpr os::nanos wake_price = 10'000;
+
+constexpr std::uint64_t id_block = 1024;
+
+}  // namespace
+
+worker::worker(scheduler& home, unsigned index, std::uint64_t seed) noexcept
+    : worker_face{hand_offs, ready_operations}, home_(&home), index_(index), random_(seed) {}
+
+// --- pushing ---
+
+void worker::push_next(waiter& r) noexcept {
+  if (home_->port().simulated()) return push_back(r);      // the simulator picks from all that is ready
+  waiter* before = slot_.load(std::memory_order_relaxed);  // relaxed: only this thread fills it
+  if (before == nullptr) {
+    slot_.store(&r, std::memory_order_release);  // R6, pairs with A6: a thief sees the routine
+    return;
+  }
+  before = slot_.exchange(&r, std::memory_order_acq_rel);  // R6, pairs with A6
+  if (before != nullptr) push_back(*before);
+}
+
+void worker::push_back(waiter& r) noexcept {
+  push_ring(r);
+  note_surplus();
+}
+
+void worker::push_yielding(waiter& r) noexcept {
+  const bool alone = ring_.size() == 0;
+  if (!ring_.push_quietly(&r)) overflow(r);
+  if (!alone) note_surplus();
+}
+
+void worker::push_ring(waiter& r) noexcept {
+  if (!ring_.push(&r)) [[unlikely]]
+    overflow(r);
+}
+
+/// The ring is full: half of it and `r` go to the inject queue under one lock.
+void worker::overflow(waiter& r) noexcept {
+  waiter* taken[256];
+  const std::uint32_t n = ring_.pop_half(taken);
+  if (n == 0) {  // thieves came first: there is room
+    if (!ring_.push(&r)) home_->inject(r);
+    return;
+  }
+  for (std::uint32_t i = 0; i + 1 < n; ++i) taken[i]->next = taken[i + 1];
+  taken[n - 1]->next = &r;
+  home_->inject_chain(taken[0], &r, n + 1);
+}
+
+bool worker::worth_waking() const noexcept {
+  return dispatch_time_.load(std::memory_order_relaxed) * ring_.size() >=
+         wake_price;  // relaxed: own thread writes it
+}
+
+void worker::note_surplus() noexcept {
+  if (home_->wants_searcher() && ring_.size() > 1 && worth_waking()) home_->wake_one();
+}
+
+void worker::push_fork(forkable& f) {
+  forks_.push(&f);
+  if (home_->wants_searcher()) home_->wake_one();
+}
+
+void worker::expose_slot() noexcept {
+  if (waiter* r = slot_.exchange(nullptr, std::memory_order_acq_rel)) push_ring(*r);  // A6, pairs with R6
+}
+
+void worker::give_up_queues() noexcept {
+  expose_slot();
+  while (waiter* r = ring_.pop()) home_->inject(*r);
+}
+
+// --- what runs next ---
+
+void* worker::enter(waiter& r) noexcept {
+  tick_.store(tick_.load(std::memory_order_relaxed) + 1,
+              std::memory_order_relaxed);  // relaxed: thieves only compare
+  ready = ready_operations;
+  __atomic_store_n(&r.worker, static_cast<worker_face*>(this), __ATOMIC_RELAXED);  // relaxed: dumps read it
+  current =
+      r.kind() == detail::waiter_kind::foreign ? nullptr : &r;  // a foreign one may be gone when it returns
+  return r.frame;
+}
+
+waiter* worker::take_local() noexcept {
+  if (slot_.load(std::memory_order_relaxed) != nullptr) {                          // relaxed: a hint
+    if (waiter* r = slot_.exchange(nullptr, std::memory_order_acq_rel)) return r;  // A6, pairs with R6
+  }
+  return ring_.pop();
+}
+
+/// In a simulation: any of those that are ready.
+waiter* worker::take_picked() noexcept {
+  std::uint32_t n = 0;
+  while (waiter* more = home_->take_injected(*this, n)) {
+    while (more != nullptr) {
+      waiter* next = more->next;
+      push_ring(*more);
+      more = next;
+    }
+  }
+  const std::uint32_t ready_now = ring_.size();
+  if (ready_now == 0) return nullptr;
+  for (std::size_t skip = home_->port().pick(ready_now); skip != 0; --skip) {
+    if (waiter* r = ring_.pop()) push_ring(*r);
+  }
+  return ring_.pop();
+}
+
+void* worker::take_next() noexcept {
+  if (transfers > 0 && !home_->port().simulated()) {
+    --transfers;
+    if (waiter* r = take_local()) return enter(*r);
+  }
+  current = nullptr;
+  return nullptr;
+}
+
+waiter* worker::take_injected() noexcept {
+  std::uint32_t n = 0;
+  waiter* first = home_->take_injected(*this, n);
+  if (first == nullptr) return nullptr;
+  count.injected.add(n);
+  for (waiter* r = first->next; r != nullptr;) {
+    waiter* next = r->next;
+    push_ring(*r);
+    r = next;
+  }
+  return first;
+}
+
+bool worker::has_queued() const noexcept {
+  return slot_.load(std::memory_order_seq_cst) != nullptr || !ring_.empty() ||
+         !forks_.empty();  // S10: the monitor's
+}
+
+/// Every now and then: the inject queue first, timers, the measurement; whatever wants the worker to stop.
+void* worker::maintain() noexcept {
+  const std::uint32_t now_tick = tick();
+  if (now_tick - polled_at_ >= poll_interval) {
+    polled_at_ = now_tick;
+    measure(home_->port().now());
+    if (waiter* r = take_injected()) return enter(*r);
+    if (worth_waking() && home_->wants_searcher() && ring_.size() > 1) home_->wake_one();
+  }
+  if (timers.size() != 0) {
+    const os::nanos now = home_->port().now();
+    if (timers.min_when() <= now) run_timers(now);
+  }
+  return nullptr;
+}
+
+void worker::measure(os::nanos now) noexcept {
+  const std::uint32_t now_tick = tick();
+  const os::nanos each = (now - measured_when_) / (now_tick - measured_at_ + 1);
+  measured_when_ = now;
+  measured_at_ = now_tick;
+  const os::nanos before = dispatch_time_.load(std::memory_order_relaxed);  // relaxed: own thread writes it
+  dispatch_time_.store((before + each) / 2, std::memory_order_relaxed);     // relaxed: an estimate
+}
+
+void* worker::next_frame() noexcept {
+  if (home_->stopping()) home_->check_drained();
+  if (waiter* r = bounced_) {
+    bounced_ = nullptr;
+    count.bounces.add();
+    // A chain of awaits that never parks would starve the others: every second bounce is a yield.
+    if ((++bounces_ & 1) != 0 ||
+        (ring_.empty() && slot_.load(std::memory_order_relaxed) == nullptr)) {  // relaxed: own
+      if (timers.size() != 0) run_timers(home_->port().now());
+      return enter(*r);
+    }
+    push_yielding(*r);
+  }
+  current = nullptr;
+  if (void* frame = maintain()) return frame;
+  if (home_->port().simulated()) {
+    if (waiter* r = take_picked()) return enter(*r);
+  } else {
+    if (waiter* r = ring_.pop()) return enter(*r);  // the slot has had its hand-offs
+    if (waiter* r = take_local()) return enter(*r);
+  }
+  if (forkable* f = forks_.pop()) {
+    if (void* frame = take_fork(*f)) return frame;
+  }
+  if (waiter* r = take_injected()) return enter(*r);
+  return nullptr;
+}
+
+void* worker::take_fork(forkable& f) noexcept {
+  return f.go_on(f, *this);
+}
+
+void worker::run() noexcept {
+  set_current_worker(this);
+  measured_when_ = home_->port().now();
+  for (;;) {
+    if (home_->frozen()) [[unlikely]]
+      home_->sleep_for_good();
+    if (home_->has_too_many()) [[unlikely]] {
+      give_up_queues();
+      if (bounced_ != nullptr) home_->inject(*std::exchange(bounced_, nullptr));
+      if (home_->has_injected()) home_->wake_one();
+      if (!home_->park(*this)) break;
+    }
+    void* frame = next_frame();
+    if (frame == nullptr) frame = search();
+    if (frame == nullptr) {
+      if (!home_->park(*this)) break;
+      measured_when_ = home_->port().now();
+      measured_at_ = tick();
+      continue;
+    }
+    if (searching) home_->end_search(*this);
+    transfers = hand_offs;
+    count.resumed.add();
+    std::coroutine_handle<>::from_address(frame).resume();
+  }
+  set_current_worker(nullptr);
+}
+
+std::size_t worker::run_ready(std::size_t at_most) noexcept {
+  worker* before = current_worker();
+  set_current_worker(this);
+  std::size_t n = 0;
+  while (n < at_most) {
+    void* frame = next_frame();
+    if (frame == nullptr) frame = search();
+    if (frame == nullptr) break;
+    if (searching) home_->end_search(*this);
+    transfers = hand_offs;
+    ++n;
+    std::coroutine_handle<>::from_address(frame).resume();
+  }
+  current = nullptr;
+  set_current_worker(before);
+  return n;
+}
+
+std::uint64_t worker::next_id() noexcept {
+  if (ids_ == ids_end_) {
+    ids_ = home_->take_ids();
+    ids_end_ = ids_ + id_block;
+  }
+  return ids_++;
+}
+
+}  // namespace weft::sched
+
+namespace weft::detail {
+
+std::coroutine_handle<> bounce(waiter& root, void* frame) noexcept {
+  auto& w = static_cast<sched::worker&>(*root.worker);
+  root.frame = frame;
+  w.bounce(root);
+  return std::noop_coroutine();
+}
+
+std::coroutine_handle<> switch_away(worker_face* worker) noexcept {
+  void* frame = static_cast<sched::worker*>(worker)->take_next();
+  return frame != nullptr ? std::coroutine_handle<>::from_address(frame)
+                          : std::coroutine_handle<>(std::noop_coroutine());
+}
+
+}  // namespace weft::detail

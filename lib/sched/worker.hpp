@@ -1,0 +1,209 @@
+#pragma once
+
+// worker: the queues of one thread that runs routines, and its loop.
+//
+// A worker and its thread stay together.  When the thread blocks, nothing is handed over: a spare worker is
+// activated, and the blocked one's queues are stolen from, its timers run by others.
+//
+// What runs next, in this order:
+//   1. the LIFO slot: the routine made runnable last; its data is in the cache.  At most `hand_offs` in a row
+//   2. the ring, first in first out
+//   3. fork continuations of this worker, newest first
+//   4. the inject queue; and before all others every `poll_interval` dispatches
+//   5. due timers, other workers' queues
+//
+// Invariants
+//   1. Only the own thread pushes; the slot, the ring and the forks may be taken from by thieves.
+//   2. tick_ changes with every dispatch: a tick that stands still is a worker inside one routine.
+//   3. A push that leaves more than one routine waiting is a surplus: the ring's tail is stored seq_cst
+//   before the
+//      count of sleepers is loaded (parking.cpp has the other half).
+//
+// Source: Go's runnext and runq; Tokio's LIFO slot with its budget; libfork for the fork continuations.
+// Rejected: waking a worker for the first item in the slot (Tokio 1.51: -30 % throughput, taken back).
+
+#include <weft/detail/waiter.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/random.hpp"
+#include "os/port.hpp"
+#include "sched/fork_deque.hpp"
+#include "sched/run_queue.hpp"
+#include "sched/timer_heap.hpp"
+
+namespace weft::sched {
+
+class scheduler;
+class worker;
+using detail::forkable;
+using detail::waiter;
+
+/// Transfers before the stack is unwound to the loop: 32 frames of a sanitizer build are harmless, and one
+/// bounce (2-4 ns) in 32 is not seen.
+inline constexpr std::int32_t hand_offs = 32;
+/// Operations that may complete without suspending before the routine yields; Tokio's value.
+inline constexpr std::int32_t ready_operations = 128;
+/// Dispatches between two looks at the inject queue; Go's and Tokio's value, a prime.
+inline constexpr std::uint32_t poll_interval = 61;
+
+/// Counts what happened on one worker.  Written by its thread only, so a load and a store are enough; read by
+/// any.
+class counter {
+ public:
+  void add(std::uint64_t n = 1) noexcept {
+    n_.store(n_.load(std::memory_order_relaxed) + n,
+             std::memory_order_release);  // R1, pairs with A1; free on x86
+  }
+
+  void add_shared(std::uint64_t n = 1) noexcept {
+    n_.fetch_add(n, std::memory_order_relaxed);
+  }  // relaxed: a statistic
+
+  std::uint64_t read() const noexcept {
+    return n_.load(std::memory_order_acquire);
+  }  // A1, pairs with R1: drained()
+
+ private:
+  std::atomic<std::uint64_t> n_{0};
+};
+
+/// The plain word inside an atomic, for the port's wait and wake.
+inline const std::uint32_t& word_of(const std::atomic<std::uint32_t>& a) noexcept {
+  static_assert(sizeof(a) == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
+  return reinterpret_cast<const std::uint32_t&>(a);
+}
+
+/// park_word's values.
+inline constexpr std::uint32_t awake = 0, parked = 1, notified = 2;
+
+/// What a worker's thread is to the set; under the set's lock.
+enum class role : std::uint8_t {
+  active,   // runs, searches or is idle
+  blocked,  // in a facade call, compensated
+  reserve,  // a spare: sleeps, not listed as idle
+  gone,     // its thread has ended; the queues are empty
+};
+
+class alignas(64) worker final : public detail::worker_face {
+ public:
+  worker(scheduler& home, unsigned index, std::uint64_t seed) noexcept;
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+
+  scheduler& home() const noexcept { return *home_; }
+
+  unsigned index() const noexcept { return index_; }
+
+  // --- own thread ---
+
+  /// Runs routines until the runtime ends or this worker is no longer needed.
+  void run() noexcept;
+  /// Runs what is ready now, for a host's loop.  Returns how many were resumed.
+  std::size_t run_ready(std::size_t at_most) noexcept;
+
+  /// Makes `r` the next to run; what was next goes to the ring.
+  void push_next(waiter& r) noexcept;
+  /// To the end of the ring; a surplus if others wait too.
+  void push_back(waiter& r) noexcept;
+  /// A yield: to the end of the ring.
+  void push_yielding(waiter& r) noexcept;
+  void push_fork(forkable& f);
+
+  bool pop_fork(forkable& f) noexcept { return forks_.pop_if(&f) != nullptr; }
+
+  /// The frame of what runs next instead of a routine that has just parked, or null: back to the loop.
+  void* take_next() noexcept;
+
+  void bounce(waiter& r) noexcept { bounced_ = &r; }
+
+  /// `r` runs from here on; gives its frame.
+  void* enter(waiter& r) noexcept;
+
+  /// Empties the slot and the ring into the inject queue, for a worker that retires (protocols.md A11).
+  void give_up_queues() noexcept;
+  /// Moves the slot into the ring, where it can be stolen while this thread is blocked.
+  void expose_slot() noexcept;
+
+  std::uint64_t next_id() noexcept;
+
+  base::random& random() noexcept { return random_; }
+
+  // --- any thread ---
+
+  /// Takes work from this worker for `thief`; `desperate`: also the last item of the ring and the slot.
+  waiter* steal_half(worker& thief, bool desperate) noexcept;
+  forkable* steal_fork() noexcept;
+
+  bool has_surplus() const noexcept { return ring_.size() > 1 || !forks_.empty(); }
+
+  bool has_queued() const noexcept;
+
+  std::uint32_t tick() const noexcept {
+    return tick_.load(std::memory_order_relaxed);
+  }  // relaxed: only compared
+
+  os::nanos dispatch_time() const noexcept {
+    return dispatch_time_.load(std::memory_order_relaxed);  // relaxed: an estimate
+  }
+
+  std::uint32_t queued() const noexcept { return ring_.size(); }
+
+  timer_heap timers;
+
+  struct {
+    counter spawned, finished, resumed, stolen, parks, injected, bounces, yields, timers_fired;
+  } count;
+
+  // --- the set's, see parking.cpp ---
+
+  alignas(64) std::atomic<std::uint32_t> park_word{awake};
+  role is = role::active;  // under the set's lock
+  bool in_idle = false;    // under the set's lock
+  bool searching = false;  // own thread
+  bool is_poller = false;  // own thread
+  bool rests = false;      // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
+  os::thread_id thread;
+  waiter* current = nullptr;  // own thread: what runs now; null for foreign coroutines
+
+ private:
+  void* next_frame() noexcept;
+  void* maintain() noexcept;
+  waiter* take_local() noexcept;
+  waiter* take_picked() noexcept;
+  waiter* take_injected() noexcept;
+  void* search() noexcept;
+  void* steal_pass(bool desperate) noexcept;
+  bool run_timers(os::nanos now) noexcept;
+  bool run_others_timers() noexcept;
+  void measure(os::nanos now) noexcept;
+  void stop_searching() noexcept;
+  void push_ring(waiter& r) noexcept;
+  void overflow(waiter& r) noexcept;
+  void note_surplus() noexcept;
+  void* take_fork(forkable& f) noexcept;
+  bool worth_waking() const noexcept;
+
+  scheduler* home_;
+  unsigned index_;
+  base::random random_;
+  waiter* bounced_ = nullptr;
+  std::uint32_t bounces_ = 0;
+  std::uint32_t polled_at_ = 0;
+  std::uint32_t measured_at_ = 0;
+  os::nanos measured_when_ = 0;
+  std::uint64_t ids_ = 0, ids_end_ = 0;
+  worker* last_victim_ = nullptr;
+
+  alignas(64) std::atomic<std::uint32_t> tick_{0};
+  std::atomic<os::nanos> dispatch_time_{1'000'000};  // until measured, work is taken to be worth a wake
+  std::atomic<waiter*> slot_{nullptr};
+  run_queue<waiter> ring_;
+  fork_deque<forkable> forks_;
+
+  friend class scheduler;
+};
+
+}  // namespace weft::sched

@@ -1,0 +1,107 @@
+// How a worker without work of its own looks for some: other workers' queues and timers.
+
+#include "os/lock.hpp"
+#include "sched/scheduler.hpp"
+#include "sched/worker.hpp"
+
+namespace weft::sched {
+
+namespace {
+
+/// Passes over all workers; Go's and Tokio's value.  Only the last takes slots and single items.
+constexpr int passes = 4;
+/// How long a victim's tick must stand still before its slot is taken: a channel operation takes some 20 ns,
+/// a hand-off through the slot 10; 100 pauses are about 4 us here.
+constexpr int stall_pauses = 100;
+
+void push_timer_chain(void* context, waiter* chain) {
+  auto& w = *static_cast<worker*>(context);
+  while (chain != nullptr) {
+    waiter* next = chain->next;
+    w.push_back(*chain);
+    chain = next;
+  }
+}
+
+}  // namespace
+
+bool worker::run_timers(os::nanos now) noexcept {
+  if (timers.min_when() > now) return false;
+  const std::size_t fired = timers.run_due(now, &push_timer_chain, this);
+  count.timers_fired.add(fired);
+  return fired != 0;
+}
+
+bool worker::run_others_timers() noexcept {
+  const os::nanos due = home_->next_timer();
+  if (due == os::never) return false;
+  const os::nanos now = home_->port().now();
+  if (due > now) return false;
+  std::size_t fired = 0;
+  const unsigned n = home_->count();
+  for (unsigned i = 0; i < n; ++i) {
+    timer_heap& theirs = home_->at(i).timers;
+    if (theirs.min_when() <= now) fired += theirs.try_run_due(now, &push_timer_chain, this);
+  }
+  count.timers_fired.add(fired);
+  return fired != 0;
+}
+
+waiter* worker::steal_half(worker& thief, bool desperate) noexcept {
+  if (desperate || ring_.size() > 1) {
+    if (waiter* r = ring_.steal_into(thief.ring_)) return r;
+  }
+  if (!desperate) return nullptr;
+  if (slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // relaxed: a hint
+  return slot_.exchange(nullptr, std::memory_order_acq_rel);             // A6, pairs with R6
+}
+
+forkable* worker::steal_fork() noexcept {
+  for (;;) {
+    const auto taken = forks_.steal();
+    if (taken.item != nullptr || !taken.lost) return taken.item;
+  }
+}
+
+void* worker::steal_pass(bool desperate) noexcept {
+  const unsigned n = home_->count();
+  if (n <= 1) return nullptr;
+  unsigned i = static_cast<unsigned>(random_.below(n));
+  if (last_victim_ != nullptr) i = last_victim_->index();
+  for (unsigned tried = 0; tried < n; ++tried, i = i + 1 == n ? 0 : i + 1) {
+    worker& victim = home_->at(i);
+    if (&victim == this) continue;
+    if (desperate) {  // a worker that gets on will run its last item itself, with its caches warm
+      const std::uint32_t before = victim.tick();
+      if (!victim.has_queued()) continue;
+      for (int p = 0; p < stall_pauses && victim.tick() == before; ++p) os::relax_cpu();
+      if (victim.tick() != before) continue;
+    }
+    if (forkable* f = victim.steal_fork()) {
+      last_victim_ = &victim;
+      count.stolen.add();
+      if (void* frame = take_fork(*f)) return frame;
+    }
+    if (waiter* r = victim.steal_half(*this, desperate)) {
+      last_victim_ = &victim;
+      count.stolen.add();
+      return enter(*r);
+    }
+  }
+  last_victim_ = nullptr;
+  return nullptr;
+}
+
+void* worker::search() noexcept {
+  if (!searching) {
+    if (!home_->may_search()) return run_others_timers() ? next_frame() : nullptr;
+    home_->begin_search(*this);
+  }
+  for (int pass = 0; pass < passes; ++pass) {
+    if (void* frame = steal_pass(pass == passes - 1)) return frame;
+    if (waiter* r = take_injected()) return enter(*r);
+  }
+  return run_others_timers() ? next_frame() : nullptr;
+}
+
+}  // namespace weft::sched

@@ -1,0 +1,111 @@
+// spawn: what it costs to start a routine, to give way to another one, and to have many that wait.
+
+#include <weft/blocking.hpp>
+#include <weft/channel.hpp>
+#include <weft/go.hpp>
+#include <weft/scope.hpp>
+#include <weft/sync/wait_group.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "harness.hpp"
+
+namespace perf {
+
+namespace {
+
+// --- spawn_join: n empty routines, started one by one by one routine, and waited for ---
+
+weft::routine<> empty() {
+  co_return;
+}
+
+weft::routine<result> spawn_and_join(std::uint64_t n) {
+  const stopwatch clock;
+  co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+    for (std::uint64_t i = 0; i < n; ++i) s.go(empty);
+    co_return;
+  });
+  co_return result{n, clock.seconds()};
+}
+
+result spawn_join(weft::runtime& rt, std::uint64_t n) {
+  return rt.go(spawn_and_join, n).join();
+}
+
+result blocking_spawn_join(weft::runtime& rt, std::uint64_t n) {
+  return rt
+      .go([n] {
+        const stopwatch clock;
+        std::vector<weft::join_handle<>> handles;
+        handles.reserve(n);
+        for (std::uint64_t i = 0; i < n; ++i) handles.push_back(weft::go([] {}));
+        for (auto& h : handles) h.join();
+        return result{n, clock.seconds()};
+      })
+      .join();
+}
+
+// --- yield: two routines that give way to one another ---
+
+weft::routine<> yield_often(std::uint64_t times) {
+  for (std::uint64_t i = 0; i < times; ++i) co_await weft::yield();
+}
+
+weft::routine<result> two_that_yield(std::uint64_t n) {
+  const std::uint64_t each = n / 2 + n % 2;
+  const stopwatch clock;
+  auto a = weft::go(yield_often, each);
+  auto b = weft::go(yield_often, each);
+  co_await std::move(a);
+  co_await std::move(b);
+  co_return result{2 * each, clock.seconds()};
+}
+
+result yield(weft::runtime& rt, std::uint64_t n) {
+  return rt.go(two_that_yield, n).join();
+}
+
+// --- parked: memory of n routines that wait on a channel ---
+
+weft::routine<> wait_for_close(weft::channel<int>& never, std::atomic<std::uint64_t>& waiting) {
+  waiting.fetch_add(1, std::memory_order_relaxed);
+  co_await never.recv();
+}
+
+weft::routine<result> park_many(std::uint64_t n) {
+  weft::channel<int> never;
+  std::atomic<std::uint64_t> waiting = 0;
+  const std::size_t before = resident_bytes();
+  const stopwatch clock;
+  co_return co_await weft::scope([&](weft::task_scope& s) -> weft::routine<result> {
+    for (std::uint64_t i = 0; i < n; ++i) s.go(wait_for_close, std::ref(never), std::ref(waiting));
+    while (waiting.load(std::memory_order_relaxed) < n) co_await weft::yield();
+    const double seconds = clock.seconds();
+    const auto bytes = static_cast<double>(resident_bytes() - before);
+    never.close();
+    co_return result{n, seconds, true, field("bytes_per_routine", bytes / static_cast<double>(n))};
+  });
+}
+
+result parked(weft::runtime& rt, std::uint64_t n) {
+  return rt.go(park_many, n).join();
+}
+
+constexpr bench list[] = {
+    {"spawn_join", 1'000'000, 0, spawn_join, blocking_spawn_join},
+    {"yield", 5'000'000, 1, yield},
+    {"parked", 1'000'000, 0, parked},
+};
+
+}  // namespace
+
+std::span<const bench> spawn_benches() {
+  return list;
+}
+
+}  // namespace perf

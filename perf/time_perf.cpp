@@ -1,0 +1,68 @@
+// time: many routines that sleep once.  What it costs, and how late they wake.
+
+#include <weft/go.hpp>
+#include <weft/scope.hpp>
+#include <weft/time.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "harness.hpp"
+
+namespace perf {
+
+namespace {
+
+using nanoseconds = std::chrono::nanoseconds;
+
+weft::routine<> sleep_once(nanoseconds how_long, nanoseconds& lateness) {
+  const auto deadline = std::chrono::steady_clock::now() + how_long;
+  co_await weft::sleep_until(deadline);
+  lateness = std::chrono::steady_clock::now() - deadline;
+}
+
+double micros(nanoseconds t) {
+  return std::chrono::duration<double, std::micro>(t).count();
+}
+
+weft::routine<result> sleepers(std::uint64_t n) {
+  std::minstd_rand random(1);
+  std::uniform_int_distribution<int> millis(1, 1000);
+  std::vector<nanoseconds> late(n);
+  const double cpu_before = cpu_seconds();
+  const stopwatch clock;
+  co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+    for (nanoseconds& l : late) {
+      s.go(sleep_once, nanoseconds(std::chrono::milliseconds(millis(random))), std::ref(l));
+    }
+    co_return;
+  });
+  const double seconds = clock.seconds();
+  const double cpu = cpu_seconds() - cpu_before;
+
+  std::sort(late.begin(), late.end());
+  const bool none_early = late.front() >= nanoseconds::zero();
+  const std::string more =
+      field("total_s", seconds) + field("cpu_s", cpu) + field("late_p50_us", micros(late[n / 2])) +
+      field("late_p99_us", micros(late[n * 99 / 100])) + field("late_max_us", micros(late.back()));
+  co_return result{n, seconds, none_early, more};
+}
+
+result timers(weft::runtime& rt, std::uint64_t n) {
+  return rt.go(sleepers, n).join();
+}
+
+constexpr bench list[] = {{"timers", 1'000'000, 0, timers}};
+
+}  // namespace
+
+std::span<const bench> time_benches() {
+  return list;
+}
+
+}  // namespace perf

@@ -1,0 +1,22 @@
+# Runs what follows `--`: it must end with 0 and print what EXPECT, a regular expression, matches.
+# (ctest's PASS_REGULAR_EXPRESSION alone would forgive a bad exit code.)
+
+cmake_minimum_required(VERSION 3.25)
+set(command "")
+set(take OFF)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(take)
+    list(APPEND command "${CMAKE_ARGV${i}}")
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(take ON)
+  endif()
+endforeach()
+
+execute_process(COMMAND ${command} RESULT_VARIABLE code OUTPUT_VARIABLE output ECHO_OUTPUT_VARIABLE)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "ended with ${code}")
+endif()
+if(NOT output MATCHES "${EXPECT}")
+  message(FATAL_ERROR "the output does not match: ${EXPECT}")
+endif()

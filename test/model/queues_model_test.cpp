@@ -1,0 +1,427 @@
+// The scheduler's lock-free structures under all interleavings of tiny cases, and mutants that must be
+// caught: a checker that finds nothing wrong with a weakened queue proves nothing about the real one.
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "model/model_atomic.hpp"
+#include "sched/fork_deque.hpp"
+#include "sched/inject_queue.hpp"
+#include "sched/run_queue.hpp"
+#include "support/catch.hpp"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WEFT_TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define WEFT_TEST_SANITIZED 1
+#endif
+#endif
+
+#ifdef WEFT_TEST_SANITIZED
+
+TEST_CASE("the model checks of the queues are skipped: sanitizers do not follow fibers", "[model]") {
+  WARN("model checks skipped in this build");
+}
+
+#else
+
+namespace {
+
+namespace model = weft::model;
+using weft::sched::fork_deque;
+using weft::sched::inject_queue;
+using weft::sched::run_queue;
+
+struct item {
+  int number = 0;
+  item* next = nullptr;
+};
+
+constexpr std::size_t item_count = 4;
+
+/// Counts who got what: a lost item is one taken by nobody, a doubled one by two.
+struct ledger {
+  std::array<item, item_count> items{{{0}, {1}, {2}, {3}}};
+  std::array<int, item_count> taken{};
+  std::size_t pushed = 0;
+
+  item* next() { return &items[pushed++]; }
+
+  void take(const item* which) {
+    model::check(which != nullptr, "a slot was read before it was written");
+    if (which != nullptr) {
+      model::check(++taken[static_cast<std::size_t>(which->number)] == 1, "an item was taken twice");
+    }
+  }
+
+  void balance() const {
+    for (std::size_t i = 0; i < pushed; ++i) model::check(taken[i] == 1, "an item was lost");
+  }
+};
+
+// Mutants.  Each weakens one thing everywhere; what the real orders are for must then break.
+
+struct seq_cst_as_acq_rel : model::orders_as_written {
+  static constexpr auto load(std::memory_order order) {
+    return order == std::memory_order::seq_cst ? std::memory_order::acquire : order;
+  }
+
+  static constexpr auto store(std::memory_order order) {
+    return order == std::memory_order::seq_cst ? std::memory_order::release : order;
+  }
+
+  static constexpr auto update(std::memory_order order) {
+    return order == std::memory_order::seq_cst ? std::memory_order::acq_rel : order;
+  }
+};
+
+struct release_as_relaxed : model::orders_as_written {
+  static constexpr auto store(std::memory_order order) {
+    return order == std::memory_order::release ? std::memory_order::relaxed : order;
+  }
+};
+
+struct stores_relaxed : model::orders_as_written {
+  static constexpr auto store(std::memory_order) { return std::memory_order::relaxed; }
+};
+
+template <typename T>
+using no_seq_cst = model::basic_atomic<T, seq_cst_as_acq_rel>;
+template <typename T>
+using no_release = model::basic_atomic<T, release_as_relaxed>;
+template <typename T>
+using relaxed_stores = model::basic_atomic<T, stores_relaxed>;
+
+constexpr model::limits default_limits{.preemptions = 3, .seconds = 2};
+
+// Two of the smallest rings: 2 so that slots are reused at once, 4 so that a thief leaves something in its
+// own.
+
+template <template <typename> class Atomic>
+model::program small_ring() {
+  struct world : ledger {
+    run_queue<item, 2, Atomic> ring{0xFFFFFFFE};
+    run_queue<item, 2, Atomic> stolen[2];
+  };
+
+  auto all = std::make_shared<world>();
+  const auto push = [all] {
+    item* mine = all->next();
+    if (!all->ring.push(mine)) --all->pushed;
+  };
+  const auto pop = [all] {
+    if (const item* got = all->ring.pop()) all->take(got);
+  };
+  const auto thief = [all](int i) {
+    return [all, i] {
+      if (const item* got = all->ring.steal_into(all->stolen[i])) all->take(got);
+    };
+  };
+  const auto owner = [=] {
+    push();
+    push();
+    pop();
+    push();
+    pop();
+    pop();
+  };
+  const auto drain = [all] {
+    while (const item* got = all->ring.pop()) all->take(got);
+    all->balance();
+  };
+  return {{owner, thief(0), thief(1)}, drain};
+}
+
+template <template <typename> class Atomic>
+model::program ring_that_is_halved() {
+  struct world : ledger {
+    run_queue<item, 4, Atomic> ring{0xFFFFFFFD};
+    run_queue<item, 4, Atomic> stolen[2];
+  };
+
+  auto all = std::make_shared<world>();
+  const auto owner = [all] {
+    while (all->pushed < item_count) {
+      if (!all->ring.push(all->next())) break;
+    }
+    item* half[2];
+    const std::uint32_t count = all->ring.pop_half(half);
+    for (std::uint32_t i = 0; i < count; ++i) all->take(half[i]);
+    if (const item* got = all->ring.pop()) all->take(got);
+  };
+  const auto first_thief = [all] {
+    if (const item* got = all->ring.steal_into(all->stolen[0])) all->take(got);
+    if (const item* got = all->stolen[0].pop()) all->take(got);
+  };
+  const auto second_thief = [all] {  // of the owner, and of the first thief
+    if (const item* got = all->stolen[0].steal_into(all->stolen[1])) all->take(got);
+    if (const item* got = all->ring.steal_into(all->stolen[1])) all->take(got);
+  };
+  const auto drain = [all] {
+    for (auto* ring : {&all->ring, &all->stolen[0], &all->stolen[1]}) {
+      while (const item* got = ring->pop()) all->take(got);
+    }
+    all->balance();
+  };
+  return {{owner, first_thief, second_thief}, drain};
+}
+
+template <template <typename> class Atomic>
+model::program growing_deque() {
+  struct world : ledger {
+    fork_deque<item, 2, Atomic> forks;
+  };
+
+  auto all = std::make_shared<world>();
+  const auto pop = [all] {
+    if (const item* got = all->forks.pop()) all->take(got);
+  };
+  const auto owner = [=] {
+    for (int i = 0; i < 3; ++i) all->forks.push(all->next());
+    if (const item* got = all->forks.pop_if(&all->items[2])) all->take(got);
+    pop();
+    pop();
+  };
+  const auto thief = [all] {
+    const auto [got, lost] = all->forks.steal();
+    if (got != nullptr) all->take(got);
+    model::check(got == nullptr || !lost, "taken and lost");
+  };
+  const auto drain = [all] {
+    while (const item* got = all->forks.pop()) all->take(got);
+    all->balance();
+  };
+  return {{owner, thief, thief}, drain};
+}
+
+/// Push, then look for sleepers; announce sleep, then look for work (protocols.md A12).
+template <typename World, typename Push>
+model::program push_against_sleep(Push push) {
+  struct world : World {
+    model::atomic<int> sleepers{0};
+    bool asleep = false;
+    bool woken = false;
+  };
+
+  auto all = std::make_shared<world>();
+  const auto pusher = [all, push] {
+    push(*all);
+    all->woken = all->sleepers.load(std::memory_order_seq_cst) != 0;
+  };
+  const auto sleeper = [all] {
+    all->sleepers.store(1, std::memory_order_seq_cst);
+    all->asleep = all->queue.empty();
+  };
+  return {{pusher, sleeper}, [all] { model::check(!all->asleep || all->woken, "asleep beside an item"); }};
+}
+
+template <template <typename> class Atomic>
+struct ring_world {
+  item one;
+  run_queue<item, 2, Atomic> queue{0xFFFFFFFF};
+};
+
+template <template <typename> class Atomic>
+struct deque_world {
+  item one;
+  fork_deque<item, 2, Atomic> queue;
+};
+
+template <template <typename> class Atomic>
+using small_inject_queue = inject_queue<item, &item::next, Atomic, model::guard>;
+
+/// Two threads push to one shard while a third takes; whoever sees an empty mask must be seen asleep by a
+/// pusher.
+template <template <typename> class Atomic>
+model::program injections() {
+  struct world : ledger {
+    small_inject_queue<Atomic> queue{1};
+    model::atomic<int> sleepers{0};
+    bool asleep = false;
+    bool woken = false;
+  };
+
+  auto all = std::make_shared<world>();
+  const auto pusher = [all](std::size_t i) {
+    return [all, i] {
+      all->queue.push(&all->items[i], 0);
+      if (all->sleepers.load(std::memory_order_seq_cst) != 0) all->woken = true;
+    };
+  };
+  const auto take_batch = [all](std::uint32_t workers) {
+    std::uint32_t count = 0;
+    const item* got = all->queue.pop_batch(0, workers, count);
+    const bool any = got != nullptr;
+    for (; got != nullptr; got = got->next) all->take(got);
+    return any;
+  };
+  const auto worker = [=] {
+    (void)take_batch(2);
+    all->sleepers.store(1, std::memory_order_seq_cst);
+    all->asleep = all->queue.empty();
+  };
+  const auto drain = [=] {
+    model::check(!all->asleep || all->woken || all->queue.empty(), "asleep beside an item");
+    while (take_batch(1)) {
+    }
+    all->pushed = 2;
+    all->balance();
+  };
+  return {{pusher(0), pusher(1), worker}, drain};
+}
+
+// The checker itself, on programs whose outcome C++20 fixes.
+
+/// `write` and `read` are the orders of the flag.
+model::program message_passing(std::memory_order write, std::memory_order read) {
+  struct world {
+    model::atomic<int> data{0};
+    model::atomic<int> flag{0};
+  };
+
+  auto all = std::make_shared<world>();
+  const auto writer = [=] {
+    all->data.store(1, std::memory_order_relaxed);
+    all->flag.store(1, write);
+  };
+  const auto reader = [=] {
+    if (all->flag.load(read) == 1) model::check(all->data.load(std::memory_order_relaxed) == 1, "stale data");
+  };
+  return {{writer, reader}, {}};
+}
+
+/// The reader's seq_cst load of another atomic is no reason to see the data.
+model::program unrelated_seq_cst() {
+  struct world {
+    model::atomic<int> data{0};
+    model::atomic<int> flag{0};
+    model::atomic<int> unrelated{0};
+  };
+
+  auto all = std::make_shared<world>();
+  const auto writer = [=] {
+    all->data.store(1, std::memory_order_relaxed);
+    all->flag.store(1, std::memory_order_seq_cst);
+  };
+  const auto reader = [=] {
+    if (all->flag.load(std::memory_order_relaxed) == 0) return;
+    (void)all->unrelated.load(std::memory_order_seq_cst);
+    model::check(all->data.load(std::memory_order_relaxed) == 1, "stale data");
+  };
+  return {{writer, reader}, {}};
+}
+
+model::program store_buffering(std::memory_order write, std::memory_order read) {
+  struct world {
+    model::atomic<int> x{0};
+    model::atomic<int> y{0};
+    int saw_x = 0;
+    int saw_y = 0;
+  };
+
+  auto all = std::make_shared<world>();
+  const auto left = [=] {
+    all->x.store(1, write);
+    all->saw_y = all->y.load(read);
+  };
+  const auto right = [=] {
+    all->y.store(1, write);
+    all->saw_x = all->x.load(read);
+  };
+  return {{left, right}, [=] { model::check(all->saw_x + all->saw_y > 0, "neither saw the other"); }};
+}
+
+bool can_fail(const std::function<model::program()>& build) {
+  return model::explore(build, {.preemptions = 4, .seconds = 1}).failure != "";
+}
+
+void require_sound(model::program (*build)(), int at_least) {
+  const model::outcome result = model::explore(build, default_limits);
+  CAPTURE(result.runs, result.complete);
+  REQUIRE(result.failure == "");
+  REQUIRE(result.complete >= at_least);
+}
+
+void require_caught(model::program (*build)()) {
+  const model::outcome result = model::explore(build, default_limits);
+  CAPTURE(result.runs, result.complete);
+  REQUIRE(result.failure != "");
+}
+
+}  // namespace
+
+TEST_CASE("the model reads stale values where C++20 allows them and nowhere else", "[model]") {
+  using enum std::memory_order;
+  REQUIRE(can_fail([] { return message_passing(relaxed, acquire); }));
+  REQUIRE(can_fail([] { return message_passing(release, relaxed); }));
+  REQUIRE_FALSE(can_fail([] { return message_passing(release, acquire); }));
+  REQUIRE(can_fail(unrelated_seq_cst));
+  REQUIRE(can_fail([] { return store_buffering(release, acquire); }));
+  REQUIRE(can_fail([] { return store_buffering(seq_cst, acquire); }));
+  REQUIRE_FALSE(can_fail([] { return store_buffering(seq_cst, seq_cst); }));
+}
+
+TEST_CASE("no interleaving of owner and two thieves loses or doubles an item of a ring that wraps",
+          "[model][run_queue]") {
+  require_sound(small_ring<model::atomic>, 1);
+}
+
+TEST_CASE("no interleaving loses or doubles an item that a thief leaves in its own ring",
+          "[model][run_queue]") {
+  require_sound(ring_that_is_halved<model::atomic>, 1);
+}
+
+TEST_CASE("no interleaving of owner and two thieves loses or doubles an item of a deque that grows",
+          "[model][fork_deque]") {
+  require_sound(growing_deque<model::atomic>, 1);
+}
+
+TEST_CASE("no interleaving of two pushers and a worker loses an injected item or a wake",
+          "[model][inject_queue]") {
+  require_sound(injections<model::atomic>, 1);
+}
+
+TEST_CASE("a push to ring or deque is seen by the sleeper, or the sleeper by the pusher", "[model][sched]") {
+  require_sound(
+      [] {
+        return push_against_sleep<ring_world<model::atomic>>(
+            [](auto& all) { (void)all.queue.push(&all.one); });
+      },
+      3);
+  require_sound(
+      [] {
+        return push_against_sleep<deque_world<model::atomic>>([](auto& all) { all.queue.push(&all.one); });
+      },
+      3);
+}
+
+TEST_CASE("the model check catches a ring whose tail is published relaxed", "[model][run_queue]") {
+  require_caught(small_ring<relaxed_stores>);
+}
+
+TEST_CASE("the model check catches a deque with acquire and release for seq_cst", "[model][fork_deque]") {
+  require_caught(growing_deque<no_seq_cst>);
+}
+
+TEST_CASE("the model check catches a deque whose new buffer is published relaxed", "[model][fork_deque]") {
+  require_caught(growing_deque<no_release>);
+}
+
+TEST_CASE("the model check catches a mask that is not seq_cst", "[model][inject_queue]") {
+  require_caught(injections<no_seq_cst>);
+}
+
+TEST_CASE("the model check catches a surplus push that is not seq_cst", "[model][sched]") {
+  require_caught([] {
+    return push_against_sleep<ring_world<model::atomic>>(
+        [](auto& all) { (void)all.queue.push_quietly(&all.one); });
+  });
+  require_caught([] {
+    return push_against_sleep<deque_world<no_seq_cst>>([](auto& all) { all.queue.push(&all.one); });
+  });
+}
+
+#endif

@@ -1,0 +1,148 @@
+#include "os/lock.hpp"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "os/port.hpp"
+#include "support/catch.hpp"
+
+using namespace weft::os;
+
+namespace {
+
+/// The next owner in the worst case: the object is gone as soon as unlock() has let go.
+class freeing_port final : public port {
+ public:
+  explicit freeing_port(std::uint32_t* word) : word_(word) {}
+
+  nanos now() noexcept override { return 0; }
+
+  std::uint64_t random() noexcept override { return 0; }
+
+  std::size_t pick(std::size_t) noexcept override { return 0; }
+
+  bool simulated() const noexcept override { return true; }
+
+  bool wait(const std::uint32_t&, std::uint32_t, nanos) noexcept override { return true; }
+
+  void wake(const std::uint32_t& word, int count) noexcept override {
+    right = &word == word_ && *word_ == lock_free && count == 1;
+    ++wakes;
+    delete word_;
+  }
+
+  thread_id start(thread_entry, void*, const char*) override { return {}; }
+
+  void join(thread_id) noexcept override {}
+
+  int wakes = 0;
+  bool right = false;
+
+ private:
+  std::uint32_t* word_;
+};
+
+}  // namespace
+
+TEST_CASE("four threads that add under the lock lose no addition", "[os][lock]") {
+  constexpr int threads = 4;
+  constexpr int rounds = 5'000;
+  std::uint32_t word = 0;
+  long sum = 0;  // plain: TSan and the sum would both show a second owner
+  std::vector<std::thread> pool;
+  for (int t = 0; t < threads; ++t)
+    pool.emplace_back([&] {
+      for (int i = 0; i < rounds; ++i) {
+        guard held(word);
+        ++sum;
+      }
+    });
+  for (auto& thread : pool) thread.join();
+  CHECK(sum == threads * rounds);
+  CHECK(word == lock_free);
+}
+
+TEST_CASE("an owner that sleeps while others queue up loses none of them", "[os][lock]") {
+  constexpr int threads = 4;
+  constexpr int rounds = 30;
+  std::uint32_t word = 0;
+  std::uint32_t nobody_writes = 0;
+  int sum = 0;
+  std::vector<std::thread> pool;
+  for (int t = 0; t < threads; ++t)
+    pool.emplace_back([&] {
+      for (int i = 0; i < rounds; ++i) {
+        guard held(word);  // longer than the spin of the others: they sleep on the word
+        real_port().wait(nobody_writes, 0, real_port().now() + 20'000);
+        ++sum;
+      }
+    });
+  for (auto& thread : pool) thread.join();
+  CHECK(sum == threads * rounds);
+  CHECK(word == lock_free);
+}
+
+TEST_CASE("unlock touches nothing of the object once the next owner may free it", "[os][lock]") {
+  struct object {
+    std::uint32_t word = 0;
+    int users = 2;
+  };
+
+  std::vector<object*> objects(5'000);
+  for (auto& each : objects) each = new object;
+  std::atomic<int> freed{0};
+  const auto leave_all = [&] {  // the last to leave frees, while the other may still be inside unlock()
+    for (auto* const each : objects) {
+      lock(each->word);
+      const bool last = --each->users == 0;
+      unlock(each->word);
+      if (!last) continue;
+      delete each;
+      ++freed;
+    }
+  };
+  std::thread other(leave_all);
+  leave_all();
+  other.join();
+  CHECK(freed == 5'000);  // and ASan or TSan would have spoken
+}
+
+TEST_CASE("unlock wakes one sleeper as its last act, and only if somebody sleeps", "[os][lock]") {
+  auto* const word = new std::uint32_t(lock_held);
+  freeing_port port(word);
+  set_current_port(&port);
+  unlock(*word);
+  const int wakes_without_sleeper = port.wakes;
+  *word = lock_contended;
+  unlock(*word);
+  set_current_port(nullptr);
+  CHECK(wakes_without_sleeper == 0);
+  CHECK(port.wakes == 1);
+  CHECK(port.right);
+}
+
+TEST_CASE("try_lock fails while the lock is held and leaves it as it is", "[os][lock]") {
+  std::uint32_t word = 0;
+  REQUIRE(try_lock(word));
+  CHECK(word == lock_held);
+  CHECK(!try_lock(word));
+  CHECK(word == lock_held);
+  unlock(word);
+  CHECK(try_lock(word));
+  unlock(word);
+  CHECK(word == lock_free);
+}
+
+TEST_CASE("a guard unlocks early, once", "[os][lock]") {
+  std::uint32_t word = 0;
+  {
+    guard held(word);
+    CHECK(word == lock_held);
+    held.unlock();
+    CHECK(word == lock_free);
+    REQUIRE(try_lock(word));
+  }
+  CHECK(word == lock_held);
+  unlock(word);
+}
