@@ -5,8 +5,6 @@
 #include <weft/all.hpp>
 
 #include <cstdint>
-#include <iterator>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -59,11 +57,11 @@ class [[nodiscard("co_await it")]] all_range_op {
 
 /// Runs all routines of a range (moved out of it); gives a vector of their results, in order.  As all(r1, r2,
 /// ...).
-template <std::ranges::input_range Range>
-requires detail::is_routine<std::ranges::range_value_t<Range>>
+template <typename Range>
+requires detail::is_routine<typename std::remove_reference_t<Range>::value_type>
 
 auto all(Range&& routines) {
-  using value = typename detail::routine_value<std::ranges::range_value_t<Range>>::type;
+  using value = typename detail::routine_value<typename std::remove_reference_t<Range>::value_type>::type;
   std::vector<routine<value>> own;
   for (auto& r : routines) own.push_back(std::move(r));
   return all_range_op<value>(std::move(own));

@@ -8,6 +8,7 @@
 // workers.  Not legal in signal handlers and in a forked child.
 
 #include <weft/all.hpp>
+#include <weft/any.hpp>
 #include <weft/block_on_io.hpp>
 #include <weft/channel.hpp>
 #include <weft/go.hpp>
@@ -49,8 +50,10 @@ namespace detail {
 
 template <typename T>
 concept here = true;
-template <typename C>
-concept facade_case = weft::detail::selectable<C> && here<C>;
+template <typename... Ts>
+concept all_here = true;
+template <typename... Cases>
+concept facade_cases = weft::detail::select_arguments<Cases...> && all_here<Cases...>;
 template <typename Body>
 concept facade_body = std::invocable < std::remove_reference_t<Body>
 &, task_scope& > &&here<Body>;
@@ -218,14 +221,10 @@ class channel<void> : public weft::channel<void> {
 };
 
 /// Blocks until one of the cases can happen, does it and calls its handler (a coroutine is run to its end).
-template <detail::facade_case... Cases>
-std::size_t select(Cases&&... cases) {
-  return wait(weft::detail::make_select<false>(std::forward<Cases>(cases)...));
-}
+template <typename... Cases>
 
-template <detail::facade_case... Cases>
-std::size_t select(biased_t, Cases&&... cases) {
-  return wait(weft::detail::make_select<true>(std::forward<Cases>(cases)...));
+requires detail::facade_cases<Cases...> std::size_t select(Cases&&... cases) {
+  return wait(weft::detail::make_select(std::forward<Cases>(cases)...));
 }
 
 template <typename Rep, typename Period>

@@ -57,8 +57,10 @@ template <typename T = void>
 class join_handle {
  public:
   join_handle() noexcept = default;
+
   explicit join_handle(std::coroutine_handle<detail::promise<T>> frame) noexcept : frame_(frame) {}
-  join_handle(join_handle && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+
+  join_handle(join_handle&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
 
   join_handle& operator=(join_handle&& other) noexcept {
     if (this != &other) {
@@ -78,9 +80,7 @@ class join_handle {
   /// \throws routine_cancelled  if the routine ended by cancellation
   /// \throws cancelled          if the calling routine was cancelled first: the handle is still the caller's
   /// \par Order  Everything the routine did happens before join returns.
-  T join() {
-    return detail::wait_on_thread(detail::join_op<T>(*this));
-  }
+  T join() { return detail::wait_on_thread(detail::join_op<T>(*this)); }
 
   /// Blocks until the routine has ended or `d` has passed; true if it has ended.  Does not consume the
   /// result.
@@ -96,18 +96,12 @@ class join_handle {
   }
 
   /// True once the routine has ended.  Never waits.
-  [[nodiscard]] bool done() const noexcept {
-    return detail::join_done(promise());
-  }
+  [[nodiscard]] bool done() const noexcept { return detail::join_done(promise()); }
 
   /// Asks the routine to end: its next or current wait throws `cancelled`.  Never waits; any thread.
-  void cancel() noexcept {
-    detail::cancel_routine(promise());
-  }
+  void cancel() noexcept { detail::cancel_routine(promise()); }
 
-  [[nodiscard]] std::uint64_t id() const noexcept {
-    return detail::id_of(promise());
-  }
+  [[nodiscard]] std::uint64_t id() const noexcept { return detail::id_of(promise()); }
 
   /// The name given at go(); empty if none.  Valid as long as the handle is.
   [[nodiscard]] std::string_view name() const noexcept {
@@ -116,9 +110,7 @@ class join_handle {
   }
 
   /// False after the result was taken or the handle was moved from.
-  explicit operator bool() const noexcept {
-    return static_cast<bool>(frame_);
-  }
+  explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
 
   // Not for callers.
   detail::promise<T>& promise() const noexcept {
@@ -165,11 +157,6 @@ class join_op : public op_base {
   join_wait wait_;
   join_handle<T>* handle_;
 };
-
-template <typename T>
-join_op<T> operation_of(join_handle<T>&& handle) noexcept {
-  return join_op<T>(handle);
-}
 
 /// A coroutine of a foreign type awaits a handle.
 template <typename T>
@@ -233,6 +220,12 @@ auto go_here(std::source_location at, Args&&... args) {
 }
 
 }  // namespace detail
+
+// How a routine's promise awaits a handle; here, where argument-dependent look-up finds it.
+template <typename T>
+detail::join_op<T> operation_of(join_handle<T>&& handle) noexcept {
+  return detail::join_op<T>(handle);
+}
 
 template <typename T>
 detail::foreign_join_awaiter<T> operator co_await(join_handle<T>&& handle) {

@@ -4,6 +4,7 @@
 
 #include <weft/all.hpp>
 #include <weft/all_range.hpp>
+#include <weft/any.hpp>
 #include <weft/block_on_io.hpp>
 #include <weft/blocking.hpp>
 #include <weft/channel.hpp>

@@ -164,8 +164,8 @@ void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receiver
   // While others hold both ends nothing changes for the channel, and it must not be touched afterwards.
   std::uint64_t seen = c.ends.load(std::memory_order_relaxed);  // relaxed: the CAS decides
   while ((senders == 0 || (seen >> 32) > senders) && (receivers == 0 || (seen & 0xffffffff) > receivers)) {
-    if (c.ends.compare_exchange_weak(seen, seen - gone, std::memory_order_acq_rel))
-      return;  // R4, pairs with A4
+    const bool gave = c.ends.compare_exchange_weak(seen, seen - gone, std::memory_order_acq_rel);  // R4, A4
+    if (gave) return;
   }
   winners won;
   os::lock(c.lock);
@@ -367,12 +367,12 @@ bool close_channel(channel_core& c) noexcept {
 }
 
 bool channel_closed(const channel_core& c) noexcept {
-  return c.closed.load(std::memory_order_acquire);
-}  // A3, with R3
+  return c.closed.load(std::memory_order_acquire);  // A3, pairs with R3
+}
 
 std::size_t channel_size(const channel_core& c) noexcept {
-  return c.count.load(std::memory_order_acquire);
-}  // A1, R1
+  return c.count.load(std::memory_order_acquire);  // A1, pairs with R1
+}
 
 std::size_t channel_capacity(const channel_core& c) noexcept {
   return c.capacity;

@@ -31,8 +31,8 @@ void store_state(context_base& x, std::uint8_t s) noexcept {
 }
 
 bool is_linked(const context_base& x) noexcept {
-  return std::atomic_ref(const_cast<std::uint8_t&>(x.linked)).load(std::memory_order_acquire) !=
-         0;  // A3, pairs with R3
+  const std::atomic_ref linked(const_cast<std::uint8_t&>(x.linked));
+  return linked.load(std::memory_order_acquire) != 0;  // A3, pairs with R3
 }
 
 void set_linked(context_base& x, bool on) noexcept {

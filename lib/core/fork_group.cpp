@@ -123,8 +123,9 @@ std::coroutine_handle<> forked_end(promise_base& child) noexcept {
     }
   }
   if (next == nullptr && number != 0) {
-    if (std::atomic_ref(g.pending).fetch_sub(1, std::memory_order_acq_rel) == 1)
-      next = g.parent;  // J2, pairs with J1
+    const std::uint32_t before =
+        std::atomic_ref(g.pending).fetch_sub(1, std::memory_order_acq_rel);  // J2, pairs with J1
+    if (before == 1) next = g.parent;
   }
   if (next != nullptr) return run_on(w, *next);
   return detail::switch_away(&w);

@@ -129,8 +129,8 @@ class claim_word {
         continue;
       }
       const std::uint64_t next = word(sequence_of(seen), 0, flags_of(seen), state::waiting);
-      if (word_.compare_exchange_strong(seen, next, std::memory_order_seq_cst))
-        return true;  // W1, pairs with C2
+      const bool done = word_.compare_exchange_strong(seen, next, std::memory_order_seq_cst);  // W1, with C2
+      if (done) return true;
     }
     return false;
   }
@@ -187,8 +187,8 @@ class claim_word {
   }
 
   state wait_state() const noexcept {
-    return state_of(word_.load(std::memory_order_acquire));
-  }  // A1, pairs with R1
+    return state_of(word_.load(std::memory_order_acquire));  // A1, pairs with R1
+  }
 
   std::uint16_t winner() const noexcept {
     return index_of(word_.load(std::memory_order_acquire));  // A1, pairs with R1 and C2

@@ -69,9 +69,9 @@ bool takes_routines(sched::scheduler& home) noexcept {
 }
 
 void wait_for_final(promise_base& child) noexcept {
-  for (int spins = 0; join_word(child).load(std::memory_order_acquire) != join_final;
-       ++spins) {  // A1, pairs with R1
-    if (spins < 100) {
+  int spins = 0;
+  while (join_word(child).load(std::memory_order_acquire) != join_final) {  // A1, pairs with R1
+    if (++spins < 100) {
       os::relax_cpu();
     } else {
       os::give_way();

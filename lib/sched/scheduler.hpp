@@ -126,8 +126,8 @@ class scheduler {
   // --- looking ---
 
   worker& at(unsigned i) const noexcept {
-    return *table_[i].load(std::memory_order_acquire);
-  }  // A2, pairs with R2
+    return *table_[i].load(std::memory_order_acquire);  // A2, pairs with R2
+  }
 
   unsigned count() const noexcept { return count_.load(std::memory_order_acquire); }  // A3, pairs with R3
 

@@ -148,8 +148,8 @@ waiter* worker::take_injected() noexcept {
 }
 
 bool worker::has_queued() const noexcept {
-  return slot_.load(std::memory_order_seq_cst) != nullptr || !ring_.empty() ||
-         !forks_.empty();  // S10: the monitor's
+  const waiter* next = slot_.load(std::memory_order_seq_cst);  // S10: the monitor counts slots as queued work
+  return next != nullptr || !ring_.empty() || !forks_.empty();
 }
 
 /// Every now and then: the inject queue first, timers, the measurement; whatever wants the worker to stop.

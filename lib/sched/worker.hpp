@@ -63,8 +63,8 @@ class counter {
   }  // relaxed: a statistic
 
   std::uint64_t read() const noexcept {
-    return n_.load(std::memory_order_acquire);
-  }  // A1, pairs with R1: drained()
+    return n_.load(std::memory_order_acquire);  // A1, pairs with R1: drained()
+  }
 
  private:
   std::atomic<std::uint64_t> n_{0};

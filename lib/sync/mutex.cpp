@@ -42,8 +42,9 @@ bool mutex::try_lock() noexcept {
 
 void mutex::unlock() noexcept {
   std::uint32_t seen = held;
-  if (std::atomic_ref(state_).compare_exchange_strong(seen, free_state, std::memory_order_release))
-    return;  // R1, with A1
+  const std::atomic_ref state(state_);
+  const bool gone = state.compare_exchange_strong(seen, free_state, std::memory_order_release);  // R1, with A1
+  if (gone) return;
   if (seen == free_state) base::misuse("a mutex is unlocked that is not locked");
   claimed how = claimed::lost;
   waiter* next;

@@ -1,0 +1,76 @@
+#include <sys/select.h>
+#include <unistd.h>
+
+#include <system_error>
+#include <vector>
+#include <weft/weft.hpp>
+
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+TEST_CASE("a thousand plain callables that block on one another finish on two workers", "[api][blocking]") {
+  weft::runtime rt({.workers = 2});
+  std::vector<weft::blocking::channel<int>> line;
+  for (int i = 0; i <= 1'000; ++i) line.emplace_back();
+  std::vector<weft::join_handle<void>> all;
+  for (std::size_t i = 0; i < 1'000; ++i) {
+    all.push_back(rt.go([in = line[i], out = line[i + 1]] { out.send(*in.recv() + 1); }));
+  }
+  line[0].send(0);
+  REQUIRE(line[1'000].recv() == 1'000);
+  for (auto& h : all) h.join();
+}
+
+TEST_CASE("past max_threads a facade call throws", "[api][blocking]") {
+  weft::runtime rt({.workers = 1, .max_threads = 1});
+  weft::blocking::channel<int> never;
+  auto h = rt.go([never] { never.recv(); });
+  REQUIRE_THROWS_AS(h.join(), std::system_error);
+}
+
+TEST_CASE("blocking::scope waits for its routines and cancels them on an exception", "[api][blocking]") {
+  const int got = weft::blocking::scope([](weft::task_scope& s) {
+    weft::blocking::channel<int> ch;
+    s.go([ch] { ch.send(3); });
+    return *ch.recv();
+  });
+  REQUIRE(got == 3);
+  REQUIRE_THROWS_AS(weft::blocking::scope([](weft::task_scope& s) {
+                      s.go([]() -> weft::routine<> { co_await weft::sleep_for(1h); });
+                      throw std::runtime_error("boom");
+                    }),
+                    std::runtime_error);
+}
+
+TEST_CASE("blocking::with_timeout ends the waits inside", "[api][blocking]") {
+  weft::blocking::channel<int> never;
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, [&] { never.recv(); }), weft::timeout_error);
+}
+
+TEST_CASE("block_on_io gives results and exceptions and queues beyond its threads", "[api][blocking]") {
+  weft::runtime rt({.workers = 2, .max_blocking_threads = 2});
+  std::vector<weft::join_handle<int>> all;
+  for (int i = 0; i < 200; ++i) {
+    all.push_back(rt.go([i]() -> weft::routine<int> {
+      auto doubled = [](int n) { return 2 * n; };
+      co_return co_await weft::block_on_io(doubled, i);
+    }));
+  }
+  long sum = 0;
+  for (auto& h : all) sum += h.join();
+  REQUIRE(sum == 199 * 200);
+  REQUIRE(rt.stats().blocking_threads <= 2);
+  auto bad = rt.go([]() -> weft::routine<> {
+    auto throws = [] { throw std::runtime_error("boom"); };
+    co_await weft::block_on_io(throws);
+  });
+  REQUIRE_THROWS_AS(bad.join(), std::runtime_error);
+}
+
+TEST_CASE("using namespace weft::blocking is not ambiguous beside the system's headers", "[api][blocking]") {
+  using namespace weft::blocking;
+  channel<int> a(1);
+  REQUIRE(select(on_send(a, 1), otherwise()) == 0);
+  REQUIRE(select(biased, on_recv(a), on_timeout(1s)) == 0);
+}
