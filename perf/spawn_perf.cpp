@@ -8,7 +8,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <utility>
 #include <vector>
 
@@ -72,22 +71,27 @@ result yield(weft::runtime& rt, std::uint64_t n) {
 
 // --- parked: memory of n routines that wait on a channel ---
 
-weft::routine<> wait_for_close(weft::channel<int>& never, std::atomic<std::uint64_t>& waiting) {
-  waiting.fetch_add(1, std::memory_order_relaxed);
-  co_await never.recv();
+struct parking_lot {
+  weft::channel<int> never;
+  std::atomic<std::uint64_t> waiting = 0;
+};
+
+// A pointer, not a reference: go() keeps what is borrowed by reference in a block of its own.
+weft::routine<> wait_for_close(parking_lot* lot) {
+  lot->waiting.fetch_add(1, std::memory_order_relaxed);
+  co_await lot->never.recv();
 }
 
 weft::routine<result> park_many(std::uint64_t n) {
-  weft::channel<int> never;
-  std::atomic<std::uint64_t> waiting = 0;
+  parking_lot lot;
   const std::size_t before = resident_bytes();
   const stopwatch clock;
   co_return co_await weft::scope([&](weft::task_scope& s) -> weft::routine<result> {
-    for (std::uint64_t i = 0; i < n; ++i) s.go(wait_for_close, std::ref(never), std::ref(waiting));
-    while (waiting.load(std::memory_order_relaxed) < n) co_await weft::yield();
+    for (std::uint64_t i = 0; i < n; ++i) s.go(wait_for_close, &lot);
+    while (lot.waiting.load(std::memory_order_relaxed) < n) co_await weft::yield();
     const double seconds = clock.seconds();
     const auto bytes = static_cast<double>(resident_bytes() - before);
-    never.close();
+    lot.never.close();
     co_return result{n, seconds, true, field("bytes_per_routine", bytes / static_cast<double>(n))};
   });
 }

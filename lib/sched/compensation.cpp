@@ -35,6 +35,8 @@ void scheduler::begin_block(worker& w) {
         reserve_.pop_back();
         spare.is = role::active;
         w.is = role::blocked;
+        w.blocked.store(
+            true, std::memory_order_seq_cst);  // B2, pairs with B1: a parker's re-check counts all it has
         list_idle(spare, 0);
         break;
       }
@@ -88,7 +90,8 @@ void scheduler::begin_block(worker& w) {
 void scheduler::end_block(worker& w) noexcept {
   const os::guard hold(set_lock_);
   w.is = role::active;
-  active_.fetch_add(1, std::memory_order_relaxed);  // relaxed: under the lock
+  w.blocked.store(false, std::memory_order_seq_cst);  // B2, pairs with B1
+  active_.fetch_add(1, std::memory_order_relaxed);    // relaxed: under the lock
   if (active_.load(std::memory_order_relaxed) <= how_.workers || idle_.empty())
     return;  // relaxed: under the lock
   // A spare that was never woken goes back to the reserve and does not notice.

@@ -24,7 +24,10 @@
 //   3. The poller's deadline is not later than the earliest timer: whoever arms a timer in a sleeping
 //   worker's heap and
 //      every worker that parks compares (A7); a worker that runs looks at its own heap.
-//   4. S2 tests only what a searcher takes: a re-check that is true for ever would be a storm of wakes.
+//   4. S2 tests only what a searcher takes: a re-check that is true for ever would be a storm of wakes.  The
+//   last item of
+//      a worker is its own while it runs - the monitor sees to one that stands still - but anybody's while it
+//      is blocked.
 //
 // Source: Go's proc.go ("Worker thread parking/unparking"), Tokio's idle.rs; model-checked (test/model).
 // Rejected: a bit mask of idle workers without a lock (a waker that holds the count but not the bit makes a
@@ -109,7 +112,7 @@ bool scheduler::found_meanwhile(worker& w) noexcept {
   const unsigned n = count();
   for (unsigned i = 0; i < n; ++i) {
     worker& other = at(i);
-    if (&other != &w && other.has_surplus()) return true;
+    if (&other != &w && other.has_loot()) return true;
   }
   const os::nanos due = next_timer();
   return due != os::never && due <= port_.now();

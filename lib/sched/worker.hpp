@@ -137,6 +137,14 @@ class alignas(64) worker final : public detail::worker_face {
   waiter* steal_half(worker& thief, bool desperate) noexcept;
   forkable* steal_fork() noexcept;
 
+  /// Something here that a thief takes at once: more than one item, or any if nobody will run it here.
+  bool has_loot() const noexcept { return is_blocked() ? has_queued() : has_surplus(); }
+
+  bool is_blocked() const noexcept {
+    return blocked.load(
+        std::memory_order_seq_cst);  // B1, pairs with B2: its thread sleeps in an announced call
+  }
+
   bool has_surplus() const noexcept { return ring_.size() > 1 || !forks_.empty(); }
 
   bool has_queued() const noexcept;
@@ -160,11 +168,12 @@ class alignas(64) worker final : public detail::worker_face {
   // --- the set's, see parking.cpp ---
 
   alignas(64) std::atomic<std::uint32_t> park_word{awake};
-  role is = role::active;  // under the set's lock
-  bool in_idle = false;    // under the set's lock
-  bool searching = false;  // own thread
-  bool is_poller = false;  // own thread
-  bool rests = false;      // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
+  role is = role::active;            // under the set's lock
+  std::atomic<bool> blocked{false};  // is == role::blocked, for those without the lock
+  bool in_idle = false;              // under the set's lock
+  bool searching = false;            // own thread
+  bool is_poller = false;            // own thread
+  bool rests = false;  // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
   os::thread_id thread;
   waiter* current = nullptr;  // own thread: what runs now; null for foreign coroutines
 
