@@ -1,10 +1,8 @@
 // spawn: what it costs to start a routine, to give way to another one, and to have many that wait.
 
-#include <weft/blocking.hpp>
 #include <weft/channel.hpp>
 #include <weft/go.hpp>
 #include <weft/scope.hpp>
-#include <weft/sync/wait_group.hpp>
 
 #include <atomic>
 #include <cstdint>

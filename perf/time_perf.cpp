@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -20,10 +19,10 @@ namespace {
 
 using nanoseconds = std::chrono::nanoseconds;
 
-weft::routine<> sleep_once(nanoseconds how_long, nanoseconds& lateness) {
+weft::routine<> sleep_once(nanoseconds how_long, nanoseconds* lateness) {
   const auto deadline = std::chrono::steady_clock::now() + how_long;
   co_await weft::sleep_until(deadline);
-  lateness = std::chrono::steady_clock::now() - deadline;
+  *lateness = std::chrono::steady_clock::now() - deadline;
 }
 
 double micros(nanoseconds t) {
@@ -38,7 +37,7 @@ weft::routine<result> sleepers(std::uint64_t n) {
   const stopwatch clock;
   co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
     for (nanoseconds& l : late) {
-      s.go(sleep_once, nanoseconds(std::chrono::milliseconds(millis(random))), std::ref(l));
+      s.go(sleep_once, nanoseconds(std::chrono::milliseconds(millis(random))), &l);
     }
     co_return;
   });
