@@ -43,7 +43,8 @@ bool mutex::try_lock() noexcept {
 void mutex::unlock() noexcept {
   std::uint32_t seen = held;
   const std::atomic_ref state(state_);
-  const bool gone = state.compare_exchange_strong(seen, free_state, std::memory_order_release);  // R1, with A1
+  const bool gone =
+      state.compare_exchange_strong(seen, free_state, std::memory_order_release);  // R1, with A1
   if (gone) return;
   if (seen == free_state) base::misuse("a mutex is unlocked that is not locked");
   claimed how = claimed::lost;

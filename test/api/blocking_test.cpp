@@ -1,9 +1,10 @@
-#include <sys/select.h>
-#include <unistd.h>
+#include <weft/weft.hpp>
 
 #include <system_error>
 #include <vector>
-#include <weft/weft.hpp>
+
+#include <sys/select.h>
+#include <unistd.h>
 
 #include "support/catch.hpp"
 

@@ -1,10 +1,11 @@
+#include <weft/weft.hpp>
+
 #include <cmath>
 #include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
-#include <weft/weft.hpp>
 
 #include "support/catch.hpp"
 
@@ -111,7 +112,8 @@ TEST_CASE("exactly one select case happens", "[api][select]") {
                          total += *v;
                          ++calls;
                        };
-                       while (calls < 10'000) co_await weft::select(weft::on_recv(a, add), weft::on_recv(b, add));
+                       while (calls < 10'000)
+                         co_await weft::select(weft::on_recv(a, add), weft::on_recv(b, add));
                        co_return total;
                      }).join();
   REQUIRE(sum == 2 * 5'000L * 4'999 / 2);

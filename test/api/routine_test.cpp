@@ -1,7 +1,8 @@
+#include <weft/weft.hpp>
+
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <weft/weft.hpp>
 
 #include "support/catch.hpp"
 
@@ -92,6 +93,7 @@ TEST_CASE("a detached routine's exception goes to the runtime's handler", "[api]
     weft::event told;
     std::string name;
   } note;
+
   weft::runtime_options options{.workers = 1};
   options.on_unhandled_exception = {[](void* to, const weft::unhandled_exception& what) {
                                       auto& n = *static_cast<seen*>(to);
@@ -133,8 +135,9 @@ TEST_CASE("stop ends a hundred thousand parked routines and leaves none", "[api]
   weft::runtime rt({.workers = 2});
   weft::channel<int> never;
   for (int i = 0; i < 100'000; ++i) {
-    (void)rt.go(weft::spawn_options{.detached = true},
-                [](weft::channel<int> c) -> weft::routine<> { co_await c.recv(); }, never);
+    (void)rt.go(
+        weft::spawn_options{.detached = true},
+        [](weft::channel<int> c) -> weft::routine<> { co_await c.recv(); }, never);
   }
   rt.stop();
   REQUIRE(rt.stats().live == 0);

@@ -1,6 +1,7 @@
+#include <weft/weft.hpp>
+
 #include <stdexcept>
 #include <vector>
-#include <weft/weft.hpp>
 
 #include "support/catch.hpp"
 
@@ -40,10 +41,9 @@ TEST_CASE("the first failure of all cancels the others and is rethrown", "[api][
 
 TEST_CASE("any gives the first success and ends the others", "[api][any]") {
   weft::runtime rt({.workers = 2});
-  const auto first =
-      rt.go([]() -> weft::routine<weft::any_result<int>> {
-          co_return co_await weft::any(later(3'600'000, 1), later(1, 2), fails_after(0));
-        }).join();
+  const auto first = rt.go([]() -> weft::routine<weft::any_result<int>> {
+                         co_return co_await weft::any(later(3'600'000, 1), later(1, 2), fails_after(0));
+                       }).join();
   REQUIRE(first.index == 1);
   REQUIRE(first.value == 2);
 }
