@@ -59,8 +59,7 @@ std::int64_t deadline_in(const context_base* x) noexcept {
 /// Under x.lock.
 void claim_in(context_base& x, waiter& w, winners& won) noexcept {
   if (w.scope != &x) return;  // it is in a context opened inside; that is a child, or shielded
-  const claimed how = word_of(w).claim(by_cancel, no_cancel);
-  if (how != claimed::lost) won.add(w, how);
+  won.add(w, word_of(w).claim(by_cancel, no_cancel));
 }
 
 void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept {
@@ -142,7 +141,7 @@ void close_in(context& x) noexcept {
 }  // namespace
 
 void winners::add(waiter& w, claimed how) noexcept {
-  if (how == claimed::early && w.kind() != waiter_kind::thread) return;  // it sees the claim by itself
+  if (how != claimed::parked) return;
   w.next = first_;
   first_ = &w;
 }
@@ -226,7 +225,7 @@ void count_off(context& x) noexcept {
     to_wake = &owner_of(*std::exchange(x.joiner, nullptr));
     how = word_of(*to_wake).claim(0);
   }
-  if (how != claimed::lost) deliver(*to_wake, how);
+  deliver(*to_wake, how);
 }
 
 void attach_thread(context_base& x, waiter& party) noexcept {

@@ -5,6 +5,7 @@
 namespace weft::core {
 
 void deliver(waiter& w, claimed how) noexcept {
+  if (how != claimed::parked) return;
   if (w.kind() == waiter_kind::thread) {
     // Once delivered, the thread may be gone: the address alone is left for the wake.  The port is this
     // thread's.
@@ -13,7 +14,7 @@ void deliver(waiter& w, claimed how) noexcept {
     os::current_port().wake(low, 1);
     return;
   }
-  if (how == claimed::parked) sched::scheduler::wake(w);
+  sched::scheduler::wake(w);
 }
 
 void yield_now(waiter& w) noexcept {

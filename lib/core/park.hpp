@@ -76,6 +76,7 @@ enum flags : std::uint8_t {
   no_cancel = 1,  // nobody cancels this wait (a scope that waits for its children)
   no_stop = 2,    // shielded: the runtime's stop does not reach it
   pinned = 4,     // a dump reads it
+  on_thread = 8,  // the waiter is a thread: whoever claims it delivers, early or not (rule 2)
 };
 
 /// Who won, beside the case indices 0 ...
@@ -104,8 +105,8 @@ constexpr std::uint32_t sequence_of(std::uint64_t w) noexcept {
 
 enum class claimed : std::uint8_t {
   lost,
-  early,   // the waiter was still preparing: it will see the claim by itself
-  parked,  // the waiter sleeps: deliver() wakes it
+  early,   // the waiter was still preparing: it sees the claim by itself, and is not the winner's to touch
+  parked,  // the waiter sleeps, or is a thread: it is the winner's until deliver()
 };
 
 template <template <typename> class Ref = std::atomic_ref>
@@ -149,7 +150,7 @@ class claim_word {
       }
       const std::uint64_t next = word(sequence_of(seen), index, flags_of(seen), state::won);
       if (word_.compare_exchange_strong(seen, next, std::memory_order_seq_cst)) {  // C2, pairs with W1
-        return s == state::waiting ? claimed::parked : claimed::early;
+        return s == state::waiting || (flags_of(seen) & on_thread) != 0 ? claimed::parked : claimed::early;
       }
     }
   }
@@ -230,8 +231,8 @@ inline bool is_cancelled(const waiter& w) noexcept {
   return detail::cancel_requested_for(w) != detail::cancel_state::live;
 }
 
-/// The winner has nothing more to do with the waiter than this.  A routine that was claimed early needs
-/// nothing; one that was parked becomes runnable; a thread leaves.
+/// The winner has nothing more to do with the waiter than this: a routine that was `parked` becomes runnable,
+/// a thread leaves.  Nothing is touched of one that was claimed early: it may have ended meanwhile.
 void deliver(waiter& w, claimed how) noexcept;
 
 /// A fork group that nobody above knows yet becomes known, before something in it waits.
@@ -246,7 +247,8 @@ inline void begin(waiter& w, state s, wait_reason why, void* op,
   w.node.in_case = false;
   w.node.linked = false;
   w.node.index = 0;
-  word_of(w).begin(s, static_cast<std::uint8_t>(shield_of(w) | extra_flags));
+  const std::uint8_t kind = w.kind() == waiter_kind::thread ? on_thread : no_flags;
+  word_of(w).begin(s, static_cast<std::uint8_t>(shield_of(w) | kind | extra_flags));
 }
 
 /// For a wait that registers in one place, under that place's lock.  True: enqueue it.  False: it was

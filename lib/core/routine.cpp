@@ -195,7 +195,7 @@ std::coroutine_handle<> complete(promise_base& p) noexcept {
         const claimed how = word_of(joiner).claim(n->index);
         join_word(p).store(join_final,
                            std::memory_order_release);  // R1, pairs with A1: nothing of p afterwards
-        if (how != claimed::lost) deliver(joiner, how);
+        deliver(joiner, how);
       }
     }
   }
