@@ -106,7 +106,8 @@ class join_handle {
   /// The name given at go(); empty if none.  Valid as long as the handle is.
   [[nodiscard]] std::string_view name() const noexcept {
     const detail::promise_base& p = promise();
-    return p.annexed ? std::string_view(p.origin.extra->name, p.origin.extra->name_size) : std::string_view();
+    return p.annexed() ? std::string_view(p.origin.extra->name, p.origin.extra->name_size)
+                       : std::string_view();
   }
 
   /// False after the result was taken or the handle was moved from.

@@ -114,6 +114,16 @@ class WEFT_API runtime {
   /// Counters of all workers, summed.  <weft/stats.hpp>
   [[nodiscard]] runtime_stats stats() const noexcept;
 
+  /// Writes every live routine to the descriptor `fd`, as plain text: id, name, what it waits for, the source
+  /// line of each await up its async stack, where it was started; then what the threads do.  Any thread, at
+  /// any time, also on a runtime that hangs.  Other forms: <weft/dump.hpp>.
+  void dump(int fd = 2) const;
+
+  /// dump() to standard error whenever the process gets `signal`, from a thread that sleeps until then.  The
+  /// program goes on.  Until the runtime ends; the signal's earlier disposition is restored then. \throws
+  /// std::system_error if the signal cannot be caught or the thread cannot be started.
+  void dump_on_signal(int signal);
+
   // --- embedding ---
 
   /// `co_await rt.schedule()` in a coroutine of any type.

@@ -19,15 +19,13 @@ using namespace core;
 
 thread_party::thread_party() noexcept : self_(nullptr) {
   sched::worker* here = sched::current_worker();
-  if (here != nullptr && here->current != nullptr) {
-    self_ = here->current;
+  if (here != nullptr && here->current() != nullptr) {
+    self_ = here->current();
     self_->kind(waiter_kind::thread);
     return;
   }
   own_.park = 0;
-  own_.kind(waiter_kind::thread);
-  own_.lives(home::workers);
-  own_.annexed = 0;
+  own_.become(waiter_kind::thread);
   own_.worker = here;
   own_.node.linked = false;
   own_.scope = sched::current_scope();

@@ -11,8 +11,8 @@ namespace weft::blocking::detail {
 
 thread_scope::thread_scope(std::int64_t deadline) : owner_(nullptr) {
   const sched::worker* here = sched::current_worker();
-  if (here != nullptr && here->current != nullptr) {
-    owner_ = here->current;
+  if (here != nullptr && here->current() != nullptr) {
+    owner_ = here->current();
     weft::detail::open_context(scope, *owner_, false, deadline);
   } else {
     core::open_for_thread(scope, false, deadline);

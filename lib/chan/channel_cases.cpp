@@ -16,6 +16,10 @@ channel_wait& wait_of(select_case& c) noexcept {
   return *static_cast<channel_wait*>(c.node.op);
 }
 
+std::uint64_t channel_of(const select_case& c) noexcept {
+  return reinterpret_cast<std::uintptr_t>(static_cast<const channel_wait*>(c.node.op)->channel);
+}
+
 bool poll_send(select_case& c) {
   channel_wait& op = wait_of(c);
   op.how = try_send_now(*op.channel, op.value);
@@ -87,9 +91,11 @@ void withdraw_case(select_case& c, bool won) noexcept {
 
 }  // namespace
 
-const case_kind send_case_kind{cancel_class::plain, &poll_send,         &lock_of,      &poll_send_locked,
-                               &send_unlocked,      &enroll_case<true>, &withdraw_case};
-const case_kind recv_case_kind{cancel_class::plain, &poll_recv,          &lock_of,      &poll_recv_locked,
-                               &recv_unlocked,      &enroll_case<false>, &withdraw_case};
+const case_kind send_case_kind{"send on channel", &channel_of,        cancel_class::plain,
+                               &poll_send,        &lock_of,           &poll_send_locked,
+                               &send_unlocked,    &enroll_case<true>, &withdraw_case};
+const case_kind recv_case_kind{"recv on channel", &channel_of,       cancel_class::plain, &poll_recv,
+                               &lock_of,          &poll_recv_locked, &recv_unlocked,      &enroll_case<false>,
+                               &withdraw_case};
 
 }  // namespace weft::detail

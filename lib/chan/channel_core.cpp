@@ -236,7 +236,7 @@ namespace {
 
 /// Over already, but the routine has had its ready operations: it yields with the result.
 bool park_done(waiter& w) noexcept {
-  w.node.reason = wait_reason::yield;
+  w.node.because(wait_reason::yield);
   yield_now(w);
   return true;
 }

@@ -28,7 +28,7 @@ namespace {
 /// The routine that runs on this thread, or null.
 const detail::promise_base* running() noexcept {
   const sched::worker* w = sched::current_worker();
-  return w == nullptr ? nullptr : static_cast<const detail::promise_base*>(w->current);
+  return w == nullptr ? nullptr : static_cast<const detail::promise_base*>(w->current());
 }
 
 }  // namespace
@@ -81,7 +81,7 @@ bool yield_op::park(detail::waiter& w) noexcept {
     ::sched_yield();
     return false;
   }
-  w.node.reason = wait_reason::yield;
+  w.node.because(wait_reason::yield);
   yield_now(w);
   return true;
 }
@@ -150,12 +150,10 @@ std::int64_t current_deadline() noexcept {
 void become_foreign(waiter& w) {
   sched::worker* here = sched::current_worker();
   w.park = 0;
-  w.kind(waiter_kind::foreign);
-  w.lives(home::workers);
+  w.become(waiter_kind::foreign);
   w.scope = nullptr;
   w.worker = here != nullptr ? here : &runtime::global().core().at(0);
   w.node.linked = false;
-  w.annexed = 0;
   word_of(w).set(state::running);
 }
 

@@ -51,8 +51,6 @@ std::coroutine_handle<> run_on(sched::worker& w, waiter& r) noexcept {
 
 void prepare(fork_group& g, promise_base& child) noexcept {
   child.born(detail::birth::forked);
-  child.kind(waiter_kind::routine);
-  child.lives(detail::home::workers);
   child.id_low = 0;
   child.id_high = 0;
   child.origin.spawned_at = 0;
@@ -160,7 +158,7 @@ std::coroutine_handle<> fork_all(fork_group& g, waiter& parent) noexcept {
   x.timer = nullptr;
   x.failure = nullptr;
   x.forks = &g;
-  parent.node.reason = wait_reason::all;
+  parent.node.because(wait_reason::all);
   for (std::uint32_t i = 0; i < g.count; ++i) prepare(g, *g.children[i]);
   return run_on(w, start_next(g, w));
 }

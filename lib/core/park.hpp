@@ -242,7 +242,7 @@ void link_scope(waiter& w) noexcept;
 inline void begin(waiter& w, state s, wait_reason why, void* op,
                   std::uint8_t extra_flags = no_flags) noexcept {
   if (w.scope != nullptr && w.scope->kind == detail::group) link_scope(w);
-  w.node.reason = why;
+  w.node.because(why);
   w.node.op = op;
   w.node.in_case = false;
   w.node.linked = false;

@@ -47,6 +47,7 @@ bool pool_call_park(pool_call& c, waiter& w) noexcept {
   c.party = &w;
   c.begin = &begin_call;
   c.run = &run_call;
+  c.routine = w.kind() == waiter_kind::routine ? id_of(w) : 0;
   if (!begin_waiting(w, wait_reason::block_on_io, &c)) {
     c.how = wait_end::cancelled;
     return false;

@@ -112,16 +112,14 @@ void launch(promise_base& p, const launch_info& how) {
   const std::uint64_t id = here != nullptr ? here->next_id() : rt.take_one_id();
   p.id_low = static_cast<std::uint32_t>(id);
   p.id_high = static_cast<std::uint16_t>(id >> 32);
-  p.kind(waiter_kind::routine);
-  p.lives(home::workers);
   p.born(how.born);
   p.frame = frame_of(p);
   p.worker = here != nullptr ? here : &rt.at(0);
   p.node.linked = false;
-  p.node.reason = wait_reason::none;
+  p.node.because(wait_reason::none);
   p.end.join = 0;
   if (how.extra != nullptr) {
-    p.annexed = 1;
+    p.annex_here(sched::may_vanish(how.extra->bytes, how.extra->over_aligned != 0));
     p.origin.extra = how.extra;
   } else {
     p.origin.spawned_at = how.spawned_at;
@@ -132,7 +130,8 @@ void launch(promise_base& p, const launch_info& how) {
     init_root(p);
     // A routine that is started while its starter is being stopped inherits that through the runtime; a
     // shield, here.
-    if (here != nullptr && here->current != nullptr) p.own_scope.shielded = here->current->scope->shielded;
+    if (here != nullptr && here->current() != nullptr)
+      p.own_scope.shielded = here->current()->scope->shielded;
   }
   word_of(p).set(state::running);
   if (here != nullptr) {
@@ -161,7 +160,7 @@ void capture_failure(promise_base& p, std::exception_ptr& slot) noexcept {
 }
 
 void destroy_root(promise_base& root) noexcept {
-  annex* extra = root.annexed ? root.origin.extra : nullptr;
+  annex* extra = root.annexed() ? root.origin.extra : nullptr;
   std::coroutine_handle<promise_base>::from_promise(root).destroy();
   if (extra != nullptr) extra->destroy(*extra);
 }
@@ -169,7 +168,7 @@ void destroy_root(promise_base& root) noexcept {
 std::coroutine_handle<> complete(promise_base& p) noexcept {
   sched::worker& w = worker_of(p);
   if (p.born() == birth::forked) return forked_end(p);
-  w.current = nullptr;
+  w.runs(nullptr);
   word_of(p).set(state::none);
   switch (p.born()) {
     case birth::loose:

@@ -17,8 +17,8 @@
 
 #include "base/fatal.hpp"
 #include "core/context.hpp"
+#include "core/describe.hpp"
 #include "core/park.hpp"
-#include "core/site.hpp"
 #include "core/unhandled.hpp"
 #include "os/lock.hpp"
 #include "sched/current.hpp"
@@ -68,9 +68,7 @@ detail::promise_base& promise_at(void* frame) noexcept {
 }
 
 bool belongs(detail::promise_base& p, const sched::scheduler& home) noexcept {
-  auto* w = static_cast<sched::worker*>(
-      __atomic_load_n(&p.worker, __ATOMIC_RELAXED));  // relaxed: the claim checks it
-  return w != nullptr && &w->home() == &home;
+  return home.owns(__atomic_load_n(&p.worker, __ATOMIC_RELAXED));  // relaxed: the claim checks it
 }
 
 bool cancel_one(void* context, void* frame) {
@@ -81,23 +79,6 @@ bool cancel_one(void* context, void* frame) {
   if (state_of(seen) != state::waiting || (flags_of(seen) & (no_cancel | no_stop)) != 0) return true;
   if (!belongs(p, *all.home)) return true;
   if (word.claim_exactly(seen, by_cancel)) all.won.add(p, claimed::parked);
-  return true;
-}
-
-bool name_one(void* context, void* frame) {
-  detail::promise_base& p = promise_at(frame);
-  const state s = state_of(word_of(p).read());
-  if (s == state::none || !belongs(p, *static_cast<sched::scheduler*>(context))) return true;
-  base::write_text(STDERR_FILENO, "  ");
-  describe(p, STDERR_FILENO);
-  const std::source_location at = site_of(__atomic_load_n(&p.site, __ATOMIC_RELAXED));  // relaxed: a dump
-  if (at.line() != 0) {
-    base::write_text(STDERR_FILENO, s == state::waiting ? ", waiting at " : ", last awaited at ");
-    base::write_text(STDERR_FILENO, at.file_name());
-    base::write_text(STDERR_FILENO, ":");
-    base::write_number(STDERR_FILENO, at.line());
-  }
-  base::write_text(STDERR_FILENO, "\n");
   return true;
 }
 
@@ -114,8 +95,11 @@ bool on_own_worker(const sched::scheduler& home) noexcept {
 }
 
 void name_remaining(sched::scheduler& home) {
+  const text_sink to_stderr{[](void*, std::string_view text) { base::write_text(STDERR_FILENO, text); },
+                            nullptr};
   base::write_text(STDERR_FILENO, "weft: these routines have not ended:\n");
-  sched::for_each_block(&name_one, &home);
+  describe_routines(home, to_stderr);
+  describe_threads(home, to_stderr);
 }
 
 }  // namespace
@@ -255,10 +239,8 @@ namespace weft::detail {
 
 void hop_to(sched::scheduler& to, waiter& as, void* frame) noexcept {
   as.park = 0;
-  as.kind(waiter_kind::foreign);
-  as.lives(home::workers);
+  as.become(waiter_kind::foreign);
   as.scope = nullptr;
-  as.annexed = 0;
   as.worker = &to.at(0);
   as.frame = frame;
   core::word_of(as).set(core::state::running);

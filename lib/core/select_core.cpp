@@ -134,7 +134,7 @@ bool select_ready(select_core& s, waiter& w) {
 
 bool select_park(select_core& s, waiter& w) noexcept {
   if (s.how == wait_end::done) {  // its ready operations are used up: yields with the result
-    w.node.reason = wait_reason::yield;
+    w.node.because(wait_reason::yield);
     yield_now(w);
     return true;
   }
@@ -205,6 +205,10 @@ event& event_of(select_case& c) noexcept {
   return *static_cast<event*>(c.node.op);
 }
 
+std::uint64_t event_address(const select_case& c) noexcept {
+  return reinterpret_cast<std::uintptr_t>(c.node.op);
+}
+
 bool event_poll(select_case& c) {
   return event_of(c).is_set();
 }
@@ -237,6 +241,10 @@ promise_base& child_of(select_case& c) noexcept {
   return *static_cast<promise_base*>(c.node.op);
 }
 
+std::uint64_t child_id(const select_case& c) noexcept {
+  return id_of(*static_cast<const promise_base*>(c.node.op));
+}
+
 bool join_poll(select_case& c) {
   return join_done(child_of(c));
 }
@@ -256,10 +264,11 @@ void join_case_withdraw(select_case& c, bool won) noexcept {
 
 }  // namespace
 
-const case_kind event_case_kind{cancel_class::plain, &event_poll, &event_lock,
-                                &event_poll_locked,  &nothing,    &event_enroll,
-                                &event_withdraw};
-const case_kind join_case_kind{cancel_class::plain, &join_poll,         &no_lock, &join_poll, &nothing,
-                               &join_case_enroll,   &join_case_withdraw};
+const case_kind event_case_kind{"event",     &event_address, cancel_class::plain,
+                                &event_poll, &event_lock,    &event_poll_locked,
+                                &nothing,    &event_enroll,  &event_withdraw};
+const case_kind join_case_kind{"join of routine", &child_id,         cancel_class::plain,
+                               &join_poll,        &no_lock,          &join_poll,
+                               &nothing,          &join_case_enroll, &join_case_withdraw};
 
 }  // namespace weft::detail

@@ -61,9 +61,9 @@ void write_what(int fd, const std::exception_ptr& error) noexcept {
 
 void describe_this_routine(int fd) noexcept {
   const sched::worker* w = sched::current_worker();
-  if (w == nullptr || w->current == nullptr) return;
+  if (w == nullptr || w->current() == nullptr) return;
   base::write_text(fd, "  in ");
-  describe(static_cast<const detail::promise_base&>(*w->current), fd);
+  describe(static_cast<const detail::promise_base&>(*w->current()), fd);
   base::write_text(fd, "\n");
 }
 
@@ -72,12 +72,12 @@ void describe_this_routine(int fd) noexcept {
 }  // namespace
 
 std::string_view name_of(const detail::promise_base& p) noexcept {
-  if (!p.annexed) return {};
+  if (!p.annexed()) return {};
   return {p.origin.extra->name, p.origin.extra->name_size};
 }
 
 std::source_location spawn_site_of(const detail::promise_base& p) noexcept {
-  return site_of(p.annexed ? p.origin.extra->spawned_at : p.origin.spawned_at);
+  return site_of(p.annexed() ? p.origin.extra->spawned_at : p.origin.spawned_at);
 }
 
 void describe(const detail::promise_base& p, int fd) noexcept {

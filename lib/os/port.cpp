@@ -153,6 +153,10 @@ port& real_port() noexcept {
   thread_port = next;
 }
 
+int thread_number() noexcept {
+  return ::gettid();
+}
+
 void fail_thread_start_after(int successes) noexcept {
   starts_until_failure.store(successes, std::memory_order_relaxed);  // relaxed: a counter, it orders nothing
 }

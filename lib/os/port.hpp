@@ -79,6 +79,9 @@ void set_current_port(port*) noexcept;
 /// Lets another thread run, in a spin that somebody else must end.
 void give_way() noexcept;
 
+/// The kernel's number of the calling thread, for dumps.
+int thread_number() noexcept;
+
 /// For tests: real_port() starts `successes` more threads, then fails once with EAGAIN.  Negative switches it
 /// off.
 void fail_thread_start_after(int successes) noexcept;

@@ -9,10 +9,18 @@
 
 namespace weft::sched {
 
-/// What a thread needs beyond the pool: its own id, so that the next one to start can join it.
+/// What a thread needs beyond the pool: its own id, so that the next one to start can join it; what it does.
 struct blocking_pool::pool_thread {
+  explicit pool_thread(blocking_pool& of) noexcept : pool(&of) {}
+
   blocking_pool* pool;
-  os::thread_id id;
+  os::thread_id id{};
+  // Under the pool's lock:
+  pool_thread* prev = nullptr;
+  pool_thread* next = nullptr;
+  int number = 0;
+  bool busy = false;
+  std::uint64_t routine = 0;
 };
 
 blocking_pool* blocking_pool::of_this_thread() noexcept {
@@ -93,7 +101,7 @@ void blocking_pool::start_thread() {
           std::make_error_code(std::errc::resource_unavailable_try_again),
           "weft: the blocking pool needs one thread more than runtime_options::max_threads");
     }
-    auto me = std::make_unique<pool_thread>(this);
+    auto me = std::make_unique<pool_thread>(*this);
     // The thread reads its id under the lock, so it is stored before.
     const os::guard hold(lock_);
     try {
@@ -115,13 +123,22 @@ void blocking_pool::run_thread(void* p) noexcept {
   const std::unique_ptr<pool_thread> me(static_cast<pool_thread*>(p));
   blocking_pool& pool = *me->pool;
   set_current_pool(&pool);
-  pool.work();
+  {
+    const os::guard hold(pool.lock_);
+    me->number = os::thread_number();
+    me->next = pool.all_;
+    if (me->next != nullptr) me->next->prev = me.get();
+    pool.all_ = me.get();
+  }
+  pool.work(*me);
   set_current_pool(nullptr);
   pool.home_->uncount_thread();
   scheduler& home = *pool.home_;
   const std::uint32_t& word = pool.all_gone_;
   {
     const os::guard hold(pool.lock_);
+    (me->prev != nullptr ? me->prev->next : pool.all_) = me->next;
+    if (me->next != nullptr) me->next->prev = me->prev;
     pool.ended_.push_back(me->id);  // reserved when the thread was made
     --pool.alive_;
     std::atomic_ref(pool.all_gone_).fetch_add(1, std::memory_order_release);  // R2, pairs with A2
@@ -129,25 +146,29 @@ void blocking_pool::run_thread(void* p) noexcept {
   }
 }
 
-void blocking_pool::work() noexcept {
+void blocking_pool::work(pool_thread& me) noexcept {
   for (;;) {
-    if (blocking_job* job = take_job()) {
+    if (blocking_job* job = take_job(me)) {
       job->run(*job);
       continue;
     }
-    idle_thread me;
-    if (!rest(me)) return;
+    idle_thread here;
+    if (!rest(here)) return;
   }
 }
 
 /// The next job that may begin.
-blocking_job* blocking_pool::take_job() noexcept {
+blocking_job* blocking_pool::take_job(pool_thread& me) noexcept {
   const os::guard hold(lock_);
+  me.busy = false;
   if (counted_ > home_->how().max_blocking_threads)
     return nullptr;  // grew while others waited in facade calls
   while (blocking_job* job = first_) {
     unlink(*job);
-    if (job->begin(*job)) return job;
+    if (!job->begin(*job)) continue;
+    me.busy = true;
+    me.routine = job->routine;
+    return job;
   }
   return nullptr;
 }
@@ -222,6 +243,15 @@ void blocking_pool::close() noexcept {
   }
   for (const os::thread_id id : ended_) home_->port().join(id);
   ended_.clear();
+}
+
+std::vector<blocking_pool::busy_thread> blocking_pool::busy() const {
+  std::vector<busy_thread> found;
+  const os::guard hold(lock_);
+  for (const pool_thread* t = all_; t != nullptr; t = t->next) {
+    if (t->busy) found.push_back({t->number, t->routine});
+  }
+  return found;
 }
 
 std::size_t blocking_pool::threads() const noexcept {

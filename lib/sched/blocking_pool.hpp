@@ -52,6 +52,14 @@ class blocking_pool {
   std::size_t queued() const noexcept;
   std::uint64_t jobs() const noexcept;
 
+  struct busy_thread {
+    int number;             // the kernel's
+    std::uint64_t routine;  // for whom it runs a call; 0: for a plain thread or a foreign coroutine
+  };
+
+  /// The threads that run calls now, for dumps.
+  std::vector<busy_thread> busy() const;
+
   /// True on a thread of some pool.
   static blocking_pool* of_this_thread() noexcept;
 
@@ -64,8 +72,8 @@ class blocking_pool {
   };
 
   static void run_thread(void* self) noexcept;
-  void work() noexcept;
-  blocking_job* take_job() noexcept;
+  void work(pool_thread& me) noexcept;
+  blocking_job* take_job(pool_thread& me) noexcept;
   bool rest(idle_thread& me) noexcept;
   void start_thread();
   void wake(idle_thread& t) noexcept;
@@ -80,6 +88,7 @@ class blocking_pool {
   std::size_t counted_ = 0;
   std::size_t alive_ = 0;
   std::uint64_t jobs_ = 0;
+  pool_thread* all_ = nullptr;
   idle_thread* idle_ = nullptr;  // the last to fall asleep first: its caches are warm
   bool closing_ = false;
   std::uint32_t all_gone_ = 0;        // futex word: bumped when a thread ends

@@ -392,6 +392,10 @@ constinit std::atomic<long> allocations_before_failure{-1};
   free_slowly(frame, size_class);
 }
 
+bool may_vanish(std::size_t annex_bytes, bool over_aligned) noexcept {
+  return pooled && (over_aligned || annex_bytes > largest_block);
+}
+
 void for_each_block(bool (*visit)(void* context, void* frame), void* context) {
   slab* each = newest_slab.load(std::memory_order_acquire);  // A1, pairs with R1
   for (; each != nullptr; each = each->older) {

@@ -29,6 +29,10 @@ inline constexpr std::size_t claim_word_offset = 16;
 /// `bytes` as given to allocate_frame().  Any thread may free, also while it exits.
 void free_frame(void* frame, std::size_t bytes) noexcept;
 
+/// May an annex of that size be unmapped while its routine's frame is visited?  Not if it is a slab's
+/// (Invariant T), nor where frames are listed: it goes after its frame, which the list's lock keeps.
+[[nodiscard]] bool may_vanish(std::size_t annex_bytes, bool over_aligned) noexcept;
+
 /// Visits every block ever handed out by the pool, living or dead, and every listed frame; ends when `visit`
 /// returns false.  The visitor reads the claim word with a std::atomic_ref to find out whether a routine
 /// lives there.  A listed frame is pinned during its visit by a lock: the visitor must neither allocate nor

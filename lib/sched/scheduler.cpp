@@ -183,7 +183,15 @@ bool scheduler::wait_drained(os::nanos deadline) noexcept {
   }
 }
 
+companion::~companion() = default;
+
+void scheduler::keep(std::unique_ptr<companion> c) {
+  const os::guard hold(set_lock_);
+  companions_.push_back(std::move(c));
+}
+
 void scheduler::join_threads() noexcept {
+  companions_.clear();
   pool_.close();
   {
     const os::guard hold(set_lock_);

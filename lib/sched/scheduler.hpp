@@ -37,6 +37,16 @@ struct settings {
   exception_handler on_unhandled_exception;
 };
 
+/// Something with a thread of its own that lives as long as a runtime (a dump on a signal); its destructor
+/// ends it.
+class companion {
+ public:
+  companion() = default;
+  companion(const companion&) = delete;
+  companion& operator=(const companion&) = delete;
+  virtual ~companion();
+};
+
 class scheduler {
  public:
   /// Starts the workers.  Throws std::system_error and leaves nothing behind.
@@ -123,6 +133,9 @@ class scheduler {
 
   void sleep_for_good() noexcept;
 
+  /// Kept until the threads are joined.
+  void keep(std::unique_ptr<companion> c);
+
   // --- looking ---
 
   worker& at(unsigned i) const noexcept {
@@ -132,6 +145,14 @@ class scheduler {
   unsigned count() const noexcept { return count_.load(std::memory_order_acquire); }  // A3, pairs with R3
 
   unsigned idle() const noexcept;
+
+  /// One of this runtime's workers?  The pointer may be stale and is not followed.
+  bool owns(const detail::worker_face* w) const noexcept {
+    for (unsigned i = 0, n = count(); i < n; ++i) {
+      if (w == &at(i)) return true;
+    }
+    return false;
+  }
 
   unsigned active() const noexcept {
     return active_.load(std::memory_order_relaxed);
@@ -217,7 +238,8 @@ class scheduler {
   os::thread_id monitor_thread_;
   bool monitor_runs_ = false;
 
-  std::unique_ptr<os::host_wake> host_;  // manual mode only
+  std::unique_ptr<os::host_wake> host_;                 // manual mode only
+  std::vector<std::unique_ptr<companion>> companions_;  // under set_lock_
 };
 
 }  // namespace weft::sched

@@ -95,8 +95,7 @@ void* worker::enter(waiter& r) noexcept {
               std::memory_order_relaxed);  // relaxed: thieves only compare
   ready = ready_operations;
   __atomic_store_n(&r.worker, static_cast<worker_face*>(this), __ATOMIC_RELAXED);  // relaxed: dumps read it
-  current =
-      r.kind() == detail::waiter_kind::foreign ? nullptr : &r;  // a foreign one may be gone when it returns
+  runs(r.kind() == detail::waiter_kind::foreign ? nullptr : &r);  // a foreign one may be gone when it returns
   return r.frame;
 }
 
@@ -130,7 +129,7 @@ void* worker::take_next() noexcept {
     --transfers;
     if (waiter* r = take_local()) return enter(*r);
   }
-  current = nullptr;
+  runs(nullptr);
   return nullptr;
 }
 
@@ -190,7 +189,7 @@ void* worker::next_frame() noexcept {
     }
     push_yielding(*r);
   }
-  current = nullptr;
+  runs(nullptr);
   if (void* frame = maintain()) return frame;
   if (home_->port().simulated()) {
     if (waiter* r = take_picked()) return enter(*r);
@@ -211,6 +210,7 @@ void* worker::take_fork(forkable& f) noexcept {
 
 void worker::run() noexcept {
   set_current_worker(this);
+  thread_number.store(os::thread_number(), std::memory_order_relaxed);  // relaxed: for dumps
   measured_when_ = home_->port().now();
   for (;;) {
     if (home_->frozen()) [[unlikely]]
@@ -250,7 +250,7 @@ std::size_t worker::run_ready(std::size_t at_most) noexcept {
     ++n;
     std::coroutine_handle<>::from_address(frame).resume();
   }
-  current = nullptr;
+  runs(nullptr);
   set_current_worker(before);
   return n;
 }

@@ -159,6 +159,14 @@ class alignas(64) worker final : public detail::worker_face {
 
   std::uint32_t queued() const noexcept { return ring_.size(); }
 
+  /// What runs here now; null for nothing and for foreign coroutines.  Others than the own thread may only
+  /// compare it.
+  waiter* current() const noexcept {
+    return current_.load(std::memory_order_relaxed);  // relaxed: own thread writes it, dumps compare
+  }
+
+  void runs(waiter* r) noexcept { current_.store(r, std::memory_order_relaxed); }  // relaxed: as above
+
   timer_heap timers;
 
   struct {
@@ -175,7 +183,7 @@ class alignas(64) worker final : public detail::worker_face {
   bool is_poller = false;            // own thread
   bool rests = false;  // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
   os::thread_id thread;
-  waiter* current = nullptr;  // own thread: what runs now; null for foreign coroutines
+  std::atomic<int> thread_number{0};  // the kernel's, for dumps
 
  private:
   void* next_frame() noexcept;
@@ -198,6 +206,7 @@ class alignas(64) worker final : public detail::worker_face {
   scheduler* home_;
   unsigned index_;
   base::random random_;
+  std::atomic<waiter*> current_{nullptr};
   waiter* bounced_ = nullptr;
   std::uint32_t bounces_ = 0;
   std::uint32_t polled_at_ = 0;

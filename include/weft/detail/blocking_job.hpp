@@ -11,6 +11,7 @@ struct blocking_job {
   blocking_job* next = nullptr;
   blocking_job* prev = nullptr;
   bool linked = false;
+  std::uint64_t routine = 0;  // its id, for dumps
   /// Under the pool's lock: may the call begin?  False: it was cancelled; its owner takes it back.
   bool (*begin)(blocking_job& self) noexcept = nullptr;
   void (*run)(blocking_job& self) noexcept = nullptr;

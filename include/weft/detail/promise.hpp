@@ -32,7 +32,8 @@ struct annex {
   std::uintptr_t spawned_at;
   std::uint64_t not_ours;
   const char* name;  // stands behind the payload
-  std::uint32_t name_size;
+  std::uint32_t name_size : 31;
+  std::uint32_t over_aligned : 1;  // then it is not from the frame pool
   std::uint32_t bytes;
 };
 
@@ -54,9 +55,7 @@ struct promise_base : waiter {
 
   // The claim word is not written: its sequence number outlives the frame.  See waiter.hpp.
   promise_base() noexcept {  // NOLINT(cppcoreguidelines-pro-type-member-init)
-    born(birth::child);
-    ended(outcome::none);
-    annexed = 0;
+    become(waiter_kind::routine);
     site = 0;
   }
 

@@ -28,6 +28,9 @@ enum class cancel_class : std::uint8_t {
 
 /// What select needs to know of a thing that can be waited for.
 struct case_kind {
+  const char* name;  // for dumps: "recv on channel"
+  /// What is waited for, for dumps: an address or, of a routine, its id.
+  std::uint64_t (*object)(const select_case& c) noexcept;
   cancel_class cancels;
   /// Tries without waiting; true: it happened.
   bool (*poll)(select_case& c);

@@ -126,7 +126,8 @@ class annex_holder {
     char* text = static_cast<char*>(block) + layout::offset + sizeof(Kept);
     for (std::size_t i = 0; i < name.size(); ++i) text[i] = name[i];
     annex_->name = text;
-    annex_->name_size = static_cast<std::uint32_t>(name.size());
+    annex_->name_size = static_cast<std::uint32_t>(name.size()) & 0x7fffffff;
+    annex_->over_aligned = layout::align > 16 ? 1 : 0;
     annex_->bytes = static_cast<std::uint32_t>(bytes);
   }
 

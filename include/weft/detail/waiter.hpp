@@ -58,6 +58,11 @@ struct wait_node {
   bool in_case;       // a select's node: the owner is in its case_node
   std::uint8_t slot;  // scratch of a select case
   bool is_send;       // a select may wait on both ends of one channel
+
+  /// Read by dumps at any time.
+  void because(wait_reason why) noexcept {
+    __atomic_store_n(&reason, why, __ATOMIC_RELAXED);  // relaxed: a dump shows what it finds
+  }
 };
 
 /// The head of a queue of wait_nodes.  Guarded by its owner's lock.
@@ -123,12 +128,9 @@ struct waiter {
   std::uint32_t id_low;
   std::uint16_t id_high;
   std::uint8_t
-      kind_bits : 4;  // plain integers with accessors: g++ 12 cannot compare enum bit-fields in templates
-  std::uint8_t home_bits : 4;
-  std::uint8_t born_bits : 4;
-  std::uint8_t ended_bits : 2;
-  std::uint8_t annexed : 1;  // origin is an annex
-  std::uint8_t spare : 1;
+      origins;  // birth:4 | annexed | annex_loose; constant while the routine lives, so a dump may read it
+  std::uint8_t now;  // waiter_kind:2 | outcome:2 | home:4; own thread.  Plain integers with accessors: g++ 12
+                     // cannot compare enum bit-fields in templates
 
   union {
     member_links links;      // born a member: its place in the scope's list, under the scope's lock
@@ -136,22 +138,40 @@ struct waiter {
     context_base own_scope;  // else: its own context, the outermost it can be cancelled through
   };
 
-  waiter_kind kind() const noexcept { return static_cast<waiter_kind>(kind_bits); }
+  /// A new party, which lives on the workers.
+  void become(waiter_kind k) noexcept {
+    origins = 0;
+    now = static_cast<std::uint8_t>(k);
+  }
 
-  void kind(waiter_kind k) noexcept { kind_bits = static_cast<std::uint8_t>(k) & 15; }
+  waiter_kind kind() const noexcept { return static_cast<waiter_kind>(now & 3); }
+
+  void kind(waiter_kind k) noexcept { now = static_cast<std::uint8_t>((now & ~3) | static_cast<int>(k)); }
+
+  outcome ended() const noexcept { return static_cast<outcome>(now >> 2 & 3); }
+
+  void ended(outcome o) noexcept { now = static_cast<std::uint8_t>((now & ~12) | static_cast<int>(o) << 2); }
 
   /// Where it may run, and at which priority level when there is more than one.
-  home lives() const noexcept { return static_cast<home>(home_bits); }
+  home lives() const noexcept { return static_cast<home>(now >> 4); }
 
-  void lives(home h) noexcept { home_bits = static_cast<std::uint8_t>(h) & 15; }
+  void lives(home h) noexcept { now = static_cast<std::uint8_t>((now & 15) | static_cast<int>(h) << 4); }
 
-  birth born() const noexcept { return static_cast<birth>(born_bits); }
+  birth born() const noexcept { return static_cast<birth>(origins & 15); }
 
-  void born(birth b) noexcept { born_bits = static_cast<std::uint8_t>(b) & 15; }
+  /// Also says that there is no annex.
+  void born(birth b) noexcept { origins = static_cast<std::uint8_t>(b); }
 
-  outcome ended() const noexcept { return static_cast<outcome>(ended_bits); }
+  bool annexed() const noexcept { return (origins & annex_bit) != 0; }
 
-  void ended(outcome o) noexcept { ended_bits = static_cast<std::uint8_t>(o) & 3; }
+  /// The annex is not in the frame pool: it may vanish while a dump reads it.
+  bool annex_loose() const noexcept { return (origins & loose_bit) != 0; }
+
+  void annex_here(bool loose) noexcept {
+    origins = static_cast<std::uint8_t>(origins | annex_bit | (loose ? loose_bit : 0));
+  }
+
+  static constexpr std::uint8_t annex_bit = 16, loose_bit = 32;
 };
 
 static_assert(sizeof(context_base) == 16);

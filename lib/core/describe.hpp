@@ -1,0 +1,31 @@
+#pragma once
+
+// What the routines of a runtime are doing, as plain text: for dump(), for what remains after a stop_for(),
+// for the reports of deadlocks, real and simulated.
+
+#include <string>
+#include <string_view>
+
+namespace weft::sched {
+class scheduler;
+}
+
+namespace weft::core {
+
+/// Takes the text piece by piece: a million routines do not fit into one string.
+struct text_sink {
+  void (*write)(void* context, std::string_view text);
+  void* context;
+};
+
+/// One paragraph for each live routine: id, name, what it does or waits for, the source line of each await up
+/// the async stack, where it was started.  By id, in batches.  Routines that wait are held while they are
+/// read; of those that run, no more than what cannot vanish is shown.
+void describe_routines(sched::scheduler& of, text_sink to);
+void describe_routines(std::string& out, sched::scheduler& of);
+
+/// One line for each worker and pool thread that is not idle: the routine it runs and what the kernel says of
+/// it.
+void describe_threads(sched::scheduler& of, text_sink to);
+
+}  // namespace weft::core
