@@ -7,15 +7,43 @@
 
 #include <weft/detail/operation.hpp>
 
+#include <optional>
+
 #include "base/fatal.hpp"
 #include "core/context.hpp"
 #include "core/park.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/current.hpp"
+#include "sched/deadlock.hpp"
 
 namespace weft::detail {
 
 using namespace core;
+
+namespace {
+
+/// A wait without a deadline that has lasted so long is worth a look whether it can ever end.
+constexpr os::nanos patience = 1'000'000;
+
+/// Where this thread may be counted as asleep for good.
+class listed_sleep {
+ public:
+  explicit listed_sleep(const waiter& w) noexcept
+      : party_{&w.park, word(0, 0, 0, state::waiting), word(0, 0xffff, 0xff, state::none)} {
+    party_.value |= word(sequence_of(word_of(const_cast<waiter&>(w)).read()), 0, 0, state::none);
+    sched::enlist(party_);
+  }
+
+  listed_sleep(const listed_sleep&) = delete;
+  listed_sleep& operator=(const listed_sleep&) = delete;
+
+  ~listed_sleep() { sched::delist(party_); }
+
+ private:
+  sched::sleeping_party party_;
+};
+
+}  // namespace
 
 thread_party::thread_party() noexcept : self_(nullptr) {
   sched::worker* here = sched::current_worker();
@@ -70,15 +98,23 @@ void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
   const std::uint32_t& low = futex_word(*self_);
   if (!is_parked && word.winner() == by_self) return;
   if (!is_parked && word.wait_state() == state::running) return;
+  const bool for_ever = deadline == no_deadline && !port.simulated();
+  std::optional<listed_sleep> listed;
+  if (for_ever) deadline = port.now() + patience;
   for (;;) {
     const state s = word.wait_state();
     if (s == state::delivered) return;
     const auto seen = static_cast<std::uint32_t>(word.read());
     if (state_of(seen) == state::delivered) return;
-    if (!port.wait(low, seen, deadline)) {
-      if (word.claim(by_timeout) != claimed::lost) return;
-      deadline = no_deadline;  // somebody was quicker and is about to deliver
+    if (port.wait(low, seen, deadline)) continue;
+    if (for_ever) {
+      deadline = no_deadline;
+      listed.emplace(*self_);
+      sched::look_for_deadlock();
+      continue;
     }
+    if (word.claim(by_timeout) != claimed::lost) return;
+    deadline = no_deadline;  // somebody was quicker and is about to deliver
   }
 }
 

@@ -22,7 +22,9 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "base/fatal.hpp"
 #include "core/park.hpp"
 #include "core/site.hpp"
 #include "os/thread_state.hpp"
@@ -334,5 +336,23 @@ void describe_threads(sched::scheduler& of, text_sink to) {
                       os::thread_state(busy.number)));
   }
 }
+
+namespace {
+
+void report_deadlock(sched::scheduler* (*next)(sched::scheduler*)) noexcept {
+  const text_sink to_stderr{[](void*, std::string_view text) { base::write_text(STDERR_FILENO, text); },
+                            nullptr};
+  base::write_text(STDERR_FILENO,
+                   "weft: all routines are asleep, and every thread that could wake them: a deadlock\n\n");
+  try {
+    for (sched::scheduler* s = next(nullptr); s != nullptr; s = next(s)) describe_routines(*s, to_stderr);
+  } catch (...) {
+    base::write_text(STDERR_FILENO, "(no memory to describe them)\n");
+  }
+}
+
+[[maybe_unused]] const auto registered = sched::set_deadlock_reporter(&report_deadlock);
+
+}  // namespace
 
 }  // namespace weft::core

@@ -259,6 +259,14 @@ std::size_t blocking_pool::threads() const noexcept {
   return alive_;
 }
 
+unsigned blocking_pool::idle_threads() const noexcept {
+  const os::guard hold(lock_);
+  if (first_ != nullptr) return not_still;
+  unsigned n = 0;
+  for (const idle_thread* t = idle_; t != nullptr; t = t->below) ++n;
+  return n;
+}
+
 std::size_t blocking_pool::queued() const noexcept {
   const os::guard hold(lock_);
   return queued_;

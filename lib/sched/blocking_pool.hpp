@@ -49,6 +49,10 @@ class blocking_pool {
   void close() noexcept;
 
   std::size_t threads() const noexcept;
+
+  static constexpr unsigned not_still = ~0U;
+  /// Threads that sleep without a job; those in facade calls are not among them.  not_still: jobs are queued.
+  unsigned idle_threads() const noexcept;
   std::size_t queued() const noexcept;
   std::uint64_t jobs() const noexcept;
 

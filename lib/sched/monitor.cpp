@@ -66,7 +66,10 @@ class monitor {
 
   void sleep_until_kicked(std::uint32_t seen) noexcept {
     home_.monitor_asleep_.store(true, std::memory_order_seq_cst);  // M1, pairs with W2
-    if (all_parked()) home_.port_.wait(word_of(home_.monitor_word_), seen, os::never);
+    if (all_parked()) {
+      look_for_deadlock();
+      home_.port_.wait(word_of(home_.monitor_word_), seen, os::never);
+    }
     home_.monitor_asleep_.store(false, std::memory_order_seq_cst);  // M1, pairs with W2
   }
 

@@ -57,6 +57,7 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
       monitor_thread_ =
           port_.start([](void* s) { static_cast<scheduler*>(s)->run_monitor(); }, this, "weft-monitor");
       monitor_runs_ = true;
+      add_runtime(*this);
     }
   } catch (...) {
     end_started();
@@ -212,6 +213,7 @@ void scheduler::join_threads() noexcept {
     port_.wake(word_of(monitor_word_), 1);
     port_.join(monitor_thread_);
     monitor_runs_ = false;
+    remove_runtime(*this);
   }
 }
 

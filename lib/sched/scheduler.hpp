@@ -19,6 +19,7 @@
 #include "os/host_wake.hpp"
 #include "os/port.hpp"
 #include "sched/blocking_pool.hpp"
+#include "sched/deadlock.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/worker.hpp"
 
@@ -170,6 +171,11 @@ class scheduler {
     counter spawned, injected, wakes, spares, monitor_wakes;
   } count_shared;
 
+  // --- is everything asleep?  deadlock.cpp ---
+
+  void add_stillness(stillness& to) const noexcept;
+  scheduler* next_runtime = nullptr;  // under deadlock.cpp's lock
+
   // --- manual mode ---
 
   worker& own_worker() noexcept { return at(0); }
@@ -208,8 +214,8 @@ class scheduler {
   settings how_;
 
   alignas(64) std::atomic<std::uint32_t> state_{0};
-  alignas(64) std::uint32_t set_lock_ = 0;  // guards the lists and every worker's role
-  std::vector<worker*> idle_;               // newest last
+  alignas(64) mutable std::uint32_t set_lock_ = 0;  // guards the lists and every worker's role
+  std::vector<worker*> idle_;                       // newest last
   std::vector<worker*> reserve_;
   std::vector<worker*> gone_;
   std::atomic<unsigned> active_{0};

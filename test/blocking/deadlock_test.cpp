@@ -1,0 +1,141 @@
+#include "sched/deadlock.hpp"
+
+#include <weft/blocking.hpp>
+#include <weft/weft.hpp>
+
+#include <array>
+#include <atomic>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include <poll.h>
+#include <unistd.h>
+
+#include "support/catch.hpp"
+
+#if defined(__SANITIZE_THREAD__)
+#define WEFT_TEST_EXTRA_THREAD 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WEFT_TEST_EXTRA_THREAD 1
+#endif
+#endif
+
+namespace {
+
+namespace blocking = weft::blocking;
+
+std::atomic<int> reports{0};
+weft::channel<int>* to_close = nullptr;
+weft::sched::deadlock_reporter usual = nullptr;
+
+/// What the test is stuck on ends, so that it can look at the report.
+void count_and_end(weft::sched::scheduler* (*next)(weft::sched::scheduler*)) noexcept {
+  ++reports;
+  if (usual != nullptr) usual(next);
+  to_close->close();
+}
+
+class watched {
+ public:
+  explicit watched(weft::channel<int>& ch, bool print) {
+    reports = 0;
+    to_close = &ch;
+    const auto before = weft::sched::set_deadlock_reporter(&count_and_end);
+    real_ = before;
+    usual = print ? before : nullptr;
+  }
+
+  watched(const watched&) = delete;
+  watched& operator=(const watched&) = delete;
+
+  ~watched() { weft::sched::set_deadlock_reporter(real_); }
+
+ private:
+  weft::sched::deadlock_reporter real_;
+};
+
+}  // namespace
+
+#ifdef WEFT_TEST_EXTRA_THREAD
+
+TEST_CASE("tsan's own thread could wake somebody: no deadlock is ever certain", "[blocking][deadlock]") {
+  WARN("the reports of deadlocks are not tested in this build");
+}
+
+#else
+
+TEST_CASE("when all routines and all threads are asleep, a report names what each waits for",
+          "[blocking][deadlock]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::channel<int> nobody_sends;
+  const watched here(nobody_sends, true);
+  weft::runtime rt({.workers = workers});
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe(ends.data()) == 0);
+  const int error = ::dup(STDERR_FILENO);
+  ::dup2(ends[1], STDERR_FILENO);
+  auto h = rt.go(weft::spawn_options{.name = "stuck"}, [nobody_sends]() mutable -> weft::routine<bool> {
+    co_return (co_await nobody_sends.recv()).has_value();
+  });
+  const bool got = h.join();
+  ::dup2(error, STDERR_FILENO);
+  ::close(error);
+  ::close(ends[1]);
+  std::string text;
+  std::array<char, 4096> buffer;
+  for (ssize_t n; (n = ::read(ends[0], buffer.data(), buffer.size())) > 0;) {
+    text.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+  ::close(ends[0]);
+  REQUIRE_FALSE(got);
+  REQUIRE(reports == 1);
+  INFO(text);
+  REQUIRE(text.find("all routines are asleep") != std::string::npos);
+  REQUIRE(text.find("'stuck': waits in recv on channel") != std::string::npos);
+}
+
+TEST_CASE("plain callables that wait for one another for ever are reported", "[blocking][deadlock]") {
+  weft::channel<int> one;
+  const watched here(one, false);
+  weft::runtime rt({.workers = 2});
+  auto a = rt.go([one] { (void)blocking::channel<int>(one).recv(); });
+  auto b = rt.go([one] { (void)blocking::channel<int>(one).recv(); });
+  a.join();
+  b.join();
+  REQUIRE(reports == 1);
+}
+
+TEST_CASE("nothing is reported while a foreign thread, a timer or another runtime may still wake somebody",
+          "[blocking][deadlock]") {
+  blocking::channel<int> ch;
+  const watched here(ch, false);
+  weft::runtime rt({.workers = 2});
+  weft::runtime other({.workers = 1});
+  {
+    std::thread late([&] {
+      ::poll(nullptr, 0, 30);  // ms: it is awake later, and who looks meanwhile must not know better
+      ch.send(1);
+    });
+    REQUIRE(ch.recv() == 1);
+    late.join();
+  }
+  auto timer = rt.go([ch]() mutable -> weft::routine<> {
+    co_await weft::sleep_for(std::chrono::milliseconds(30));
+    co_await weft::channel<int>(ch).send(2);
+  });
+  REQUIRE(ch.recv() == 2);
+  timer.join();
+  auto busy = other.go([ch]() mutable {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(30);
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    ch.send(3);
+  });
+  REQUIRE(ch.recv() == 3);
+  busy.join();
+  REQUIRE(reports == 0);
+}
+
+#endif
