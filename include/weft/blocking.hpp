@@ -40,6 +40,7 @@ using weft::on_send;
 using weft::on_timeout;
 using weft::otherwise;
 using weft::recv_status;
+using weft::selector;
 using weft::send_status;
 using weft::send_until_status;
 using weft::spawn_options;

@@ -6,6 +6,7 @@
 #include <weft/detail/composite.hpp>
 #include <weft/detail/deadline.hpp>
 #include <weft/detail/select_cases.hpp>
+#include <weft/detail/select_op.hpp>
 #include <weft/go.hpp>
 #include <weft/sync/event.hpp>
 
@@ -112,132 +113,6 @@ auto otherwise(F&& f = F{}) {
 
 namespace detail {
 
-/// The waiting part: the index of the case that happened.
-class index_op : public op_base {
- public:
-  explicit index_op(select_core& core) noexcept : core_(&core) {}
-
-  bool ready(waiter& w) { return select_ready(*core_, w); }
-
-  bool park(waiter& w) noexcept { return select_park(*core_, w); }
-
-  std::uint32_t finish(waiter& w) { return select_finish(*core_, w); }
-
-  std::int64_t deadline() const noexcept { return core_->deadline; }
-
- private:
-  select_core* core_;
-};
-
-template <typename C>
-inline constexpr bool is_coroutine_case = is_routine<typename C::result>;
-
-template <bool Biased, typename... Cases>
-class case_set {
- public:
-  explicit case_set(Cases&&... cases) : cases_(std::move(cases)...) {}
-
-  select_core& start() noexcept {
-    core_ = {list_, sizeof...(Cases), Biased, false, no_deadline, 0};
-    std::uint32_t i = 0;
-    std::apply([&](auto&... c) { ((list_[i] = &c.erased(), c.start(core_, i), ++i), ...); }, cases_);
-    return core_;
-  }
-
-  /// Calls the handler of the case.
-  template <typename F>
-  void visit(std::uint32_t index, F f) {
-    std::uint32_t i = 0;
-    std::apply([&](auto&... c) { ((i++ == index ? f(c) : void()), ...); }, cases_);
-  }
-
- private:
-  std::tuple<Cases...> cases_;
-  select_case* list_[sizeof...(Cases) == 0 ? 1 : sizeof...(Cases)];
-  select_core core_;
-};
-
-/// All handlers are plain.
-template <bool Biased, typename... Cases>
-class [[nodiscard("co_await it")]] plain_select_op : public op_base {
- public:
-  static constexpr bool owns_callable = (Cases::owns_callable || ...);
-
-  explicit plain_select_op(Cases && ... cases) : set_(std::move(cases)...), wait_(core_at_start_) {}
-
-  bool ready(waiter & w) {
-    wait_ = index_op(set_.start());
-    return wait_.ready(w);
-  }
-
-  bool park(waiter & w) noexcept {
-    return wait_.park(w);
-  }
-  std::int64_t deadline() const noexcept {
-    return wait_.deadline();
-  }
-
-  std::size_t finish(waiter & w) {
-    const std::uint32_t index = wait_.finish(w);
-    set_.visit(index, [](auto& c) { (void)c.run(); });
-    return index;
-  }
-
- private:
-  inline static select_core core_at_start_{};
-  case_set<Biased, Cases...> set_;
-  index_op wait_;
-};
-
-inline routine<> drop_result(routine<> r) {
-  return r;
-}
-
-template <typename T>
-routine<> drop_result(routine<T> r) {
-  (void)co_await std::move(r);
-}
-
-/// Runs the chosen coroutine handler inside the awaiting routine.
-template <typename Set>
-routine<std::size_t> run_select(Set* set) {
-  index_op wait(set->start());
-  const std::uint32_t index = co_await wait;
-  routine<> handler;
-  set->visit(index, [&](auto& c) {
-    if constexpr (is_coroutine_case<std::remove_reference_t<decltype(c)>>) {
-      handler = drop_result(c.run());
-    } else {
-      (void)c.run();
-    }
-  });
-  if (handler) co_await std::move(handler);
-  co_return index;
-}
-
-template <bool Biased, typename... Cases>
-class [[nodiscard("co_await it")]] coroutine_select_op : public composite_base {
- public:
-  static constexpr bool owns_callable = (Cases::owns_callable || ...);
-
-  explicit coroutine_select_op(Cases && ... cases) : set_(std::move(cases)...) {}
-  auto run() {
-    return run_select(&set_);
-  }
-
- private:
-  case_set<Biased, Cases...> set_;
-};
-
-template <bool Biased, typename... Cases>
-auto select_of(Cases&&... cases) {
-  if constexpr ((is_coroutine_case<std::remove_cvref_t<Cases>> || ...)) {
-    return coroutine_select_op<Biased, std::remove_cvref_t<Cases>...>(std::forward<Cases>(cases)...);
-  } else {
-    return plain_select_op<Biased, std::remove_cvref_t<Cases>...>(std::forward<Cases>(cases)...);
-  }
-}
-
 /// A case, or `biased`.
 template <typename A>
 concept select_argument = selectable<A> || std::same_as<std::remove_cvref_t<A>, biased_t>;
@@ -257,7 +132,145 @@ auto make_select(biased_t, Cases&&... cases) {
   return select_of<true>(std::forward<Cases>(cases)...);
 }
 
+/// A case that a selector keeps.
+class any_case {
+ public:
+  any_case() = default;
+  any_case(const any_case&) = delete;
+  any_case& operator=(const any_case&) = delete;
+  WEFT_API virtual ~any_case();
+
+  virtual select_case& erased() noexcept = 0;
+  virtual void start(select_core& s, std::uint32_t index) noexcept = 0;
+  /// Calls the handler; the routine is empty unless that is a coroutine.
+  virtual routine<> run() = 0;
+
+  any_case* next = nullptr;
+};
+
+template <typename C>
+class kept_case final : public any_case {
+ public:
+  explicit kept_case(C&& c) : case_(std::move(c)) {}
+
+  select_case& erased() noexcept override { return case_.erased(); }
+
+  void start(select_core& s, std::uint32_t index) noexcept override { case_.start(s, index); }
+
+  routine<> run() override {
+    if constexpr (is_coroutine_case<C>) {
+      return drop_result(case_.run());
+    } else {
+      (void)case_.run();
+      return {};
+    }
+  }
+
+ private:
+  C case_;
+};
+
+class selector_op;
+
 }  // namespace detail
+
+/// A select whose cases are not known before the program runs; it keeps them and can be waited on again and
+/// again.
+///
+///   weft::selector s;
+///   for (auto& ch : inputs) s.add(on_recv(ch, handle));
+///   while (...) std::size_t which = co_await s.wait();
+///
+/// Used by one at a time; in plain code `weft::blocking::wait(s.wait())`.
+class selector {
+ public:
+  selector() noexcept = default;
+
+  /// Tries the cases in the order in which they were added.
+  explicit selector(biased_t) noexcept : biased_(true) {}
+
+  selector(const selector&) = delete;
+  selector& operator=(const selector&) = delete;
+  WEFT_API ~selector();
+
+  /// Gives the case's index: what wait() returns when it has happened.  A value to be sent is copied in, and
+  /// sent anew each time.  \throws std::bad_alloc
+  template <detail::selectable C>
+  std::size_t add(C&& c) {
+    static_assert(
+        !C::borrows_value,
+        "weft: a selector keeps its cases, and an rvalue given to on_send is only borrowed: name the value "
+        "and pass the name, it is copied");
+    return keep(new detail::kept_case<std::remove_cvref_t<C>>(std::forward<C>(c)));
+  }
+
+  /// A case that is off does not take part, for instance one of a channel that is closed and drained.
+  WEFT_API void enable(std::size_t index, bool on = true);
+
+  std::size_t size() const noexcept { return count_; }
+
+  /// As select().
+  detail::selector_op wait() noexcept;
+
+ private:
+  friend class detail::selector_op;
+  WEFT_API std::size_t keep(detail::any_case* c);
+  WEFT_API detail::select_core& start();
+
+  detail::any_case* first_ = nullptr;
+  detail::any_case* last_ = nullptr;
+  detail::select_case** list_ = nullptr;  // as many as count_, made when a wait begins
+  std::size_t count_ = 0;
+  std::size_t listed_ = 0;
+  bool biased_ = false;
+  bool waiting_ = false;
+  detail::select_core core_{};
+};
+
+namespace detail {
+
+class [[nodiscard("co_await it")]] selector_op : public composite_base {
+ public:
+  explicit selector_op(selector & s) noexcept : selector_(&s) {}
+
+  routine<std::size_t> run() {
+    return run_on(selector_);
+  }
+
+ private:
+  struct waiting {
+    explicit waiting(selector& of) noexcept : s(&of) {}
+
+    waiting(const waiting&) = delete;
+    waiting& operator=(const waiting&) = delete;
+
+    ~waiting() { s->waiting_ = false; }
+
+    selector* s;
+  };
+
+  static routine<std::size_t> run_on(selector * s) {
+    std::uint32_t index = 0;
+    {
+      index_op wait(s->start());
+      const waiting until_chosen(*s);
+      index = co_await wait;
+    }
+    any_case* c = s->first_;
+    for (std::uint32_t i = index; i != 0; --i) c = c->next;
+    routine<> handler = c->run();  // it may add cases
+    if (handler) co_await std::move(handler);
+    co_return index;
+  }
+
+  selector* selector_;
+};
+
+}  // namespace detail
+
+inline detail::selector_op selector::wait() noexcept {
+  return detail::selector_op(*this);
+}
 
 /// Waits until one of the cases can happen, does it, calls its handler; gives the index of the case.
 ///

@@ -63,6 +63,9 @@ class case_shared : public case_base {
   static constexpr bool owns_callable =
       !std::is_reference_v<F> && !std::is_trivially_destructible_v<function>;
 
+  /// The value to send is somebody else's and may be gone after the full expression.
+  static constexpr bool borrows_value = false;
+
   /// `on_send(ch, v, f).when(!queue.empty())`: takes part only if true.
   Self when(bool enabled) && {
     erased_.enabled = enabled;
@@ -113,6 +116,8 @@ class recv_case final : public case_shared<recv_case<T, F>, F> {
 template <typename T, typename V, typename F>
 class send_case final : public case_shared<send_case<T, V, F>, F> {
  public:
+  static constexpr bool borrows_value = std::is_reference_v<V>;
+
   template <typename... Value>
   send_case(channel_core& c, F&& f, Value&&... value)
       : case_shared<send_case, F>(&send_case_kind, std::forward<F>(f)),
