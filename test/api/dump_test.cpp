@@ -98,10 +98,13 @@ TEST_CASE("a dump names every routine, what it waits for and each await on the w
   });
   auto plain = rt.go(named("plain"), [empty] { (void)weft::blocking::channel<int>(empty).recv(); });
 
-  const std::string text =
-      text_with(rt, {"recv on channel", "send on channel", "sleep, 3", "join of routine", "select; ",
-                     "event 0x", "mutex 0x", "semaphore 0x", "wait_group 0x", "scope, for its children",
-                     "'child': waits", "'plain': blocks its thread"});
+  const std::string text = text_with(
+      rt, {"'receiver': waits in recv on channel 0x", "'sender': waits in send on channel 0x",
+           "'sleeper': waits in sleep, 3", "'joiner': waits in join of routine 1\n",
+           "'selector': waits in select; ", "'event's': waits in event 0x", "'mutex's': waits in mutex 0x",
+           "'semaphore's': waits in semaphore 0x", "'group's': waits in wait_group 0x",
+           "'scope's': waits in scope, for its children", "'child': waits in event",
+           "'plain': blocks its thread in recv on channel 0x", "12 live routines"});
   INFO(text);
   const std::string receiver = paragraph(text, "receiver");
   const std::size_t first = receiver.find("dump_test.cpp:" + std::to_string(inner_line) + " in ");
@@ -114,8 +117,6 @@ TEST_CASE("a dump names every routine, what it waits for and each await on the w
   REQUIRE(has(selector, "recv on channel 0x"));
   REQUIRE(has(selector, "event 0x"));
   REQUIRE(has(selector, "a timeout"));
-  REQUIRE(has(paragraph(text, "plain"), "recv on channel"));
-  REQUIRE(has(text, "12 live routines"));
   rt.stop();
   taken.unlock();
 }
