@@ -3,7 +3,6 @@
 
 #include "chan/channel_buffer.hpp"
 
-#include <cstring>
 #include <limits>
 #include <new>
 #include <stdexcept>
@@ -24,20 +23,16 @@ namespace {
 
 using block = channel_core::block;
 
-std::size_t stride(const channel_core& c) noexcept {
-  return (c.ops.size + c.ops.align - 1) / c.ops.align * c.ops.align;
-}
-
 std::align_val_t alignment(const channel_core& c) noexcept {
   return std::align_val_t(c.ops.align > alignof(std::max_align_t) ? c.ops.align : alignof(std::max_align_t));
 }
 
 std::size_t block_offset(const channel_core& c) noexcept {
-  return (sizeof(block) + c.ops.align - 1) / c.ops.align * c.ops.align;
+  return (sizeof(block) + c.ops.align - 1) & ~(c.ops.align - 1);
 }
 
 std::byte* slot_in(const channel_core& c, block& b, std::size_t i) noexcept {
-  return reinterpret_cast<std::byte*>(&b) + block_offset(c) + i * stride(c);
+  return reinterpret_cast<std::byte*>(&b) + block_offset(c) + i * c.ops.size;
 }
 
 block* new_block(channel_core& c) {
@@ -47,7 +42,7 @@ block* new_block(channel_core& c) {
     b->next = nullptr;
     return b;
   }
-  void* memory = ::operator new(block_offset(c) + block::values * stride(c), alignment(c));
+  void* memory = ::operator new(block_offset(c) + block::values * c.ops.size, alignment(c));
   return ::new (memory) block();
 }
 
@@ -82,36 +77,14 @@ void advance_head(channel_core& c) noexcept {
   }
 }
 
-bool is_unbounded(const channel_core& c) noexcept {
-  return c.capacity == detail::unbounded_capacity;
-}
-
-void set_count(channel_core& c, std::size_t n) noexcept {
-  c.count.store(n, std::memory_order_release);  // R1, pairs with A1: looks without the lock
-}
-
 }  // namespace
-
-void move_value(const detail::element_ops& ops, void* to, void* from) noexcept {
-  if (ops.move != nullptr) {
-    ops.move(to, from);
-  } else if (ops.size == sizeof(std::uint64_t)) {
-    std::memcpy(to, from, sizeof(std::uint64_t));  // a constant size is one instruction
-  } else if (ops.size != 0) {
-    std::memcpy(to, from, ops.size);
-  }
-}
-
-void destroy_value(const detail::element_ops& ops, void* value) noexcept {
-  if (ops.destroy != nullptr) ops.destroy(value);
-}
 
 void make_buffer(channel_core& c) {
   if (is_unbounded(c) || c.capacity == 0 || c.ops.size == 0) return;
-  if (c.capacity > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / stride(c)) {
+  if (c.capacity > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / c.ops.size) {
     throw std::length_error("weft: a channel of this capacity cannot be had");
   }
-  c.ring = static_cast<std::byte*>(::operator new(c.capacity* stride(c), alignment(c), std::nothrow));
+  c.ring = static_cast<std::byte*>(::operator new(c.capacity* c.ops.size, alignment(c), std::nothrow));
   if (c.ring == nullptr) throw std::length_error("weft: there is no memory for a channel of this capacity");
 }
 
@@ -124,44 +97,21 @@ void free_buffer(channel_core& c) noexcept {
   free_block(c, c.spare_block);
 }
 
-bool has_room(const channel_core& c) noexcept {
-  return c.count.load(std::memory_order_relaxed) < c.capacity;  // relaxed: under the lock
+void put_unbounded(channel_core& c, void* value) {
+  move_value(c.ops, unbounded_slot(c), value);
 }
 
-void put(channel_core& c, void* value) {
-  const std::size_t n = c.count.load(std::memory_order_relaxed);  // relaxed: under the lock
-  if (c.ops.size != 0) {
-    std::byte* slot;
-    if (is_unbounded(c)) {
-      slot = unbounded_slot(c);
-    } else {
-      const std::size_t i = c.head + n;
-      slot = c.ring + (i < c.capacity ? i : i - c.capacity) * stride(c);
-    }
-    move_value(c.ops, slot, value);
-  }
-  set_count(c, n + 1);
-}
-
-void get(channel_core& c, void* storage) noexcept {
-  const std::size_t n = c.count.load(std::memory_order_relaxed);  // relaxed: under the lock
-  if (c.ops.size != 0) {
-    std::byte* slot = is_unbounded(c) ? slot_in(c, *c.first_block, c.head) : c.ring + c.head * stride(c);
-    move_value(c.ops, storage, slot);
-    destroy_value(c.ops, slot);
-    if (is_unbounded(c)) {
-      advance_head(c);
-    } else if (++c.head == c.capacity) {
-      c.head = 0;
-    }
-  }
-  set_count(c, n - 1);
+void get_unbounded(channel_core& c, void* storage) noexcept {
+  std::byte* slot = slot_in(c, *c.first_block, c.head);
+  move_value(c.ops, storage, slot);
+  destroy_value(c.ops, slot);
+  advance_head(c);
 }
 
 void destroy_values(channel_core& c) noexcept {
   while (c.count.load(std::memory_order_relaxed) != 0) {  // relaxed: nobody else is left
     if (c.ops.size != 0) {
-      std::byte* slot = is_unbounded(c) ? slot_in(c, *c.first_block, c.head) : c.ring + c.head * stride(c);
+      std::byte* slot = is_unbounded(c) ? slot_in(c, *c.first_block, c.head) : c.ring + c.head * c.ops.size;
       if (c.undelivered != nullptr) c.undelivered(c, slot);
       destroy_value(c.ops, slot);
       if (is_unbounded(c)) {

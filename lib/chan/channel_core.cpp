@@ -234,13 +234,6 @@ bool recv_ready(channel_wait& op, waiter& w) noexcept {
 
 namespace {
 
-/// Over already, but the routine has had its ready operations: it yields with the result.
-bool park_done(waiter& w) noexcept {
-  w.node.because(wait_reason::yield);
-  yield_now(w);
-  return true;
-}
-
 /// Under the lock; true: queued.
 bool park_locked(channel_wait& op, waiter& w, bool is_send, std::int64_t deadline,
                  sched::timer_cell** timer) noexcept {

@@ -227,8 +227,16 @@ inline std::uint8_t shield_of(const waiter& w) noexcept {
   return w.scope != nullptr && w.scope->shielded != 0 ? no_stop : no_flags;
 }
 
+/// W2.  Most waits are in a routine's own context: one load of it and one of the runtime's stop.
 inline bool is_cancelled(const waiter& w) noexcept {
-  return detail::cancel_requested_for(w) != detail::cancel_state::live;
+  const detail::context_base* x = w.scope;
+  if (x == nullptr) return false;
+  if (x->kind != detail::routine_root || w.worker == nullptr) [[unlikely]]
+    return detail::cancel_requested_for(w) != detail::cancel_state::live;
+  const auto s =
+      std::atomic_ref(const_cast<std::uint8_t&>(x->state)).load(std::memory_order_seq_cst);  // W2, with C1
+  if (s != detail::live) return true;
+  return x->shielded == 0 && static_cast<const sched::worker*>(w.worker)->home().stopping();
 }
 
 /// The winner has nothing more to do with the waiter than this: a routine that was `parked` becomes runnable,
@@ -275,6 +283,13 @@ inline bool may_go_on(waiter& w) noexcept {
 
 /// The waiter - not a thread - goes to the end of its worker's queue; it is published by that.
 void yield_now(waiter& w) noexcept;
+
+/// park() of an operation that is over, by a routine that may not go on: it yields with the result.
+inline bool park_done(waiter& w) noexcept {
+  w.node.because(wait_reason::yield);
+  yield_now(w);
+  return true;
+}
 
 /// The timer of one wait: armed between begin(preparing) and commit().
 class wait_timer {

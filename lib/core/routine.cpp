@@ -246,10 +246,11 @@ bool join_ready(join_wait& j, waiter& w) noexcept {
     base::misuse("two waits for the end of one routine at the same time; one handle, one joiner");
   if (word != join_done_word && word != join_final) return false;
   j.how = wait_end::done;
-  return true;
+  return may_go_on(w);
 }
 
 bool join_park(join_wait& j, waiter& w) noexcept {
+  if (j.how != wait_end::pending) return park_done(w);
   begin(w, state::preparing, wait_reason::join, &j);
   if (join_enroll(*j.child, w.node)) return commit(w);
   word_of(w).claim(by_self);  // never registered, whoever has won

@@ -134,9 +134,7 @@ bool select_ready(select_core& s, waiter& w) {
 
 bool select_park(select_core& s, waiter& w) noexcept {
   if (s.how == wait_end::done) {  // its ready operations are used up: yields with the result
-    w.node.because(wait_reason::yield);
-    yield_now(w);
-    return true;
+    return park_done(w);
   }
   try {
     lock_set locks(s);

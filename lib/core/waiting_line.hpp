@@ -20,6 +20,17 @@ inline bool over_before(line_wait& wait, waiter& w) noexcept {
   return true;
 }
 
+/// It need not wait.  False if it has had its share of such operations: then park() yields, see
+/// over_at_once().
+inline bool served_at_once(line_wait& wait, waiter& w) noexcept {
+  wait.how = wait_end::done;
+  return may_go_on(w);
+}
+
+inline bool over_at_once(const line_wait& wait) noexcept {
+  return wait.how != wait_end::pending;
+}
+
 /// Queues the waiter; false: it was cancelled.  The caller unlocks and touches nothing any more.
 inline bool wait_in_line(line_wait& wait, waiter& w, wait_reason why) noexcept {
   if (!begin_waiting(w, why, &wait)) {

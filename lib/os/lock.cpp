@@ -14,11 +14,11 @@ constexpr int spin_limit = 100;
 
 void lock_slowly(std::uint32_t& word) noexcept {
   std::atomic_ref state(word);
-  for (int spin = 0; spin < spin_limit; ++spin) {
+  for (int pauses = 32; pauses <= 256; pauses *= 2) {
+    for (int i = 0; i < pauses; ++i) relax_cpu();
     const auto seen = state.load(std::memory_order_relaxed);  // relaxed: a hint, try_lock() decides
     if (seen == lock_free && try_lock(word)) return;
     if (seen == lock_contended) break;
-    relax_cpu();
   }
   while (state.exchange(lock_contended, std::memory_order_acquire) != lock_free)  // A2, pairs with R1
     current_port().wait(word, lock_contended, never);

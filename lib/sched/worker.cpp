@@ -99,11 +99,20 @@ void* worker::enter(waiter& r) noexcept {
   return r.frame;
 }
 
-waiter* worker::take_local() noexcept {
+waiter* worker::take_slot() noexcept {
   if (slot_.load(std::memory_order_relaxed) != nullptr) {                          // relaxed: a hint
     if (waiter* r = slot_.exchange(nullptr, std::memory_order_acq_rel)) return r;  // A6, pairs with R6
   }
-  return ring_.pop();
+  return nullptr;
+}
+
+/// From the loop, slot and ring take turns: a chain of hand-offs through the slot may not starve the ring,
+/// nor one that yields into the ring the slot.
+waiter* worker::take_turn() noexcept {
+  slot_turn_ = !slot_turn_;
+  waiter* r = slot_turn_ ? take_slot() : ring_.pop();
+  if (r == nullptr) r = slot_turn_ ? ring_.pop() : take_slot();
+  return r;
 }
 
 /// In a simulation: any of those that are ready.
@@ -127,7 +136,9 @@ waiter* worker::take_picked() noexcept {
 void* worker::take_next() noexcept {
   if (transfers > 0 && !home_->port().simulated()) {
     --transfers;
-    if (waiter* r = take_local()) return enter(*r);
+    waiter* r = take_slot();
+    if (r == nullptr) r = ring_.pop();
+    if (r != nullptr) return enter(*r);
   }
   runs(nullptr);
   return nullptr;
@@ -194,8 +205,7 @@ void* worker::next_frame() noexcept {
   if (home_->port().simulated()) {
     if (waiter* r = take_picked()) return enter(*r);
   } else {
-    if (waiter* r = ring_.pop()) return enter(*r);  // the slot has had its hand-offs
-    if (waiter* r = take_local()) return enter(*r);
+    if (waiter* r = take_turn()) return enter(*r);
   }
   if (forkable* f = forks_.pop()) {
     if (void* frame = take_fork(*f)) return frame;

@@ -6,8 +6,9 @@
 // activated, and the blocked one's queues are stolen from, its timers run by others.
 //
 // What runs next, in this order:
-//   1. the LIFO slot: the routine made runnable last; its data is in the cache.  At most `hand_offs` in a row
-//   2. the ring, first in first out
+//   1. the LIFO slot: the routine made runnable last; its data is in the cache.  At most `hand_offs` in a
+//   row, then
+//   2. the ring, first in first out; from the loop, slot and ring take turns
 //   3. fork continuations of this worker, newest first
 //   4. the inject queue; and before all others every `poll_interval` dispatches
 //   5. due timers, other workers' queues
@@ -188,7 +189,8 @@ class alignas(64) worker final : public detail::worker_face {
  private:
   void* next_frame() noexcept;
   void* maintain() noexcept;
-  waiter* take_local() noexcept;
+  waiter* take_slot() noexcept;
+  waiter* take_turn() noexcept;
   waiter* take_picked() noexcept;
   waiter* take_injected() noexcept;
   void* search() noexcept;
@@ -207,6 +209,7 @@ class alignas(64) worker final : public detail::worker_face {
   unsigned index_;
   base::random random_;
   std::atomic<waiter*> current_{nullptr};
+  bool slot_turn_ = false;
   waiter* bounced_ = nullptr;
   std::uint32_t bounces_ = 0;
   std::uint32_t polled_at_ = 0;

@@ -49,11 +49,11 @@ bool event_wait_op::ready(detail::waiter& w) noexcept {
   // Under the lock: the event may be destroyed when this returns, so the set() must be through with it.
   const os::guard hold(wait_.line->lock);
   if (!static_cast<event*>(wait_.object)->set_flag()) return false;
-  wait_.how = wait_end::done;
-  return true;
+  return served_at_once(wait_, w);
 }
 
 bool event_wait_op::park(detail::waiter& w) noexcept {
+  if (over_at_once(wait_)) return park_done(w);
   const os::guard hold(wait_.line->lock);
   if (static_cast<event*>(wait_.object)->set_flag()) {
     wait_.how = wait_end::done;

@@ -61,11 +61,11 @@ void mutex::unlock() noexcept {
 bool lock_op::ready(detail::waiter& w) noexcept {
   if (over_before(wait_, w)) return true;
   if (!take(static_cast<mutex*>(wait_.object)->state_)) return false;
-  wait_.how = wait_end::done;
-  return true;
+  return served_at_once(wait_, w);
 }
 
 bool lock_op::park(detail::waiter& w) noexcept {
+  if (over_at_once(wait_)) return park_done(w);
   auto& m = *static_cast<mutex*>(wait_.object);
   const os::guard hold(wait_.line->lock);
   for (;;) {

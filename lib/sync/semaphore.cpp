@@ -48,11 +48,11 @@ acquire_op::acquire_op(semaphore& s) noexcept : wait_{&s, &s.line_} {}
 bool acquire_op::ready(detail::waiter& w) noexcept {
   if (over_before(wait_, w)) return true;
   if (!static_cast<semaphore*>(wait_.object)->try_acquire()) return false;
-  wait_.how = wait_end::done;
-  return true;
+  return served_at_once(wait_, w);
 }
 
 bool acquire_op::park(detail::waiter& w) noexcept {
+  if (over_at_once(wait_)) return park_done(w);
   auto& s = *static_cast<semaphore*>(wait_.object);
   const os::guard hold(wait_.line->lock);
   if (s.permits_ != 0) {

@@ -42,11 +42,11 @@ bool wait_group_op::ready(detail::waiter& w) noexcept {
   if (over_before(wait_, w)) return true;
   const os::guard hold(wait_.line->lock);  // see event: the group may be destroyed when this returns
   if (static_cast<wait_group*>(wait_.object)->count_ != 0) return false;
-  wait_.how = wait_end::done;
-  return true;
+  return served_at_once(wait_, w);
 }
 
 bool wait_group_op::park(detail::waiter& w) noexcept {
+  if (over_at_once(wait_)) return park_done(w);
   const os::guard hold(wait_.line->lock);
   if (static_cast<wait_group*>(wait_.object)->count_ == 0) {
     wait_.how = wait_end::done;

@@ -1,0 +1,79 @@
+#include <weft/weft.hpp>
+
+#include "support/catch.hpp"
+
+namespace {
+
+/// 128 ready operations to a resumption, 64 resumptions before another routine that is ready.
+constexpr int most = 128 * 64 * 2;
+
+/// How many operations a routine gets done on the only worker before another one that is ready runs.
+template <typename Op>
+int before_another_runs(Op op) {
+  weft::runtime rt({.workers = 1});
+  auto h = rt.go([&]() -> weft::routine<int> {
+    bool other_ran = false;
+    auto other = weft::go([&]() -> weft::routine<> {
+      other_ran = true;
+      co_return;
+    });
+    int done = 0;
+    while (!other_ran && done <= most) {
+      co_await op();
+      ++done;
+    }
+    co_await std::move(other);
+    co_return done;
+  });
+  return h.join();
+}
+
+}  // namespace
+
+TEST_CASE("operations that are ready at once do not keep the worker from others", "[api][fairness]") {
+  SECTION("a channel's") {
+    weft::channel<int> ch(1);
+    const int n = before_another_runs([&]() -> weft::routine<> {
+      co_await ch.send(1);
+      co_await ch.recv();
+    });
+    REQUIRE(n <= most);
+  }
+  SECTION("select's") {
+    weft::channel<void> ch(1);
+    const int n = before_another_runs(
+        [&]() -> weft::routine<> { co_await weft::select(weft::on_send(ch), weft::on_recv(ch)); });
+    REQUIRE(n <= most);
+  }
+  SECTION("a mutex's") {
+    weft::mutex m;
+    const int n = before_another_runs([&]() -> weft::routine<> {
+      co_await m.lock();
+      m.unlock();
+    });
+    REQUIRE(n <= most);
+  }
+  SECTION("a semaphore's") {
+    weft::semaphore s(1);
+    const int n = before_another_runs([&]() -> weft::routine<> {
+      co_await s.acquire();
+      s.release();
+    });
+    REQUIRE(n <= most);
+  }
+  SECTION("an event's") {
+    weft::event e;
+    e.set();
+    const int n = before_another_runs([&]() -> weft::routine<> { co_await e.wait(); });
+    REQUIRE(n <= most);
+  }
+  SECTION("a wait group's") {
+    weft::wait_group g;
+    const int n = before_another_runs([&]() -> weft::routine<> { co_await g.wait(); });
+    REQUIRE(n <= most);
+  }
+  SECTION("the awaits of routines that never wait") {
+    const int n = before_another_runs([]() -> weft::routine<> { co_return; });
+    REQUIRE(n <= most);
+  }
+}
