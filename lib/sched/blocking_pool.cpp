@@ -105,7 +105,7 @@ void blocking_pool::start_thread() {
     // The thread reads its id under the lock, so it is stored before.
     const os::guard hold(lock_);
     try {
-      me->id = home_->port().start(&run_thread, me.get(), "weft-blocking");
+      me->id = home_->port().start(&run_thread, me.get(), (home_->how().name + "-io").c_str());
     } catch (...) {
       home_->uncount_thread();
       throw;

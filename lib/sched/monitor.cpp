@@ -76,16 +76,16 @@ class monitor {
   void look() noexcept {
     bool waiting = home_.has_injected();
     const unsigned n = home_.count();
-    for (unsigned i = 0; i < n && i < watched; ++i) {
+    for (unsigned i = 0; i < n; ++i) {
       worker& w = home_.at(i);
       const std::uint32_t tick = w.tick();
       const bool queued = w.has_queued();
       // Standing still, or with more to do than a wake costs.
-      if (queued &&
-          (tick == ticks_[i] || w.dispatch_time() * (w.queued() + 1) > 2 * home_.how_.stall_threshold / 10)) {
+      if (queued && (tick == w.watched_tick ||
+                     w.dispatch_time() * (w.queued() + 1) > 2 * home_.how_.stall_threshold / 10)) {
         waiting = true;
       }
-      ticks_[i] = tick;
+      w.watched_tick = tick;
     }
     const bool late = run_late_timers();
     const bool somebody = home_.idle() != 0;
@@ -117,11 +117,8 @@ class monitor {
     return true;
   }
 
-  static constexpr unsigned watched = 1024;  // beyond, workers are watched by having few of them active
-
   scheduler& home_;
   os::nanos pause_;
-  std::uint32_t ticks_[watched] = {};
 };
 
 void scheduler::run_monitor() noexcept {

@@ -54,8 +54,8 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
       start_thread(at(i));
     }
     if (!port_.simulated()) {  // nothing computes in virtual time: nobody to watch
-      monitor_thread_ =
-          port_.start([](void* s) { static_cast<scheduler*>(s)->run_monitor(); }, this, "weft-monitor");
+      monitor_thread_ = port_.start([](void* s) { static_cast<scheduler*>(s)->run_monitor(); }, this,
+                                    (how_.name + "-monitor").c_str());
       monitor_runs_ = true;
       add_runtime(*this);
     }

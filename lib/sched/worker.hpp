@@ -184,6 +184,7 @@ class alignas(64) worker final : public detail::worker_face {
   bool is_poller = false;            // own thread
   bool rests = false;  // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
   os::thread_id thread;
+  std::uint32_t watched_tick = 0;     // the monitor's
   std::atomic<int> thread_number{0};  // the kernel's, for dumps
 
  private:
