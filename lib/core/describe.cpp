@@ -98,7 +98,7 @@ void write_wait(std::string& out, const waiter& w, os::nanos now) {
   const auto object = [&](std::string_view what) {
     fmt::format_to(back_inserter(out), "{} {}", what, *static_cast<void* const*>(w.node.op));
   };
-  switch (w.node.reason) {
+  switch (static_cast<wait_reason>(w.node.why)) {
     case wait_reason::send:
       return object("send on channel");
     case wait_reason::recv:
@@ -204,7 +204,7 @@ bool look_at(promise_base& p, glimpse& g) {
   g.forked = (origins & 15) == static_cast<int>(birth::forked);
   g.id = std::uint64_t{read_shared(p.id_high)} << 32 | read_shared(p.id_low);
   g.site = read_shared(p.site);
-  g.reason = read_shared(p.node.reason);
+  g.reason = static_cast<wait_reason>(read_shared(p.node.why));
   g.spawned_at = read_shared(p.origin.spawned_at);
   if ((origins & waiter::annex_bit) != 0) {
     const auto* a = reinterpret_cast<const detail::annex*>(g.spawned_at);

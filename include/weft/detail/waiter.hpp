@@ -53,15 +53,15 @@ struct wait_node {
   wait_node* next;
   void* op;             // the waiting operation; its first member is the object it waits for
   std::uint16_t index;  // which case won, for the claim word
-  wait_reason reason;
-  bool linked;        // under the lock of the queue it is in
-  bool in_case;       // a select's node: the owner is in its case_node
-  std::uint8_t slot;  // scratch of a select case
-  bool is_send;       // a select may wait on both ends of one channel
+  std::uint8_t why;     // wait_reason; atomic, dumps read it at any time
+  bool linked;          // under the lock of the queue it is in
+  bool in_case;         // a select's node: the owner is in its case_node
+  std::uint8_t slot;    // scratch of a select case
+  bool is_send;         // a select may wait on both ends of one channel
 
-  /// Read by dumps at any time.
-  void because(wait_reason why) noexcept {
-    __atomic_store_n(&reason, why, __ATOMIC_RELAXED);  // relaxed: a dump shows what it finds
+  void because(wait_reason reason) noexcept {
+    __atomic_store_n(&why, static_cast<std::uint8_t>(reason),
+                     __ATOMIC_RELAXED);  // relaxed: a dump shows what it finds
   }
 };
 
