@@ -167,7 +167,7 @@ class kept_case final : public any_case {
   }
 
  private:
-  C case_;
+  typename C::active case_;
 };
 
 class selector_op;

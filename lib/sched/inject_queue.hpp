@@ -105,7 +105,10 @@ class inject_queue {
     count = std::min({length / std::max(workers, 1U) + 1, length, max_batch});
     T* first = from.head;
     T* last = first;
-    for (std::uint32_t i = 1; i < count; ++i) last = last->*Next;
+    for (std::uint32_t i = 1; i < count; ++i) {
+      if constexpr (requires { last->ahead(); }) __builtin_prefetch(last->ahead());
+      last = last->*Next;
+    }
     from.head = last->*Next;
     last->*Next = nullptr;
     from.length.store(length - count, std::memory_order_relaxed);  // relaxed: the lock orders it

@@ -70,6 +70,15 @@ class run_queue {
     return nullptr;
   }
 
+  /// Owner.  If there are more than `many`, the item `places` behind the oldest: only to be prefetched, a
+  /// thief may take it.
+  [[nodiscard]] T* peek(std::uint32_t places, std::uint32_t many) noexcept {
+    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
+    const std::uint32_t head = head_.load(std::memory_order_relaxed);  // relaxed: a hint
+    return tail - head > many ? slot(head + places).load(std::memory_order_relaxed)
+                              : nullptr;  // relaxed: own
+  }
+
   /// Owner, to make room.  Takes the older half (at least one, at most Capacity / 2) into `out` by one CAS
   /// and returns how many; 0 if the queue is empty or a thief came first, and then there is room.
   [[nodiscard]] std::uint32_t pop_half(T** out) noexcept {

@@ -2,6 +2,7 @@
 
 #include <weft/detail/promise.hpp>
 
+#include <algorithm>
 #include <coroutine>
 #include <new>
 
@@ -60,7 +61,11 @@ void worker::overflow(waiter& r) noexcept {
     if (!ring_.push(&r)) home_->inject(r);
     return;
   }
-  for (std::uint32_t i = 0; i + 1 < n; ++i) taken[i]->next = taken[i + 1];
+  constexpr std::uint32_t distance = 8;  // misses in flight
+  for (std::uint32_t i = 0; i + 1 < n; ++i) {
+    taken[i]->next = taken[i + 1];
+    taken[i]->ahead(taken[std::min(i + distance, n - 1)]);
+  }
   taken[n - 1]->next = &r;
   home_->inject_chain(taken[0], &r, n + 1);
 }
@@ -99,6 +104,18 @@ void* worker::enter(waiter& r) noexcept {
   return r.frame;
 }
 
+/// The oldest of the ring.  In a long queue frames have gone out of the cache: the next but one comes in
+/// meanwhile (skynet on one worker 530 -> 430 ns a routine).
+waiter* worker::take_oldest() noexcept {
+  if (const waiter* later = ring_.peek(2, 32)) {
+    const char* frame = reinterpret_cast<const char*>(later);
+    __builtin_prefetch(frame);
+    __builtin_prefetch(frame + 64);
+    __builtin_prefetch(frame + 128);
+  }
+  return ring_.pop();
+}
+
 waiter* worker::take_slot() noexcept {
   if (slot_.load(std::memory_order_relaxed) != nullptr) {                          // relaxed: a hint
     if (waiter* r = slot_.exchange(nullptr, std::memory_order_acq_rel)) return r;  // A6, pairs with R6
@@ -110,8 +127,8 @@ waiter* worker::take_slot() noexcept {
 /// nor one that yields into the ring the slot.
 waiter* worker::take_turn() noexcept {
   slot_turn_ = !slot_turn_;
-  waiter* r = slot_turn_ ? take_slot() : ring_.pop();
-  if (r == nullptr) r = slot_turn_ ? ring_.pop() : take_slot();
+  waiter* r = slot_turn_ ? take_slot() : take_oldest();
+  if (r == nullptr) r = slot_turn_ ? take_oldest() : take_slot();
   return r;
 }
 
@@ -137,7 +154,7 @@ void* worker::take_next() noexcept {
   if (transfers > 0 && !home_->port().simulated()) {
     --transfers;
     waiter* r = take_slot();
-    if (r == nullptr) r = ring_.pop();
+    if (r == nullptr) r = take_oldest();
     if (r != nullptr) return enter(*r);
   }
   runs(nullptr);

@@ -190,6 +190,7 @@ class alignas(64) worker final : public detail::worker_face {
  private:
   void* next_frame() noexcept;
   void* maintain() noexcept;
+  waiter* take_oldest() noexcept;
   waiter* take_slot() noexcept;
   waiter* take_turn() noexcept;
   waiter* take_picked() noexcept;

@@ -54,31 +54,56 @@ decltype(auto) handle(F& f, Args&&... args) {
   }
 }
 
-/// The common part of the cases.  `Self` has start() (before polling) and run() (after it happened).
+// What on_recv() and its kin return is small: what to wait for, the handler, whether it takes part.  The
+// select makes a `Case::active` of it in place, with node, wait and room for a value; a frame holds each of
+// those once.
+
+/// The common part of the cases.
 template <typename Self, typename F>
 class case_shared : public case_base {
-  using function = std::remove_reference_t<F>;
-
  public:
   static constexpr bool owns_callable =
-      !std::is_reference_v<F> && !std::is_trivially_destructible_v<function>;
+      !std::is_reference_v<F> && !std::is_trivially_destructible_v<std::remove_reference_t<F>>;
 
   /// The value to send is somebody else's and may be gone after the full expression.
   static constexpr bool borrows_value = false;
 
   /// `on_send(ch, v, f).when(!queue.empty())`: takes part only if true.
   Self when(bool enabled) && {
-    erased_.enabled = enabled;
+    enabled_ = enabled;
     return static_cast<Self&&>(*this);
   }
+
+ protected:
+  explicit case_shared(F&& f) : f_(std::forward<F>(f)) {}
+
+  template <typename Owner>
+  friend class active_shared;
+
+  F f_;
+  bool enabled_ = true;
+};
+
+/// The common part of the active ones.  They have start(), before polling, and run(), after it happened.
+template <typename Case>
+class active_shared {
+ public:
+  using result = typename Case::result;
+
+  active_shared(const active_shared&) = delete;
+  active_shared& operator=(const active_shared&) = delete;
 
   select_case& erased() noexcept { return erased_; }
 
  protected:
-  case_shared(const case_kind* kind, F&& f) : erased_(kind), f_(std::forward<F>(f)) {}
+  using function = decltype(Case::f_);
+
+  active_shared(const case_kind* kind, Case&& from) : erased_(kind), f_(std::forward<function>(from.f_)) {
+    erased_.enabled = from.enabled_;
+  }
 
   select_case erased_;
-  F f_;
+  function f_;
 };
 
 template <typename T, typename F>
@@ -86,120 +111,144 @@ class recv_case final : public case_shared<recv_case<T, F>, F> {
  public:
   using argument = std::conditional_t<std::is_void_v<T>, bool,
                                       std::optional<std::conditional_t<std::is_void_v<T>, int, T>>>;
-
-  recv_case(channel_core& c, F&& f)
-      : case_shared<recv_case, F>(&recv_case_kind, std::forward<F>(f)), wait_{&c, nullptr} {}
-
-  void start(select_core&, std::uint32_t) noexcept {
-    wait_.value = &room_;
-    wait_.how = wait_end::pending;
-    this->erased_.node.op = &wait_;
-  }
-
-  decltype(auto) run() {
-    const bool got = wait_.how == wait_end::done;
-    if constexpr (std::is_void_v<T>) {
-      return handle(this->f_, got);
-    } else {
-      return handle(this->f_, got ? taken(room_) : std::optional<T>());
-    }
-  }
-
   using result = typename handler_result<std::remove_reference_t<F>, argument>::type;
 
+  recv_case(channel_core& c, F&& f) : case_shared<recv_case, F>(std::forward<F>(f)), channel_(&c) {}
+
+  class active final : public active_shared<recv_case> {
+   public:
+    explicit active(recv_case&& from)
+        : active_shared<recv_case>(&recv_case_kind, std::move(from)), wait_{from.channel_, nullptr} {}
+
+    void start(select_core&, std::uint32_t) noexcept {
+      wait_.value = &room_;
+      wait_.how = wait_end::pending;
+      this->erased_.node.op = &wait_;
+    }
+
+    decltype(auto) run() {
+      const bool got = wait_.how == wait_end::done;
+      if constexpr (std::is_void_v<T>) {
+        return handle(this->f_, got);
+      } else {
+        return handle(this->f_, got ? taken(room_) : std::optional<T>());
+      }
+    }
+
+   private:
+    channel_wait wait_;
+    room<T> room_;
+  };
+
  private:
-  channel_wait wait_;
-  room<T> room_;
+  channel_core* channel_;
 };
 
 /// `V` is T& for a borrowed rvalue, T for a copy; void for channel<void>.
 template <typename T, typename V, typename F>
 class send_case final : public case_shared<send_case<T, V, F>, F> {
- public:
-  static constexpr bool borrows_value = std::is_reference_v<V>;
-
-  template <typename... Value>
-  send_case(channel_core& c, F&& f, Value&&... value)
-      : case_shared<send_case, F>(&send_case_kind, std::forward<F>(f)),
-        wait_{&c, nullptr},
-        value_(std::forward<Value>(value)...) {}
-
-  void start(select_core&, std::uint32_t) noexcept {
-    if constexpr (std::is_pointer_v<decltype(value_)> && std::is_reference_v<V>) {
-      wait_.value = value_;
-    } else {
-      wait_.value = &value_;
-    }
-    wait_.how = wait_end::pending;
-    this->erased_.node.op = &wait_;
-  }
-
-  decltype(auto) run() {
-    return handle(this->f_, wait_.how == wait_end::done ? send_status::sent : send_status::closed);
-  }
-
-  using result = typename handler_result<std::remove_reference_t<F>, send_status>::type;
-
- private:
   using kept_value =
       std::conditional_t<std::is_void_v<V>, no_handler,
                          std::conditional_t<std::is_reference_v<V>, std::remove_reference_t<V>*, V>>;
 
-  channel_wait wait_;
+ public:
+  static constexpr bool borrows_value = std::is_reference_v<V>;
+  using result = typename handler_result<std::remove_reference_t<F>, send_status>::type;
+
+  template <typename... Value>
+  send_case(channel_core& c, F&& f, Value&&... value)
+      : case_shared<send_case, F>(std::forward<F>(f)), channel_(&c), value_(std::forward<Value>(value)...) {}
+
+  class active final : public active_shared<send_case> {
+   public:
+    explicit active(send_case&& from)
+        : active_shared<send_case>(&send_case_kind, std::move(from)),
+          wait_{from.channel_, nullptr},
+          value_(std::move(from.value_)) {}
+
+    void start(select_core&, std::uint32_t) noexcept {
+      if constexpr (borrows_value) {
+        wait_.value = value_;
+      } else {
+        wait_.value = &value_;
+      }
+      wait_.how = wait_end::pending;
+      this->erased_.node.op = &wait_;
+    }
+
+    decltype(auto) run() {
+      return handle(this->f_, wait_.how == wait_end::done ? send_status::sent : send_status::closed);
+    }
+
+   private:
+    channel_wait wait_;
+    kept_value value_;
+  };
+
+ private:
+  channel_core* channel_;
   kept_value value_;
 };
 
-template <typename F>
-class event_case final : public case_shared<event_case<F>, F> {
+/// A case that waits for an object and has nothing to say but that it happened.
+template <typename Object, const case_kind& Kind, typename F>
+class signal_case final : public case_shared<signal_case<Object, Kind, F>, F> {
  public:
-  event_case(event& e, F&& f)
-      : case_shared<event_case, F>(&event_case_kind, std::forward<F>(f)), event_(&e) {}
-
-  void start(select_core&, std::uint32_t) noexcept { this->erased_.node.op = event_; }
-
-  decltype(auto) run() { return handle(this->f_); }
-
   using result = typename handler_result<std::remove_reference_t<F>>::type;
 
+  signal_case(Object& o, F&& f) : case_shared<signal_case, F>(std::forward<F>(f)), object_(&o) {}
+
+  class active final : public active_shared<signal_case> {
+   public:
+    explicit active(signal_case&& from)
+        : active_shared<signal_case>(&Kind, std::move(from)), object_(from.object_) {}
+
+    void start(select_core&, std::uint32_t) noexcept { this->erased_.node.op = object_; }
+
+    decltype(auto) run() { return handle(this->f_); }
+
+   private:
+    Object* object_;
+  };
+
  private:
-  event* event_;
+  Object* object_;
 };
 
 template <typename F>
-class join_case final : public case_shared<join_case<F>, F> {
- public:
-  join_case(promise_base& child, F&& f)
-      : case_shared<join_case, F>(&join_case_kind, std::forward<F>(f)), child_(&child) {}
-
-  void start(select_core&, std::uint32_t) noexcept { this->erased_.node.op = child_; }
-
-  decltype(auto) run() { return handle(this->f_); }
-
-  using result = typename handler_result<std::remove_reference_t<F>>::type;
-
- private:
-  promise_base* child_;
-};
+using event_case = signal_case<event, event_case_kind, F>;
+template <typename F>
+using join_case = signal_case<promise_base, join_case_kind, F>;
 
 /// A relative time-out starts with the wait; an absolute one is what it is.
 template <typename F>
 class time_case final : public case_shared<time_case<F>, F> {
  public:
-  time_case(std::int64_t when, bool relative, F&& f)
-      : case_shared<time_case, F>(nullptr, std::forward<F>(f)), when_(when), relative_(relative) {}
-
-  void start(select_core& s, std::uint32_t index) noexcept {
-    if (!this->erased_.enabled || when_ == no_deadline) return;
-    const std::int64_t now = relative_ ? clock_now() : 0;
-    const std::int64_t deadline = when_ > no_deadline - now ? no_deadline : now + when_;
-    if (deadline >= s.deadline) return;
-    s.deadline = deadline;
-    s.deadline_case = index;
-  }
-
-  decltype(auto) run() { return handle(this->f_); }
-
   using result = typename handler_result<std::remove_reference_t<F>>::type;
+
+  time_case(std::int64_t when, bool relative, F&& f)
+      : case_shared<time_case, F>(std::forward<F>(f)), when_(when), relative_(relative) {}
+
+  class active final : public active_shared<time_case> {
+   public:
+    explicit active(time_case&& from)
+        : active_shared<time_case>(nullptr, std::move(from)), when_(from.when_), relative_(from.relative_) {}
+
+    void start(select_core& s, std::uint32_t index) noexcept {
+      if (!this->erased_.enabled || when_ == no_deadline) return;
+      const std::int64_t now = relative_ ? clock_now() : 0;
+      const std::int64_t deadline = when_ > no_deadline - now ? no_deadline : now + when_;
+      if (deadline >= s.deadline) return;
+      s.deadline = deadline;
+      s.deadline_case = index;
+    }
+
+    decltype(auto) run() { return handle(this->f_); }
+
+   private:
+    std::int64_t when_;
+    bool relative_;
+  };
 
  private:
   std::int64_t when_;
@@ -209,17 +258,22 @@ class time_case final : public case_shared<time_case<F>, F> {
 template <typename F>
 class otherwise_case final : public case_shared<otherwise_case<F>, F> {
  public:
-  explicit otherwise_case(F&& f) : case_shared<otherwise_case, F>(nullptr, std::forward<F>(f)) {}
-
-  void start(select_core& s, std::uint32_t index) noexcept {
-    if (!this->erased_.enabled) return;
-    s.has_otherwise = true;
-    s.chosen = index;  // unless another one happens
-  }
-
-  decltype(auto) run() { return handle(this->f_); }
-
   using result = typename handler_result<std::remove_reference_t<F>>::type;
+
+  explicit otherwise_case(F&& f) : case_shared<otherwise_case, F>(std::forward<F>(f)) {}
+
+  class active final : public active_shared<otherwise_case> {
+   public:
+    explicit active(otherwise_case&& from) : active_shared<otherwise_case>(nullptr, std::move(from)) {}
+
+    void start(select_core& s, std::uint32_t index) noexcept {
+      if (!this->erased_.enabled) return;
+      s.has_otherwise = true;
+      s.chosen = index;  // unless another one happens
+    }
+
+    decltype(auto) run() { return handle(this->f_); }
+  };
 };
 
 }  // namespace detail

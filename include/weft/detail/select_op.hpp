@@ -41,6 +41,9 @@ class case_set {
  public:
   explicit case_set(Cases&&... cases) : cases_(std::move(cases)...) {}
 
+  case_set(const case_set&) = delete;
+  case_set& operator=(const case_set&) = delete;
+
   select_core& start() noexcept {
     core_ = {list_, sizeof...(Cases), Biased, false, no_deadline, 0};
     std::uint32_t i = 0;
@@ -56,7 +59,7 @@ class case_set {
   }
 
  private:
-  std::tuple<Cases...> cases_;
+  std::tuple<typename Cases::active...> cases_;
   select_case* list_[sizeof...(Cases) == 0 ? 1 : sizeof...(Cases)];
   select_core core_;
 };

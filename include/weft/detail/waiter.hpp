@@ -138,6 +138,12 @@ struct waiter {
     context_base own_scope;  // else: its own context, the outermost it can be cancelled through
   };
 
+  /// While it is runnable its node is free: in a long queue it tells which one comes a few places later, to
+  /// be prefetched.  A hint; may be anything.
+  void* ahead() const noexcept { return node.op; }
+
+  void ahead(void* later) noexcept { node.op = later; }
+
   /// A new party, which lives on the workers.
   void become(waiter_kind k) noexcept {
     origins = 0;
