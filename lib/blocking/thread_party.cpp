@@ -93,29 +93,19 @@ void thread_party::prepare() {
 }
 
 void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
-  auto word = word_of(*self_);
   os::port& port = os::current_port();
   const std::uint32_t& low = futex_word(*self_);
-  if (!is_parked && word.winner() == by_self) return;
-  if (!is_parked && word.wait_state() == state::running) return;
   const bool for_ever = deadline == no_deadline && !port.simulated();
+  const os::nanos first_look = for_ever ? port.now() + patience : os::never;
   std::optional<listed_sleep> listed;
-  if (for_ever) deadline = port.now() + patience;
-  for (;;) {
-    const state s = word.wait_state();
-    if (s == state::delivered) return;
-    const auto seen = static_cast<std::uint32_t>(word.read());
-    if (state_of(seen) == state::delivered) return;
-    if (port.wait(low, seen, deadline)) continue;
-    if (for_ever) {
-      deadline = no_deadline;
-      listed.emplace(*self_);
-      sched::look_for_deadlock();
-      continue;
-    }
-    if (word.claim(by_timeout) != claimed::lost) return;
-    deadline = no_deadline;  // somebody was quicker and is about to deliver
-  }
+  const auto sleep_on = [&](std::uint32_t seen, os::nanos until) {
+    if (!for_ever || listed) return port.wait(low, seen, until);
+    if (port.wait(low, seen, first_look)) return true;
+    listed.emplace(*self_);
+    sched::look_for_deadlock();
+    return true;
+  };
+  leave_when_delivered(word_of(*self_), is_parked, deadline, sleep_on);
 }
 
 }  // namespace weft::detail

@@ -1,9 +1,9 @@
 // runtime: the value that owns a scheduler, the global one, and the stop.
 //
 // Stop: the flag is stored seq_cst, then the registry of frames is walked and every waiting routine of this
-// runtime is claimed.  A routine that parks meanwhile sees the flag after it has stored `waiting` (park.hpp:
-// W1, W2), so one walk is enough.  What the walk reads may have ended: the claim word is never reset, so a
-// stale one cannot be claimed.
+// runtime is claimed, also one that is about to wait.  A routine that begins to wait later sees the flag
+// (claim_word.hpp: W1, W2), so one walk is enough.  What the walk reads may have ended: the claim word is
+// never reset, so a stale one cannot be claimed.
 
 #include <weft/runtime.hpp>
 #include <weft/stats.hpp>
@@ -74,11 +74,9 @@ bool belongs(detail::promise_base& p, const sched::scheduler& home) noexcept {
 bool cancel_one(void* context, void* frame) {
   auto& all = *static_cast<walk*>(context);
   detail::promise_base& p = promise_at(frame);
-  auto word = word_of(p);
-  const std::uint64_t seen = word.read();
-  if (state_of(seen) != state::waiting || (flags_of(seen) & (no_cancel | no_stop)) != 0) return true;
-  if (!belongs(p, *all.home)) return true;
-  if (word.claim_exactly(seen, by_cancel)) all.won.add(p, claimed::parked);
+  const claimed how =
+      word_of(p).claim_of(by_cancel, no_cancel | no_stop, [&] { return belongs(p, *all.home); });
+  all.won.add(p, how);
   return true;
 }
 

@@ -1,284 +1,20 @@
 #pragma once
 
-// A small model checker: runs a program of two to four threads through all its interleavings, up to a number
-// of preemptions, and lets every load return every value that C++20 allows it (as far as noted below).
-//
-// Use
-//   using queue = run_queue<int, 2, model::atomic>;           the code under test, on modelled atomics
-//   auto result = model::explore([] {                          called once per run: builds a fresh world
-//     auto world = std::make_shared<my_world>();
-//     return model::program{{[=] { ... }, [=] { ... }}, [=] { model::check(world->taken == 1, "lost"); }};
-//   }, {.preemptions = 3, .seconds = 2});
-//   REQUIRE(result.failure == "");
-//
-// How
-//   Threads are fibers on one thread.  Every access to a model::atomic may first switch to another one;
-//   which, and which value a load returns, are choices.  A run records its choices; the next run changes the
-//   last one that has an alternative: depth-first search.  The bound on preemptions rises from 0, so the
-//   first failure has the fewest.
-//
-// What a load may return.  Each atomic keeps all its values in the order of the stores.  A thread may read
-// back to the newest of: the last it has seen itself; the last whose store happens before the load (vector
-// clocks); and for a seq_cst load the last seq_cst store of the same atomic, and what earlier seq_cst loads
-// of it returned.  There is no global clock of seq_cst accesses: it would let them synchronise with one
-// another and hide bugs (protocols.md G).
-//
-// Not shown: load buffering, stores that take effect out of order, fences, more than two stale reads of one
-// atomic by one thread in a row (or a loop that polls would never end).
-//
-// Source: CHESS (iterative preemption bounding), CDSChecker and Rust's loom (store histories).
+// The modelled atomic, and what stands beside it: std::atomic_ref, a lock, a variable that may not be raced
+// for, memory that is freed, the futex.
 
-#include <algorithm>
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <setjmp.h>
-#include <ucontext.h>
+#include "model/model_engine.hpp"
 
 namespace weft::model {
-
-inline constexpr std::size_t max_threads = 4;
-
-using clock = std::array<std::uint32_t, max_threads>;
-
-inline void join(clock& into, const clock& other) {
-  for (std::size_t i = 0; i < max_threads; ++i) into[i] = std::max(into[i], other[i]);
-}
-
-inline bool happens_before(const clock& event, const clock& now) {
-  for (std::size_t i = 0; i < max_threads; ++i) {
-    if (event[i] > now[i]) return false;
-  }
-  return true;
-}
-
-struct program {
-  std::vector<std::function<void()>> threads;
-  std::function<void()> finally;  // runs after all threads, sees everything
-};
-
-struct limits {
-  int preemptions = 3;
-  double seconds = 3;
-};
-
-struct outcome {
-  std::string failure;  // empty: none found
-  int complete = -1;    // all runs with up to so many preemptions were seen
-  std::uint64_t runs = 0;
-};
-
-/// Where threads run.  One per explore(); model code reaches it through engine::now().
-class engine {
- public:
-  static engine*& now() {
-    static engine* current = nullptr;
-    return current;
-  }
-
-  explicit engine(int preemptions) : allowed_preemptions_(preemptions) {}
-
-  engine(const engine&) = delete;
-  engine& operator=(const engine&) = delete;
-
-  /// One run.  False: it failed.
-  bool run(const program& what) {
-    position_ = 0;
-    preemptions_ = 0;
-    steps_ = 0;
-    locks_.clear();
-    count_ = what.threads.size();
-    for (std::size_t i = 0; i < count_; ++i) {
-      fiber& each = fibers_[i];
-      each.body = &what.threads[i];
-      each.blocked_on = nullptr;
-      each.done = false;
-      each.clock = {};
-      each.clock[i] = 1;
-      if (!each.started) start(each);
-    }
-    current_ = choose(count_);
-    inside_ = true;
-    jump(outside_, fibers_[current_].context);
-    inside_ = false;
-    if (failure_.empty() && what.finally) what.finally();
-    return failure_.empty();
-  }
-
-  /// Moves to the next run; false: that was the last.
-  bool advance() {
-    while (!trail_.empty()) {
-      if (++trail_.back().picked < trail_.back().options) return true;
-      trail_.pop_back();
-    }
-    return false;
-  }
-
-  /// Lets the search decide between 0 .. options - 1.
-  std::size_t choose(std::size_t options) {
-    if (options < 2) return 0;
-    if (position_ == trail_.size()) trail_.push_back({options, 0});
-    if (trail_[position_].options != options) std::abort();  // the program under test is not deterministic
-    return trail_[position_++].picked;
-  }
-
-  void fail(const std::string& why) {
-    if (failure_.empty()) failure_ = why;
-  }
-
-  /// Before each visible access: another thread may run first.
-  void step() {
-    if (!inside_) return;
-    if (++steps_ > max_steps) fail("livelock: a thread goes on for ever");
-    reschedule(true);
-  }
-
-  /// Waits for `word` to become 0.
-  void wait_for_zero(const std::uint32_t& word) {
-    step();
-    if (word == 0) return;
-    fibers_[current_].blocked_on = &word;
-    reschedule(false);
-    fibers_[current_].blocked_on = nullptr;
-  }
-
-  bool inside() const { return inside_; }
-
-  std::size_t thread() const { return current_; }
-
-  clock& thread_clock() { return fibers_[current_].clock; }
-
-  /// A new event of the running thread.
-  const clock& tick() {
-    ++thread_clock()[current_];
-    return thread_clock();
-  }
-
-  clock& lock_clock(const void* word) { return locks_[word]; }
-
-  const std::string& failure() const { return failure_; }
-
- private:
-  static constexpr std::uint32_t max_steps = 2000;
-  static constexpr std::size_t stack_bytes = 128 << 10;
-
-  struct fiber {
-    jmp_buf context;
-    std::unique_ptr<std::byte[]> stack;
-    const std::function<void()>* body = nullptr;
-    const std::uint32_t* blocked_on = nullptr;
-    bool started = false;
-    bool done = false;
-    model::clock clock{};
-  };
-
-  struct choice {
-    std::size_t options;
-    std::size_t picked;
-  };
-
-  bool runnable(std::size_t i) const {
-    return !fibers_[i].done && (fibers_[i].blocked_on == nullptr || *fibers_[i].blocked_on == 0);
-  }
-
-  /// Goes on with a thread that can, or leaves the run if none can or it has failed.
-  void reschedule(bool can_stay) {
-    std::array<std::size_t, max_threads> candidates{};
-    std::size_t count = 0;
-    if (can_stay) candidates[count++] = current_;
-    for (std::size_t i = 0; i < count_ && (!can_stay || preemptions_ < allowed_preemptions_); ++i) {
-      if ((!can_stay || i != current_) && runnable(i)) candidates[count++] = i;
-    }
-    if (count == 0 && !std::all_of(fibers_.begin(), fibers_.begin() + static_cast<std::ptrdiff_t>(count_),
-                                   [](const fiber& each) { return each.done; })) {
-      fail("deadlock");
-    }
-    const std::size_t from = current_;
-    if (count == 0 || !failure_.empty()) return jump(fibers_[from].context, outside_);
-    current_ = candidates[choose(count)];
-    if (current_ == from) return;
-    if (can_stay) ++preemptions_;
-    jump(fibers_[from].context, fibers_[current_].context);
-  }
-
-  // Contexts are entered once by ucontext and switched by setjmp: swapcontext makes a system call each time.
-  static void jump(jmp_buf& from, jmp_buf& to) {
-    if (_setjmp(from) == 0) _longjmp(to, 1);
-  }
-
-  static void fiber_main() {
-    engine& self = *now();
-    fiber& mine = self.fibers_[self.starting_];
-    if (_setjmp(mine.context) == 0) _longjmp(self.outside_, 1);
-    for (;;) {
-      (*mine.body)();
-      mine.done = true;
-      self.reschedule(false);
-    }
-  }
-
-  void start(fiber& which) {
-    which.started = true;
-    which.stack = std::make_unique<std::byte[]>(stack_bytes);
-    starting_ = static_cast<std::size_t>(&which - fibers_.data());
-    ucontext_t unused;
-    ucontext_t entry;
-    getcontext(&entry);
-    entry.uc_stack.ss_sp = which.stack.get();
-    entry.uc_stack.ss_size = stack_bytes;
-    entry.uc_link = nullptr;
-    makecontext(&entry, &engine::fiber_main, 0);
-    if (_setjmp(outside_) == 0) swapcontext(&unused, &entry);
-  }
-
-  std::array<fiber, max_threads> fibers_;
-  jmp_buf outside_;
-  std::size_t count_ = 0;
-  std::size_t current_ = 0;
-  std::size_t starting_ = 0;
-  bool inside_ = false;
-  std::vector<choice> trail_;
-  std::size_t position_ = 0;
-  int preemptions_ = 0;
-  const int allowed_preemptions_;
-  std::uint32_t steps_ = 0;
-  std::string failure_;
-  std::map<const void*, clock> locks_;
-};
-
-inline void check(bool holds, const std::string& otherwise) {
-  if (!holds) engine::now()->fail(otherwise);
-}
-
-/// Searches with a rising bound until it is reached, the time is over, or a run fails.
-inline outcome explore(const std::function<program()>& build, limits within) {
-  outcome result;
-  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(within.seconds);
-  for (int bound = 0; bound <= within.preemptions; ++bound) {
-    engine search(bound);
-    engine::now() = &search;
-    do {
-      ++result.runs;
-      if (!search.run(build())) {
-        result.failure = search.failure() + " (" + std::to_string(bound) + " preemptions)";
-        return result;
-      }
-      if (result.runs % 256 == 0 && std::chrono::steady_clock::now() > end) return result;
-    } while (search.advance());
-    result.complete = bound;
-  }
-  return result;
-}
 
 /// What basic_atomic does with the orders it is given: mutants weaken them.
 struct orders_as_written {
@@ -299,6 +35,13 @@ class basic_atomic {
     values_.reserve(8);
     values_.push_back({value, {}, {}});
     if (engine::now()->inside()) values_.back().stored = engine::now()->tick();
+  }
+
+  struct was_there_before {};
+
+  basic_atomic(T value, was_there_before) {
+    values_.reserve(8);
+    values_.push_back({value, {}, {}});
   }
 
   basic_atomic(const basic_atomic&) = delete;
@@ -358,6 +101,18 @@ class basic_atomic {
     return true;
   }
 
+  bool compare_exchange_strong(T& expected, T desired, std::memory_order order) {
+    return compare_exchange_strong(expected, desired, order, without_release(order));
+  }
+
+  bool compare_exchange_weak(T& expected, T desired, std::memory_order order) {
+    return compare_exchange_strong(expected, desired, order, without_release(order));
+  }
+
+  bool compare_exchange_weak(T& expected, T desired, std::memory_order success, std::memory_order failure) {
+    return compare_exchange_strong(expected, desired, success, failure);
+  }
+
   /// Not an access: for `finally`.
   T newest() const { return values_.back().value; }
 
@@ -369,6 +124,12 @@ class basic_atomic {
   };
 
   static constexpr std::uint8_t max_stale = 2;
+
+  static constexpr std::memory_order without_release(std::memory_order order) {
+    return order == std::memory_order::acq_rel   ? std::memory_order::acquire
+           : order == std::memory_order::release ? std::memory_order::relaxed
+                                                 : order;
+  }
 
   static constexpr bool acquires(std::memory_order order) {
     return order == std::memory_order::acquire || order == std::memory_order::acq_rel ||
@@ -404,6 +165,7 @@ class basic_atomic {
     const std::size_t picked = engine::now()->choose(options);
     std::uint8_t& stale = stale_[engine::now()->thread()];
     stale = picked == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(stale + 1);
+    if (picked != 0) engine::now()->fell_behind();
     return picked;
   }
 
@@ -429,6 +191,7 @@ class basic_atomic {
       if (order == std::memory_order::seq_cst) sequential_ = values_.size();
     }
     values_.push_back({value, released, stored});
+    world.changed();
   }
 
   template <typename Change>
@@ -450,28 +213,151 @@ class basic_atomic {
 template <typename T>
 using atomic = basic_atomic<T>;
 
+/// Stands for std::atomic_ref<T>.  The history belongs to the address, for the time of one run; the word
+/// itself only says how it begins.
+template <typename T, typename Orders = orders_as_written>
+class basic_atomic_ref {
+  using history = basic_atomic<T, Orders>;
+
+ public:
+  explicit basic_atomic_ref(const T& word)
+      : history_(&engine::now()->at<history>(&word, word, typename history::was_there_before{})) {}
+
+  T load(std::memory_order order) const { return history_->load(order); }
+
+  void store(T value, std::memory_order order) const { history_->store(value, order); }
+
+  T exchange(T value, std::memory_order order) const { return history_->exchange(value, order); }
+
+  T fetch_add(T operand, std::memory_order order) const { return history_->fetch_add(operand, order); }
+
+  T fetch_sub(T operand, std::memory_order order) const { return history_->fetch_sub(operand, order); }
+
+  T fetch_and(T operand, std::memory_order order) const { return history_->fetch_and(operand, order); }
+
+  template <typename... Orders2>
+  bool compare_exchange_strong(T& expected, T desired, Orders2... orders) const {
+    return history_->compare_exchange_strong(expected, desired, orders...);
+  }
+
+  template <typename... Orders2>
+  bool compare_exchange_weak(T& expected, T desired, Orders2... orders) const {
+    return history_->compare_exchange_strong(expected, desired, orders...);
+  }
+
+  T newest() const { return history_->newest(); }
+
+ private:
+  history* history_;
+};
+
+template <typename T>
+using atomic_ref = basic_atomic_ref<T>;
+
+/// Stands for os::relax_cpu() in a loop that polls.
+inline void relax() noexcept {
+  engine::now()->pause();
+}
+
+/// Stands for os::port's wait and wake.  With `may_time_out` it may end by itself, whenever that is: then
+/// false.
+template <typename Atomic, typename T>
+bool wait(const Atomic& word, const void* address, T expected, bool may_time_out) {
+  engine& world = *engine::now();
+  world.step();
+  if (static_cast<T>(word.newest()) != expected) return true;
+  if (may_time_out) return world.sleep_for_a_while(address);
+  world.sleep(address);
+  return true;
+}
+
+inline void wake(const void* address) {
+  engine::now()->step();
+  engine::now()->wake(address);
+}
+
+/// A variable that is not atomic: what two threads do with it must be ordered.
+template <typename T>
+class plain {
+ public:
+  explicit plain(T value = {}) : value_(value) {}
+
+  T get() const {
+    engine& world = *engine::now();
+    if (world.inside()) {
+      if (!happens_before(written_, world.thread_clock()))
+        world.fail("a read that is not ordered after the write");
+      read_[world.thread()] = world.tick()[world.thread()];
+    }
+    return value_;
+  }
+
+  void set(T value) {
+    engine& world = *engine::now();
+    if (world.inside()) {
+      const clock& now = world.thread_clock();
+      if (!happens_before(written_, now) || !happens_before(read_, now)) {
+        world.fail("a write that is not ordered after another access");
+      }
+      written_[world.thread()] = world.tick()[world.thread()];
+    }
+    value_ = value;
+  }
+
+ private:
+  T value_;
+  clock written_{};
+  mutable clock read_{};
+};
+
+/// Something that ends: nobody may touch it then, and the end is ordered after all that was done with it.
+class lifetime {
+ public:
+  void touch() {
+    check(!ended_, "used after its end");
+    engine& world = *engine::now();
+    if (world.inside()) used_[world.thread()] = world.tick()[world.thread()];
+  }
+
+  void end() {
+    check(!ended_, "ended twice");
+    check(happens_before(used_, engine::now()->thread_clock()), "ended while another thread uses it");
+    ended_ = true;
+  }
+
+  bool ended() const { return ended_; }
+
+ private:
+  bool ended_ = false;
+  clock used_{};
+};
+
 /// Stands for os::guard.
 class guard {
  public:
-  explicit guard(std::uint32_t& word) : word_(word) {
+  explicit guard(std::uint32_t& word) : word_(&word) {
     engine& world = *engine::now();
     world.wait_for_zero(word);
     word = 1;
     if (world.inside()) join(world.thread_clock(), world.lock_clock(&word));
   }
 
-  ~guard() {
-    engine& world = *engine::now();
-    world.step();
-    word_ = 0;
-    if (world.inside()) world.lock_clock(&word_) = world.tick();
-  }
+  ~guard() { unlock(); }
 
   guard(const guard&) = delete;
   guard& operator=(const guard&) = delete;
 
+  void unlock() {
+    std::uint32_t* const held = std::exchange(word_, nullptr);
+    if (held == nullptr) return;
+    engine& world = *engine::now();
+    world.step();
+    *held = 0;
+    if (world.inside()) world.lock_clock(held) = world.tick();
+  }
+
  private:
-  std::uint32_t& word_;
+  std::uint32_t* word_;
 };
 
 }  // namespace weft::model

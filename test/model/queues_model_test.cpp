@@ -6,19 +6,11 @@
 #include <memory>
 #include <string>
 
-#include "model/model_atomic.hpp"
+#include "model/model_test.hpp"
 #include "sched/fork_deque.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/run_queue.hpp"
 #include "support/catch.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WEFT_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define WEFT_TEST_SANITIZED 1
-#endif
-#endif
 
 #ifdef WEFT_TEST_SANITIZED
 
@@ -31,6 +23,11 @@ TEST_CASE("the model checks of the queues are skipped: sanitizers do not follow 
 namespace {
 
 namespace model = weft::model;
+using model::no_release;
+using model::no_seq_cst;
+using model::relaxed_stores;
+using model::require_caught;
+using model::require_sound;
 using weft::sched::fork_deque;
 using weft::sched::inject_queue;
 using weft::sched::run_queue;
@@ -61,41 +58,6 @@ struct ledger {
     for (std::size_t i = 0; i < pushed; ++i) model::check(taken[i] == 1, "an item was lost");
   }
 };
-
-// Mutants.  Each weakens one thing everywhere; what the real orders are for must then break.
-
-struct seq_cst_as_acq_rel : model::orders_as_written {
-  static constexpr auto load(std::memory_order order) {
-    return order == std::memory_order::seq_cst ? std::memory_order::acquire : order;
-  }
-
-  static constexpr auto store(std::memory_order order) {
-    return order == std::memory_order::seq_cst ? std::memory_order::release : order;
-  }
-
-  static constexpr auto update(std::memory_order order) {
-    return order == std::memory_order::seq_cst ? std::memory_order::acq_rel : order;
-  }
-};
-
-struct release_as_relaxed : model::orders_as_written {
-  static constexpr auto store(std::memory_order order) {
-    return order == std::memory_order::release ? std::memory_order::relaxed : order;
-  }
-};
-
-struct stores_relaxed : model::orders_as_written {
-  static constexpr auto store(std::memory_order) { return std::memory_order::relaxed; }
-};
-
-template <typename T>
-using no_seq_cst = model::basic_atomic<T, seq_cst_as_acq_rel>;
-template <typename T>
-using no_release = model::basic_atomic<T, release_as_relaxed>;
-template <typename T>
-using relaxed_stores = model::basic_atomic<T, stores_relaxed>;
-
-constexpr model::limits default_limits{.preemptions = 3, .seconds = 2};
 
 // Two of the smallest rings: 2 so that slots are reused at once, 4 so that a thief leaves something in its
 // own.
@@ -336,19 +298,6 @@ model::program store_buffering(std::memory_order write, std::memory_order read) 
 
 bool can_fail(const std::function<model::program()>& build) {
   return model::explore(build, {.preemptions = 4, .seconds = 1}).failure != "";
-}
-
-void require_sound(model::program (*build)(), int at_least) {
-  const model::outcome result = model::explore(build, default_limits);
-  CAPTURE(result.runs, result.complete);
-  REQUIRE(result.failure == "");
-  REQUIRE(result.complete >= at_least);
-}
-
-void require_caught(model::program (*build)()) {
-  const model::outcome result = model::explore(build, default_limits);
-  CAPTURE(result.runs, result.complete);
-  REQUIRE(result.failure != "");
 }
 
 }  // namespace
