@@ -113,4 +113,23 @@ deadlock_reporter set_deadlock_reporter(deadlock_reporter r) noexcept {
   return reporter.exchange(r, std::memory_order_acq_rel);  // R1, pairs with A1
 }
 
+void scheduler::add_stillness(stillness& to) const noexcept {
+  const unsigned in_pool = pool_.idle_threads();
+  const os::guard hold(set_lock_);
+  const unsigned active = active_.load(std::memory_order_relaxed);  // relaxed: changes under the lock
+  if (how_.manual || stopping() || in_pool == blocking_pool::not_still || idle_.size() != active ||
+      has_injected() || next_timer() != os::never ||
+      !monitor_asleep_.load(std::memory_order_seq_cst)) {  // M2, pairs with M1
+    to.still = false;
+    return;
+  }
+  for (unsigned i = 0, n = count(); i < n; ++i) {
+    const worker& w = at(i);
+    if (w.has_queued()) to.still = false;
+    to.ticks += w.tick();
+  }
+  to.threads +=
+      active + static_cast<unsigned>(reserve_.size() + companions_.size()) + in_pool + 1;  // the monitor
+}
+
 }  // namespace weft::sched

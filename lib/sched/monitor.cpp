@@ -7,12 +7,8 @@
 // to watch, backs off to 5 ms - so that nobody sleeps for 10 ms beside work - and sleeps for good once all
 // workers have been parked for a while.
 //
-// Protocol (protocols.md A8)
-//   monitor   M1 asleep = true, seq_cst; M2 are all still parked? no: asleep = false, go on
-//   waker     W1 state -= idle, seq_cst; W2 asleep? wake the monitor
-// Guarantee: M2 sees W1, or W2 sees M1.  An occupied slot counts as queued work; a worker that is blocked in
-// an
-//            announced call is not active, its queues are stealable and were looked at.
+// How it falls asleep and is woken is in parking.hpp.  An occupied slot counts as queued work; a worker that
+// is blocked in an announced call is not active, its queues are stealable and were looked at.
 
 #include <algorithm>
 
@@ -42,10 +38,10 @@ class monitor {
     for (;;) {
       const std::uint32_t seen = home_.monitor_word_.load(std::memory_order_acquire);  // A7, pairs with R7
       if ((seen & 1) != 0) return;
-      if (all_parked()) {
+      if (home_.all_parked()) {
         if (++quiet > quiet_looks) {
           quiet = 0;
-          sleep_until_kicked(seen);
+          home_.sleep_until_kicked(seen, &look_for_deadlock);
           pause_ = home_.how_.stall_threshold;
           continue;
         }
@@ -59,20 +55,6 @@ class monitor {
   }
 
  private:
-  bool all_parked() const noexcept {
-    return scheduler::idle_of(home_.state_.load(std::memory_order_seq_cst)) >=  // M2, pairs with W1
-           home_.active_.load(std::memory_order_relaxed);  // relaxed: changes with the state
-  }
-
-  void sleep_until_kicked(std::uint32_t seen) noexcept {
-    home_.monitor_asleep_.store(true, std::memory_order_seq_cst);  // M1, pairs with W2
-    if (all_parked()) {
-      look_for_deadlock();
-      home_.port_.wait(word_of(home_.monitor_word_), seen, os::never);
-    }
-    home_.monitor_asleep_.store(false, std::memory_order_seq_cst);  // M1, pairs with W2
-  }
-
   void look() noexcept {
     bool waiting = home_.has_injected();
     const unsigned n = home_.count();
@@ -123,14 +105,6 @@ class monitor {
 
 void scheduler::run_monitor() noexcept {
   monitor(*this).run();
-}
-
-/// W2.
-void scheduler::kick_monitor() noexcept {
-  if (!monitor_asleep_.load(std::memory_order_seq_cst)) return;  // W2, pairs with M1
-  monitor_asleep_.store(false, std::memory_order_relaxed);       // relaxed: one kick is enough
-  monitor_word_.fetch_add(2, std::memory_order_release);         // R7, pairs with A7
-  port_.wake(word_of(monitor_word_), 1);
 }
 
 }  // namespace weft::sched

@@ -75,10 +75,7 @@ worker& scheduler::add_worker() {
   const unsigned index = count_.load(std::memory_order_relaxed);  // relaxed: changes under the lock
   w->index_ = index;
   try {
-    const os::guard set(set_lock_);
-    idle_.reserve(index + 1U);
-    reserve_.reserve(index + 1U);
-    gone_.reserve(index + 1U);
+    reserve_room(index + 1U);
   } catch (...) {
     delete w;
     throw;
@@ -194,15 +191,7 @@ void scheduler::keep(std::unique_ptr<companion> c) {
 void scheduler::join_threads() noexcept {
   companions_.clear();
   pool_.close();
-  {
-    const os::guard hold(set_lock_);
-    leaving_ = true;
-  }
-  for (unsigned i = 0; i < count(); ++i) {
-    worker& w = at(i);
-    w.park_word.exchange(notified, std::memory_order_acq_rel);  // R4, pairs with A4
-    port_.wake(word_of(w.park_word), 1);
-  }
+  let_all_leave();
   for (unsigned i = 0; i < count(); ++i) {
     worker& w = at(i);
     if (w.thread.value != 0) port_.join(w.thread);

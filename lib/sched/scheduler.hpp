@@ -3,7 +3,7 @@
 // scheduler: what the workers of one runtime share - who sleeps, the inject queue, timers' poller, spares,
 // the stop.
 //
-// Implemented by verb: scheduler.cpp (start, end), parking.cpp (sleep and wake), compensation.cpp (blocked
+// Implemented by verb: scheduler.cpp (start, end), parking.hpp (sleep and wake), compensation.cpp (blocked
 // workers and spares), monitor.cpp (a worker that stands still), worker.cpp and worker_search.cpp (the
 // workers' side).
 
@@ -21,6 +21,7 @@
 #include "sched/blocking_pool.hpp"
 #include "sched/deadlock.hpp"
 #include "sched/inject_queue.hpp"
+#include "sched/parking.hpp"
 #include "sched/worker.hpp"
 
 namespace weft::sched {
@@ -48,7 +49,7 @@ class companion {
   virtual ~companion();
 };
 
-class scheduler {
+class scheduler : public parking<scheduler, worker> {
  public:
   /// Starts the workers.  Throws std::system_error and leaves nothing behind.
   scheduler(const runtime_options& options, os::port& port);
@@ -74,31 +75,11 @@ class scheduler {
 
   bool has_injected() const noexcept { return !inject_.empty(); }
 
-  // --- sleeping and waking: parking.cpp ---
-
-  /// Somebody pushed a surplus, seq_cst, and keeps running.
-  bool wants_searcher() const noexcept;
-  void wake_one() noexcept;
-  /// Sleeps until there is something to do.  False: the thread must end.
-  bool park(worker& w) noexcept;
-  bool may_search() const noexcept;
-  void begin_search(worker& w) noexcept;
-  void end_search(worker& w) noexcept;
-  /// A timer was armed in a heap whose worker may sleep.
-  void timer_armed(os::nanos when) noexcept;
-  os::nanos next_timer() const noexcept;
-
   // --- blocked workers: compensation.cpp ---
 
   /// The worker's thread is about to block: lists a spare as idle.  Throws std::system_error past
   /// max_threads.
   void begin_block(worker& w);
-  void end_block(worker& w) noexcept;
-
-  /// More workers are active than there should be: one retires at its next scheduling point.
-  bool has_too_many() const noexcept {
-    return active_.load(std::memory_order_relaxed) > how_.workers;  // relaxed: park() decides under the lock
-  }
 
   /// Counts a thread of the runtime in; false if there are max_threads.
   bool count_thread() noexcept;
@@ -145,8 +126,6 @@ class scheduler {
 
   unsigned count() const noexcept { return count_.load(std::memory_order_acquire); }  // A3, pairs with R3
 
-  unsigned idle() const noexcept;
-
   /// One of this runtime's workers?  The pointer may be stale and is not followed.
   bool owns(const detail::worker_face* w) const noexcept {
     for (unsigned i = 0, n = count(); i < n; ++i) {
@@ -154,10 +133,6 @@ class scheduler {
     }
     return false;
   }
-
-  unsigned active() const noexcept {
-    return active_.load(std::memory_order_relaxed);
-  }  // relaxed: a statistic
 
   std::uint64_t take_ids() noexcept;
 
@@ -185,45 +160,20 @@ class scheduler {
  private:
   friend class worker;
   friend class monitor;
+  friend class parking<scheduler, worker>;
 
   worker& add_worker();
+  void add_spare();
   void start_thread(worker& w);
   static void run_worker(void* w) noexcept;
   void end_started() noexcept;
 
-  // The set.  state_ = {searching:16, idle:16}; idle is idle_.size().
-  static constexpr std::uint32_t one_idle = 1, one_searching = 1U << 16;
-
-  static unsigned idle_of(std::uint32_t s) noexcept { return s & 0xffff; }
-
-  static unsigned searching_of(std::uint32_t s) noexcept { return s >> 16; }
-
-  void list_idle(worker& w, std::uint32_t leaves_searching) noexcept;
-  bool unlist(worker& w) noexcept;
-  void notify(worker& w) noexcept;
-  void kick_monitor() noexcept;
-  void kick_poller() noexcept;
-  bool found_meanwhile(worker& w) noexcept;
-  void sleep(worker& w) noexcept;
-  os::nanos take_poller_token(worker& w) noexcept;
-  bool sleep_in_reserve(worker& w) noexcept;
-  void leave_reserve(worker& w) noexcept;
   void run_monitor() noexcept;
 
   os::port& port_;
   settings how_;
 
-  alignas(64) std::atomic<std::uint32_t> state_{0};
-  alignas(64) mutable std::uint32_t set_lock_ = 0;  // guards the lists and every worker's role
-  std::vector<worker*> idle_;                       // newest last
-  std::vector<worker*> reserve_;
-  std::vector<worker*> gone_;
-  std::atomic<unsigned> active_{0};
   std::atomic<unsigned> threads_{0};
-  bool leaving_ = false;  // under set_lock_
-
-  alignas(64) std::atomic<worker*> poller_{nullptr};
-  std::atomic<os::nanos> poller_deadline_{os::never};
 
   std::atomic<bool> stopping_{false};
   std::atomic<bool> frozen_{false};
@@ -238,9 +188,6 @@ class scheduler {
   inject_queue<waiter, &waiter::next> inject_;
   blocking_pool pool_;
 
-  // The monitor's.
-  std::atomic<std::uint32_t> monitor_word_{0};
-  std::atomic<bool> monitor_asleep_{false};
   os::thread_id monitor_thread_;
   bool monitor_runs_ = false;
 

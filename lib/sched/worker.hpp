@@ -18,7 +18,7 @@
 //   2. tick_ changes with every dispatch: a tick that stands still is a worker inside one routine.
 //   3. A push that leaves more than one routine waiting is a surplus: the ring's tail is stored seq_cst
 //   before the
-//      count of sleepers is loaded (parking.cpp has the other half).
+//      count of sleepers is loaded (parking.hpp has the other half).
 //
 // Source: Go's runnext and runq; Tokio's LIFO slot with its budget; libfork for the fork continuations.
 // Rejected: waking a worker for the first item in the slot (Tokio 1.51: -30 % throughput, taken back).
@@ -32,6 +32,7 @@
 #include "base/random.hpp"
 #include "os/port.hpp"
 #include "sched/fork_deque.hpp"
+#include "sched/parking.hpp"
 #include "sched/run_queue.hpp"
 #include "sched/timer_heap.hpp"
 
@@ -71,24 +72,7 @@ class counter {
   std::atomic<std::uint64_t> n_{0};
 };
 
-/// The plain word inside an atomic, for the port's wait and wake.
-inline const std::uint32_t& word_of(const std::atomic<std::uint32_t>& a) noexcept {
-  static_assert(sizeof(a) == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
-  return reinterpret_cast<const std::uint32_t&>(a);
-}
-
-/// park_word's values.
-inline constexpr std::uint32_t awake = 0, parked = 1, notified = 2;
-
-/// What a worker's thread is to the set; under the set's lock.
-enum class role : std::uint8_t {
-  active,   // runs, searches or is idle
-  blocked,  // in a facade call, compensated
-  reserve,  // a spare: sleeps, not listed as idle
-  gone,     // its thread has ended; the queues are empty
-};
-
-class alignas(64) worker final : public detail::worker_face {
+class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:
   worker(scheduler& home, unsigned index, std::uint64_t seed) noexcept;
   worker(const worker&) = delete;
@@ -138,14 +122,6 @@ class alignas(64) worker final : public detail::worker_face {
   waiter* steal_half(worker& thief, bool desperate) noexcept;
   forkable* steal_fork() noexcept;
 
-  /// Something here that a thief takes at once: more than one item, or any if nobody will run it here.
-  bool has_loot() const noexcept { return is_blocked() ? has_queued() : has_surplus(); }
-
-  bool is_blocked() const noexcept {
-    return blocked.load(
-        std::memory_order_seq_cst);  // B1, pairs with B2: its thread sleeps in an announced call
-  }
-
   bool has_surplus() const noexcept { return ring_.size() > 1 || !forks_.empty(); }
 
   bool has_queued() const noexcept;
@@ -174,15 +150,6 @@ class alignas(64) worker final : public detail::worker_face {
     counter spawned, finished, resumed, stolen, parks, injected, bounces, yields, timers_fired;
   } count;
 
-  // --- the set's, see parking.cpp ---
-
-  alignas(64) std::atomic<std::uint32_t> park_word{awake};
-  role is = role::active;            // under the set's lock
-  std::atomic<bool> blocked{false};  // is == role::blocked, for those without the lock
-  bool in_idle = false;              // under the set's lock
-  bool searching = false;            // own thread
-  bool is_poller = false;            // own thread
-  bool rests = false;  // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
   os::thread_id thread;
   std::uint32_t watched_tick = 0;     // the monitor's
   std::atomic<int> thread_number{0};  // the kernel's, for dumps

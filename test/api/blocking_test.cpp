@@ -1,5 +1,6 @@
 #include <weft/weft.hpp>
 
+#include <chrono>
 #include <system_error>
 #include <vector>
 
@@ -21,6 +22,47 @@ TEST_CASE("a thousand plain callables that block on one another finish on two wo
   line[0].send(0);
   REQUIRE(line[1'000].recv() == 1'000);
   for (auto& h : all) h.join();
+}
+
+namespace {
+
+weft::routine<> send_after(weft::blocking::channel<int> out, std::chrono::milliseconds pause) {
+  co_await weft::sleep_for(pause);
+  out.send(1);
+}
+
+weft::routine<> block_beside_a_sleeper(weft::blocking::channel<int> ch) {
+  auto sleeper = weft::go(send_after(ch, 100ms));
+  for (int i = 0; i < 3; ++i) co_await weft::yield();  // so the timer is armed on this worker
+  ch.recv();
+}
+
+}  // namespace
+
+TEST_CASE("a timer of a worker that blocks is in time although the others sleep for longer",
+          "[api][blocking]") {
+  weft::runtime rt({.workers = 2});
+  weft::blocking::channel<int> never(1), ch;
+  auto longest = rt.go(send_after(never, 1h));
+  while (rt.stats().idle_workers != 2) weft::blocking::sleep_for(1ms);
+  const auto begin = std::chrono::steady_clock::now();
+  rt.go(block_beside_a_sleeper(ch)).join();
+  REQUIRE(std::chrono::steady_clock::now() - begin < 10s);
+  longest.cancel();
+}
+
+TEST_CASE("spares that end at once are made anew for each call that blocks", "[api][blocking]") {
+  weft::runtime rt({.workers = 1, .blocking_idle_timeout = 0ns});
+  for (int i = 0; i < 100; ++i) {
+    weft::blocking::channel<int> there, back;
+    auto asks = rt.go([there, back] {
+      there.send(1);
+      return *back.recv();
+    });
+    auto answers = rt.go([there, back] { back.send(*there.recv() + 1); });
+    REQUIRE(asks.join() == 2);
+    answers.join();
+  }
 }
 
 TEST_CASE("past max_threads a facade call throws", "[api][blocking]") {

@@ -157,7 +157,9 @@ class basic_atomic {
   }
 
   std::size_t limited(std::size_t options) const {
-    return stale_[engine::now()->thread()] < max_stale ? options : std::min<std::size_t>(options, 1);
+    const engine& world = *engine::now();
+    const bool may = stale_[world.thread()] < max_stale && world.may_fall_behind();
+    return may ? options : std::min<std::size_t>(options, 1);
   }
 
   /// 0 is the newest.

@@ -68,14 +68,15 @@ inline bool happens_before(const clock& event, const clock& now) {
 
 struct program {
   std::vector<std::function<void()>> threads;
-  std::function<void()> finally = {};  // runs after all threads, sees everything
-  std::function<void()> when_all_sleep =
-      {};  // runs, once, when no thread can go on; then some can, or it is a deadlock
+  std::function<void()> finally = {};         // runs after all threads, sees everything
+  std::function<bool()> when_all_sleep = {};  // no thread can go on; true: now some can
 };
 
 struct limits {
   int preemptions = 3;
-  double seconds = 3;
+  double seconds = 3;             // then the search ends, but for
+  int at_least = 0;               // so many preemptions, which a slow machine sees too
+  bool old_values_count = false;  // as preemptions: for programs that are too big otherwise
 };
 
 struct outcome {
@@ -92,7 +93,8 @@ class engine {
     return current;
   }
 
-  explicit engine(int preemptions) : allowed_preemptions_(preemptions) {}
+  explicit engine(int preemptions, bool old_values_count = false)
+      : allowed_preemptions_(preemptions), old_values_count_(old_values_count) {}
 
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
@@ -175,7 +177,12 @@ class engine {
   }
 
   /// The running thread has read an old value.
-  void fell_behind() { fibers_[current_].behind = true; }
+  void fell_behind() {
+    fibers_[current_].behind = true;
+    if (old_values_count_) ++preemptions_;
+  }
+
+  bool may_fall_behind() const { return !old_values_count_ || preemptions_ < allowed_preemptions_; }
 
   /// A store was made.
   void changed() {
@@ -283,12 +290,10 @@ class engine {
     candidates found{};
     std::size_t count = find_candidates(can_stay, found);
     if (count == 0 && !all_done()) {
-      if (when_all_sleep_) {
-        inside_ = false;
-        std::exchange(when_all_sleep_, nullptr)();
-        inside_ = true;
-        count = find_candidates(can_stay, found);
-      }
+      inside_ = false;
+      const bool some_can = when_all_sleep_ && when_all_sleep_();
+      inside_ = true;
+      if (some_can) count = find_candidates(can_stay, found);
       if (count == 0) fail("deadlock");
     }
     const std::size_t from = current_;
@@ -339,23 +344,24 @@ class engine {
   std::size_t position_ = 0;
   int preemptions_ = 0;
   const int allowed_preemptions_;
+  const bool old_values_count_;
   std::uint32_t steps_ = 0;
   std::string failure_;
   std::map<const void*, clock> locks_;
   std::map<const void*, std::shared_ptr<void>> attached_;
-  std::function<void()> when_all_sleep_;
+  std::function<bool()> when_all_sleep_;
 };
 
 inline void check(bool holds, const std::string& otherwise) {
   if (!holds) engine::now()->fail(otherwise);
 }
 
-/// Searches with a rising bound until it is reached, the time is over, or a run fails.
+/// Searches with a rising bound until that is reached, the time is over, or a run fails.
 inline outcome explore(const std::function<program()>& build, limits within) {
   outcome result;
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(within.seconds);
   for (int bound = 0; bound <= within.preemptions; ++bound) {
-    engine search(bound);
+    engine search(bound, within.old_values_count);
     engine::now() = &search;
     do {
       ++result.runs;
@@ -363,7 +369,8 @@ inline outcome explore(const std::function<program()>& build, limits within) {
         result.failure = search.failure() + " (" + std::to_string(bound) + " preemptions)";
         return result;
       }
-      if (result.runs % 256 == 0 && std::chrono::steady_clock::now() > end) return result;
+      if (bound > within.at_least && result.runs % 256 == 0 && std::chrono::steady_clock::now() > end)
+        return result;
     } while (search.advance());
     result.complete = bound;
   }

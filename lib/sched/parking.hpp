@@ -1,0 +1,507 @@
+#pragma once
+
+// How workers fall asleep and are woken, and what sees to it that no work stays behind.
+//
+// Protocol
+//
+//   producer                              parker
+//   P1  store the work, seq_cst           S1  under the lock: list me as idle, state += idle (- searching)
+//   P2  load state; idle and nobody       S2  look at everything I may take, seq_cst
+//       searching: wake_one()             S3  found: under the lock, take me off the list; else sleep
+//
+//   wake_one: under the lock take somebody off the list, state += searching - idle; then set its park word
+//   and wake it by futex.  The woken worker is counted as searching, so that nobody else is woken until it
+//   has found something or has parked; one that finds something and is the last searcher wakes the next
+//   (1 -> 2 -> 4).
+//
+// Guarantee: P2 sees S1, or S2 sees P1; so no work stays behind while all sleep.  If P2 saw a searcher, that
+//            searcher leaves the count later and looks again, however it leaves.
+//
+// Blocked workers: a worker whose thread blocks in an announced call is replaced by a spare, which is listed
+// as idle - a producer's ordinary wake finds it - and then the queues are looked at as by a parker
+// (protocols.md A10).  When the call returns, the spare goes back to the reserve if it was never woken; else
+// one worker too many is active, and the next that parks retires.
+//
+// Monitor (protocols.md A8)
+//   monitor   M1 asleep = true, seq_cst; M2 are all still parked? no: asleep = false, go on
+//   waker     W1 state -= idle or active += 1, seq_cst; W2 asleep? wake the monitor
+// Guarantee: M2 sees W1, or W2 sees M1.  Whoever runs when all were parked does W1, W2: who is woken, who
+//            wakes by itself, and who comes back from a blocking call.
+//
+// Invariants
+//   1. state's idle == idle_.size(); both change under the lock.
+//   2. A worker is in the list, or its park word will be set to notified, but never both (A6: one that wakes
+//      by itself takes itself off the list, or waits for the wake in flight).
+//   3. The poller's deadline is not later than the earliest timer: whoever arms a timer in a sleeping
+//   worker's
+//      heap and every worker that parks, blocks or retires compares (A7); one that runs looks at its own
+//      heap.
+//   4. S2 tests only what a searcher takes: a re-check that is true for ever would be a storm of wakes.  The
+//      last item of a worker is its own while it runs - the monitor sees to one that stands still - but
+//      anybody's while it is blocked.
+//
+// Source: Go's proc.go ("Worker thread parking/unparking"), Tokio's idle.rs.
+// Model-checked in test/model/parking_model_test.cpp, on this source.
+// Rejected: a bit mask of idle workers without a lock (a waker that holds the count but not the bit makes a
+//           sleeper unreachable); re-checking in the last searcher only (a worker refused by the searcher
+//           limit sleeps beside queued work); waking the monitor from every wake (7 us each: it goes to sleep
+//           only after a while); a last searcher that wakes the next without looking (Go: a storm when there
+//           is nothing more).
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "os/lock.hpp"
+#include "os/port.hpp"
+
+namespace weft::sched {
+
+/// park_word's values.
+inline constexpr std::uint32_t awake = 0, parked = 1, notified = 2;
+
+/// What a worker's thread is to the set; under the set's lock.
+enum class role : std::uint8_t {
+  active,   // runs, searches or is idle; or is a spare that has not come to the reserve yet
+  blocked,  // in an announced call, compensated
+  reserve,  // a spare: sleeps, not listed as idle
+  gone,     // its thread has ended; the queues are empty
+};
+
+/// The plain word inside an atomic, for the port's wait and wake.
+inline const std::uint32_t& word_of(const std::atomic<std::uint32_t>& a) noexcept {
+  static_assert(sizeof(a) == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
+  return reinterpret_cast<const std::uint32_t&>(a);
+}
+
+/// What a worker has for the set it belongs to.
+template <template <typename> class Atomic = std::atomic>
+struct parker {
+  alignas(64) Atomic<std::uint32_t> park_word{awake};
+  Atomic<bool> blocked{false};  // is == role::blocked, for those without the lock
+  role is = role::active;       // under the set's lock
+  bool in_idle = false;         // under the set's lock
+  bool rests = false;      // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
+  bool searching = false;  // own thread
+  bool is_poller = false;  // own thread
+
+  bool is_blocked() const noexcept {
+    return blocked.load(std::memory_order_seq_cst);  // B1, pairs with B2: its thread sleeps in a call
+  }
+};
+
+/// `Home` derives from this.  Its at() and count() give the workers, which derive from parker and tell what
+/// they have; the rest that is asked of it is in scheduler.hpp.
+template <typename Home, typename Worker, template <typename> class Atomic = std::atomic,
+          typename Guard = os::guard>
+class parking {
+ public:
+  // --- who has work for others ---
+
+  /// Somebody pushed a surplus, seq_cst, and keeps running.
+  bool wants_searcher() const noexcept {
+    const std::uint32_t s = state_.load(std::memory_order_seq_cst);  // P2, pairs with S1
+    return idle_of(s) != 0 && searching_of(s) == 0;
+  }
+
+  void wake_one() noexcept {
+    Worker* chosen = nullptr;
+    {
+      const Guard hold(set_lock_);
+      const std::uint32_t s = state_.load(std::memory_order_relaxed);  // relaxed: changes under the lock only
+      if (idle_.empty() || searching_of(s) != 0) return;
+      // The poller last: it would have to be replaced.
+      std::size_t i = idle_.size() - 1;
+      if (i != 0 && idle_[i] == poller_.load(std::memory_order_relaxed)) --i;  // relaxed: a preference
+      chosen = idle_[i];
+      unlist(*chosen);
+    }
+    notify(*chosen);
+    self().kick_monitor();
+  }
+
+  /// A timer was armed in a heap whose worker may sleep.
+  void timer_armed(os::nanos when) noexcept {
+    if (poller_deadline_.load(std::memory_order_seq_cst) <= when) return;  // T1, pairs with T2 and T5
+    if (poller_.load(std::memory_order_seq_cst) != nullptr) {              // T1, pairs with T3
+      self().kick_poller();
+    } else {
+      wake_one();  // nobody waits for timers; if somebody searches, it will when it parks
+    }
+  }
+
+  os::nanos next_timer() const noexcept {
+    os::nanos earliest = os::never;
+    const unsigned n = self().count();
+    for (unsigned i = 0; i < n; ++i) earliest = std::min(earliest, self().at(i).timers.min_when());
+    return earliest;
+  }
+
+  // --- a worker without work ---
+
+  bool may_search() const noexcept {
+    // At most half of the workers search: more would only contend (Go, Tokio).
+    return 2 * searching_of(state_.load(std::memory_order_relaxed)) <  // relaxed: a limit, not exact
+           active_.load(std::memory_order_relaxed);                    // relaxed: same
+  }
+
+  void begin_search(Worker& w) noexcept {
+    w.searching = true;
+    state_.fetch_add(one_searching, std::memory_order_seq_cst);  // S8, pairs with P2
+  }
+
+  /// The worker has found something.  If it was the last searcher and there is more, it wakes the next.
+  void end_search(Worker& w) noexcept {
+    w.searching = false;
+    const std::uint32_t before = state_.fetch_sub(one_searching, std::memory_order_seq_cst);  // S9, with P2
+    if (searching_of(before) != 1 || idle_of(before) == 0) return;
+    if (w.has_surplus() || self().has_injected() || self().blocked_have_work()) wake_one();
+  }
+
+  /// Sleeps until there is something to do.  False: the thread must end.
+  bool park(Worker& w) noexcept {
+    w.count.parks.add();
+    {
+      Guard hold(set_lock_);
+      if (leaving_) return false;
+      if (has_too_many()) {
+        retire(w);
+        hold.unlock();
+        self().check_drained();
+        self().look_again(w);
+        return sleep_in_reserve(w);
+      }
+      list_idle(w, w.searching ? one_searching : 0);
+      w.searching = false;
+    }
+    self().check_drained();
+    if (self().found_meanwhile(w)) {
+      Guard hold(set_lock_);
+      if (unlist(w)) {
+        hold.unlock();
+        w.searching = true;
+        self().kick_monitor();
+        return true;
+      }
+    }  // else somebody has taken me off already: the wake is on its way
+    sleep(w);
+    w.searching = true;
+    self().kick_monitor();
+    const Guard hold(set_lock_);
+    return !leaving_;
+  }
+
+  /// More workers are active than there should be: one retires at its next scheduling point.
+  bool has_too_many() const noexcept {
+    return active_.load(std::memory_order_relaxed) > self().how().workers;  // relaxed: park() looks locked
+  }
+
+  // --- a worker whose thread blocks ---
+
+  /// A spare stands in for `w`, listed as idle.  False: there is none in the reserve.
+  bool replace(Worker& w) noexcept {
+    const Guard hold(set_lock_);
+    if (reserve_.empty()) return false;
+    Worker& spare = *reserve_.back();
+    reserve_.pop_back();
+    spare.is = role::active;
+    w.is = role::blocked;
+    w.blocked.store(true, std::memory_order_seq_cst);  // B2, pairs with B1: S2 counts all it has
+    blocked_.fetch_add(1, std::memory_order_seq_cst);  // B2, pairs with B1
+    list_idle(spare, 0);
+    return true;
+  }
+
+  /// S2, of a worker that does not sleep as idle: blocked or retired.
+  void look_again(Worker& w) noexcept {
+    if (self().found_meanwhile(w) || w.has_queued()) wake_one();
+    const os::nanos due = next_timer();
+    if (due != os::never) timer_armed(due);
+  }
+
+  /// The call has returned.
+  void end_block(Worker& w) noexcept {
+    {
+      const Guard hold(set_lock_);
+      w.is = role::active;
+      w.blocked.store(false, std::memory_order_seq_cst);  // B2, pairs with B1
+      blocked_.fetch_sub(1, std::memory_order_seq_cst);   // B2, pairs with B1
+      active_.fetch_add(1, std::memory_order_seq_cst);    // W1, pairs with M2
+      if (has_too_many()) put_back_a_spare();
+    }
+    self().kick_monitor();
+  }
+
+  /// The worker is a spare, its park word `parked`.  Returns true when it was woken as a searcher.
+  bool sleep_in_reserve(Worker& w) noexcept {
+    os::nanos deadline = self().port().now() + self().how().blocking_idle_timeout;
+    while (w.park_word.load(std::memory_order_acquire) == parked) {  // A4, pairs with R4
+      if (self().port().wait(word_of(w.park_word), parked, deadline)) continue;
+      const Guard hold(set_lock_);
+      if (w.is == role::reserve &&
+          w.park_word.load(std::memory_order_relaxed) == parked) {  // relaxed: under the lock
+        reserve_.erase(std::find(reserve_.begin(), reserve_.end(), &w));
+        w.is = role::gone;
+        gone_.push_back(&w);
+        self().uncount_thread();
+        return false;
+      }
+      // Listed as idle for now, or not in the reserve yet.
+      deadline = self().port().now() + std::max(self().how().blocking_idle_timeout, shortest_rest);
+    }
+    w.park_word.store(awake, std::memory_order_relaxed);  // relaxed: nobody notifies who is not listed
+    const Guard hold(set_lock_);
+    w.rests = false;
+    w.searching = true;
+    return !leaving_;
+  }
+
+  // --- the monitor ---
+
+  bool all_parked() const noexcept {
+    return idle_of(state_.load(std::memory_order_seq_cst)) >=  // M2, pairs with W1
+           active_.load(std::memory_order_seq_cst);            // M2, pairs with W1
+  }
+
+  /// `look` is called when it is certain that the monitor sleeps.
+  template <typename Look>
+  void sleep_until_kicked(std::uint32_t seen, Look look) noexcept {
+    monitor_asleep_.store(true, std::memory_order_seq_cst);  // M1, pairs with W2
+    if (self().all_parked()) {
+      look();
+      self().port().wait(word_of(monitor_word_), seen, os::never);
+    }
+    monitor_asleep_.store(false, std::memory_order_seq_cst);  // M1, pairs with W2
+  }
+
+  /// W2.
+  void kick_monitor() noexcept {
+    if (!monitor_asleep_.load(std::memory_order_seq_cst)) return;  // W2, pairs with M1
+    monitor_asleep_.store(false, std::memory_order_relaxed);       // relaxed: one kick is enough
+    monitor_word_.fetch_add(2, std::memory_order_release);         // R7, pairs with A7
+    self().port().wake(word_of(monitor_word_), 1);
+  }
+
+  // --- looking ---
+
+  unsigned idle() const noexcept {
+    return idle_of(state_.load(std::memory_order_relaxed));  // relaxed: a statistic
+  }
+
+  unsigned active() const noexcept {
+    return active_.load(std::memory_order_relaxed);  // relaxed: a statistic
+  }
+
+ protected:
+  parking() = default;
+
+  /// S2.
+  bool found_meanwhile(Worker& w) noexcept {
+    if (self().has_injected()) return true;
+    const unsigned n = self().count();
+    for (unsigned i = 0; i < n; ++i) {
+      Worker& other = self().at(i);
+      if (&other != &w && self().has_loot(other)) return true;
+    }
+    const os::nanos due = next_timer();
+    return due != os::never && due <= self().port().now();
+  }
+
+  /// Something that a thief takes at once: more than one item, or any if nobody will run it there.
+  static bool has_loot(const Worker& w) noexcept { return w.is_blocked() ? w.has_queued() : w.has_surplus(); }
+
+  /// Wakes the poller as a searcher; when it parks again it takes the new deadline.
+  void kick_poller() noexcept {
+    Worker* p = nullptr;
+    {
+      const Guard hold(set_lock_);
+      p = poller_.load(std::memory_order_relaxed);  // relaxed: listed or not is decided under the lock
+      if (p == nullptr || !unlist(*p)) return;      // on its way already: it reads all timers when it parks
+    }
+    notify(*p);
+  }
+
+  /// The worker wakes by itself.  False: a wake is in flight.
+  bool take_off(Worker& w) noexcept {
+    const Guard hold(set_lock_);
+    return unlist(w);
+  }
+
+  /// What a searcher has passed before it was anybody's.
+  bool blocked_have_work() const noexcept {
+    if (blocked_.load(std::memory_order_seq_cst) == 0) return false;  // B1, pairs with B2
+    const unsigned n = self().count();
+    for (unsigned i = 0; i < n; ++i) {
+      const Worker& w = self().at(i);
+      if (w.is_blocked() && w.has_queued()) return true;
+    }
+    return false;
+  }
+
+  /// Every worker gets to know that its thread must end.
+  void let_all_leave() noexcept {
+    {
+      const Guard hold(set_lock_);
+      leaving_ = true;
+    }
+    for (unsigned i = 0; i < self().count(); ++i) {
+      Worker& w = self().at(i);
+      w.park_word.exchange(notified, std::memory_order_acq_rel);  // R4, pairs with A4
+      self().port().wake(word_of(w.park_word), 1);
+    }
+  }
+
+  /// Room for so many workers in the lists, which must not allocate later.  Throws std::bad_alloc.
+  void reserve_room(std::size_t workers) {
+    const Guard hold(set_lock_);
+    idle_.reserve(workers);
+    reserve_.reserve(workers);
+    gone_.reserve(workers);
+  }
+
+  /// A worker whose thread has ended, or null.
+  Worker* take_gone() noexcept {
+    const Guard hold(set_lock_);
+    if (gone_.empty()) return nullptr;
+    Worker* last = gone_.back();
+    gone_.pop_back();
+    return last;
+  }
+
+  void put_gone(Worker& w) noexcept {
+    const Guard hold(set_lock_);
+    w.is = role::gone;
+    gone_.push_back(&w);
+  }
+
+  /// A new spare, whose thread is in sleep_in_reserve() or about to.
+  void put_in_reserve(Worker& w) noexcept {
+    const Guard hold(set_lock_);
+    w.is = role::reserve;
+    reserve_.push_back(&w);
+  }
+
+  // state_ = {searching:16, idle:16}; idle is idle_.size().
+  static constexpr std::uint32_t one_idle = 1, one_searching = 1U << 16;
+
+  static unsigned idle_of(std::uint32_t s) noexcept { return s & 0xffff; }
+
+  static unsigned searching_of(std::uint32_t s) noexcept { return s >> 16; }
+
+  alignas(64) Atomic<std::uint32_t> state_{0};
+  alignas(64) mutable std::uint32_t set_lock_ = 0;  // guards the lists and every worker's role
+  std::vector<Worker*> idle_;                       // newest last
+  std::vector<Worker*> reserve_;
+  std::vector<Worker*> gone_;
+  Atomic<unsigned> active_{0};   // changes under the lock
+  Atomic<unsigned> blocked_{0};  // same
+  bool leaving_ = false;         // under the lock
+
+  alignas(64) Atomic<Worker*> poller_{nullptr};
+  Atomic<os::nanos> poller_deadline_{os::never};
+
+  Atomic<std::uint32_t> monitor_word_{0};
+  Atomic<bool> monitor_asleep_{false};
+
+ private:
+  /// How often a spare that is listed as idle looks whether it still is.
+  static constexpr os::nanos shortest_rest = 10'000'000;
+
+  Home& self() noexcept { return static_cast<Home&>(*this); }
+
+  const Home& self() const noexcept { return static_cast<const Home&>(*this); }
+
+  /// Under the lock.  The worker is counted as searching from here on.
+  bool unlist(Worker& w) noexcept {
+    if (!w.in_idle) return false;
+    w.in_idle = false;
+    idle_.erase(std::find(idle_.rbegin(), idle_.rend(), &w).base() - 1);
+    state_.fetch_add(one_searching - one_idle, std::memory_order_seq_cst);  // S7, W1, pair with P2, M2
+    return true;
+  }
+
+  /// Under the lock.
+  void list_idle(Worker& w, std::uint32_t leaves_searching) noexcept {
+    w.in_idle = true;
+    idle_.push_back(&w);                                                       // reserve_room() was called
+    state_.fetch_add(one_idle - leaves_searching, std::memory_order_seq_cst);  // S1, pairs with P2
+  }
+
+  void notify(Worker& w) noexcept {
+    self().count_shared.wakes.add_shared();
+    if (w.park_word.exchange(notified, std::memory_order_acq_rel) == parked) {  // R4, pairs with A4
+      self().port().wake(word_of(w.park_word), 1);
+    }
+  }
+
+  /// Under the lock.
+  void retire(Worker& w) noexcept {
+    if (w.searching) state_.fetch_sub(one_searching, std::memory_order_seq_cst);  // S9, pairs with P2
+    w.searching = false;
+    w.is = role::reserve;
+    w.rests = true;
+    reserve_.push_back(&w);
+    active_.fetch_sub(1, std::memory_order_seq_cst);       // M2 may find all parked now
+    w.park_word.store(parked, std::memory_order_relaxed);  // relaxed: read under the lock or exchanged
+  }
+
+  /// Under the lock.  A spare that was never woken does not notice.
+  void put_back_a_spare() noexcept {
+    const auto found = std::find_if(idle_.rbegin(), idle_.rend(), [](const Worker* i) { return i->rests; });
+    if (found == idle_.rend()) return;
+    Worker& spare = **found;
+    idle_.erase(found.base() - 1);
+    spare.in_idle = false;
+    state_.fetch_sub(one_idle, std::memory_order_seq_cst);  // S1, pairs with P2
+    spare.is = role::reserve;
+    reserve_.push_back(&spare);
+    active_.fetch_sub(1, std::memory_order_seq_cst);  // M2 may find all parked now
+  }
+
+  void sleep(Worker& w) noexcept {
+    const os::nanos deadline = take_poller_token(w);
+    std::uint32_t was = awake;
+    bool by_itself = false;
+    if (w.park_word.compare_exchange_strong(was, parked, std::memory_order_acq_rel)) {  // A5, pairs with R4
+      while (w.park_word.load(std::memory_order_acquire) == parked) {                   // A4, pairs with R4
+        if (!self().port().wait(word_of(w.park_word), parked, deadline)) {
+          by_itself = true;
+          break;
+        }
+      }
+    }
+    if (by_itself && !self().take_off(w)) {
+      // Taken off by a waker whose `notified` is in flight: it must not hit the next sleep.
+      while (w.park_word.load(std::memory_order_acquire) == parked) {  // A4, pairs with R4
+        self().port().wait(word_of(w.park_word), parked, os::never);
+      }
+    }
+    w.park_word.store(awake, std::memory_order_relaxed);  // relaxed: nobody notifies who is not listed
+    if (w.is_poller) {
+      w.is_poller = false;
+      poller_deadline_.store(os::never, std::memory_order_seq_cst);  // T2, pairs with T1
+      poller_.store(nullptr, std::memory_order_seq_cst);             // T2, pairs with T1
+    }
+  }
+
+  /// One sleeper wakes for the timers; the others sleep for as long as nobody wakes them.
+  os::nanos take_poller_token(Worker& w) noexcept {
+    os::nanos earliest = next_timer();
+    if (earliest == os::never) return os::never;
+    Worker* none = nullptr;
+    if (!poller_.compare_exchange_strong(none, &w, std::memory_order_seq_cst)) {  // T3, pairs with T1
+      if (poller_deadline_.load(std::memory_order_seq_cst) > earliest) self().kick_poller();  // T4, with T5
+      return os::never;
+    }
+    w.is_poller = true;
+    for (;;) {
+      poller_deadline_.store(earliest, std::memory_order_seq_cst);  // T5, pairs with T1 and T4: look again
+      const os::nanos again = next_timer();
+      if (again >= earliest) return earliest;
+      earliest = again;
+    }
+  }
+};
+
+}  // namespace weft::sched

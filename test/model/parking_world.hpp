@@ -1,0 +1,334 @@
+#pragma once
+
+// The world that the parking code of lib/ is checked in: workers whose queues are counters, and a port whose
+// time passes when all sleep.
+//
+// A `home` is the scheduler: it derives from sched::parking as the real one does, so that a mutant can leave
+// out one of its steps by a function of its own.  What a worker does with its queues - take, search, steal -
+// is that of lib/sched/worker.cpp and worker_search.cpp in small.
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "model/model_test.hpp"
+#include "sched/parking.hpp"
+
+namespace weft::model {
+
+/// Found by parking.hpp instead of the one for std::atomic.
+template <typename Orders>
+const basic_atomic<std::uint32_t, Orders>& word_of(const basic_atomic<std::uint32_t, Orders>& a) {
+  return a;
+}
+
+using os::nanos;
+using os::never;
+
+struct no_count {
+  void add() {}
+
+  void add_shared() {}
+};
+
+template <template <typename> class Atomic>
+struct toy_worker : sched::parker<Atomic> {
+  struct {
+    Atomic<nanos> when{never};
+
+    nanos min_when() const { return when.load(std::memory_order_seq_cst); }
+  } timers;
+
+  struct {
+    no_count parks;
+  } count;
+
+  Atomic<int> queue{0};         // the ring, and the slot
+  Atomic<int> stands_still{0};  // its tick does
+  int number = 0;
+
+  bool has_surplus() const { return queue.load(std::memory_order_seq_cst) > 1; }
+
+  bool has_queued() const { return queue.load(std::memory_order_seq_cst) > 0; }
+};
+
+/// Time stands still while a thread can go on, unless `impatient`: then a sleep may end too early.
+class toy_port {
+ public:
+  bool impatient = false;
+
+  nanos now() const { return now_; }
+
+  template <typename Word>
+  bool wait(const Word& word, std::uint32_t expected, nanos deadline) {
+    const bool timed = deadline < never / 2;
+    if (!timed || impatient) {
+      const bool in_time = model::wait(word, &word, expected, timed);
+      if (!in_time) now_ = std::max(now_, deadline);
+      return in_time;
+    }
+    sleeper me{&word, deadline, false};
+    sleepers_.push_back(&me);
+    model::wait(word, &word, expected, false);
+    sleepers_.erase(std::find(sleepers_.begin(), sleepers_.end(), &me));
+    return !me.late;
+  }
+
+  template <typename Word>
+  void wake(const Word& word, int) {
+    model::wake(&word);
+  }
+
+  /// Ends the sleep with the earliest deadline; false: there is none.
+  bool pass_time() {
+    const auto first = std::min_element(sleepers_.begin(), sleepers_.end(),
+                                        [](sleeper* a, sleeper* b) { return a->deadline < b->deadline; });
+    if (first == sleepers_.end()) return false;
+    now_ = (*first)->deadline;
+    (*first)->late = true;
+    model::wake((*first)->word);
+    return true;
+  }
+
+ private:
+  struct sleeper {
+    const void* word;
+    nanos deadline;
+    bool late;
+  };
+
+  nanos now_ = 0;
+  std::vector<sleeper*> sleepers_;
+};
+
+struct toy_settings {
+  unsigned workers = 2;
+  nanos blocking_idle_timeout = never / 2;
+};
+
+template <typename Home, template <typename> class Atomic = atomic>
+class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> {
+ public:
+  using worker = toy_worker<Atomic>;
+  /// What a worker does with an item.
+  using script = std::function<void(Home&, worker&, int item)>;
+
+  struct {
+    no_count wakes;
+  } count_shared;
+
+  /// Items are the numbers 1 ..., in the order in which they are pushed; `all_items` are expected in the end.
+  toy_home(unsigned workers, unsigned spares, int all_items, script does)
+      : all_items_(all_items), does_(std::move(does)) {
+    how_.workers = workers;
+    this->active_.store(workers, std::memory_order_relaxed);
+    this->reserve_room(workers + spares);
+    for (unsigned i = 0; i < workers + spares; ++i) {
+      workers_.push_back(std::make_unique<worker>());
+      workers_.back()->number = static_cast<int>(i);
+    }
+    for (unsigned i = workers; i < workers + spares; ++i) {
+      at(i).rests = true;
+      at(i).park_word.store(sched::parked, std::memory_order_relaxed);
+      this->put_in_reserve(at(i));
+    }
+  }
+
+  // --- what parking.hpp asks for ---
+
+  unsigned count() const { return static_cast<unsigned>(workers_.size()); }
+
+  worker& at(unsigned i) const { return *workers_[i]; }
+
+  toy_port& port() { return port_; }
+
+  const toy_settings& how() const { return how_; }
+
+  bool has_injected() const { return injected_.load(std::memory_order_seq_cst) > 0; }
+
+  void check_drained() {}
+
+  void uncount_thread() {}
+
+  // --- producers ---
+
+  void inject() {
+    ++pushed_;
+    injected_.fetch_add(1, std::memory_order_seq_cst);
+    if (this->wants_searcher()) this->wake_one();
+  }
+
+  /// Before the threads start.
+  void put(int items) {
+    pushed_ += items;
+    injected_.fetch_add(items, std::memory_order_seq_cst);
+  }
+
+  /// Into the own slot: wakes nobody.
+  void push_quietly(worker& w) {
+    ++pushed_;
+    w.queue.fetch_add(1, std::memory_order_seq_cst);
+  }
+
+  /// A call that blocks while `condition` does not hold.
+  template <typename Condition>
+  void block(worker& w, Condition condition) {
+    check(this->replace(w), "the case has too few spares");
+    self().look_again(w);
+    wait_until(condition);
+    self().end_block(w);
+  }
+
+  /// Plain code that goes on until `condition` holds.
+  template <typename Condition>
+  void compute(worker& w, Condition condition) {
+    w.stands_still.store(1, std::memory_order_seq_cst);
+    wait_until(condition);
+    w.stands_still.store(0, std::memory_order_seq_cst);
+  }
+
+  bool has_done(int item) const { return (done_ >> item & 1) != 0; }
+
+  /// All timers that have fired.
+  int fired() const { return fired_; }
+
+  // --- the threads ---
+
+  void run(unsigned i) {
+    worker& w = at(i);
+    if (w.rests && !this->sleep_in_reserve(w)) return;
+    for (;;) {
+      if (this->has_too_many()) {
+        while (take_from(w.queue)) injected_.fetch_add(1, std::memory_order_seq_cst);
+        if (has_injected()) this->wake_one();
+        if (!this->park(w)) return;
+      }
+      work found = take_from(w.queue) ? work::item : run_timers_of(w) ? work::timer : work::none;
+      if (found == work::none && take_from(injected_)) found = work::item;
+      if (found == work::none) found = search(w);
+      if (found == work::none) {
+        if (!this->park(w)) return;
+        continue;
+      }
+      if (w.searching) self().end_search(w);
+      if (found == work::item) execute(w);
+    }
+  }
+
+  /// The monitor.  Between two looks time passes, so all others sleep then or wait.
+  void monitor() {
+    for (;;) {
+      const std::uint32_t seen = this->monitor_word_.load(std::memory_order_acquire);
+      if (over_) return;
+      if (self().all_parked()) {
+        self().sleep_until_kicked(seen, [] {});
+        continue;
+      }
+      bool waiting = has_injected();
+      for (unsigned i = 0; i < count(); ++i) {
+        if (at(i).has_queued() && at(i).stands_still.load(std::memory_order_seq_cst) != 0) waiting = true;
+      }
+      if (waiting && this->wants_searcher()) this->wake_one();
+      port_.wait(this->monitor_word_, seen, port_.now() + 1);
+    }
+  }
+
+  /// All sleep: either time passes, or it is the end.
+  bool when_all_sleep() {
+    if (over_) return false;
+    if (port_.pass_time()) {
+      for (unsigned i = 0; i < count(); ++i) {
+        check(at(i).timers.when.newest() >= port_.now(), "all sleep longer than a timer");
+      }
+      return true;
+    }
+    over_ = true;
+    check(executed_ == all_items_, "all sleep beside an item");
+    check(this->state_.newest() == this->idle_.size(), "the counts of the state are wrong");
+    this->let_all_leave();
+    this->monitor_word_.fetch_or(1, std::memory_order_release);
+    port_.wake(this->monitor_word_, 1);
+    return true;
+  }
+
+ private:
+  enum class work { none, item, timer };
+
+  Home& self() { return static_cast<Home&>(*this); }
+
+  template <typename Condition>
+  void wait_until(Condition condition) {
+    while (!condition()) engine::now()->sleep(&progress_);
+    join(engine::now()->thread_clock(), progress_);
+  }
+
+  /// Something is done that others may wait for; they learn of it as by an acquiring load.
+  void make_progress() {
+    join(progress_, engine::now()->tick());
+    engine::now()->wake(&progress_);
+  }
+
+  static bool take_from(Atomic<int>& queue) {
+    int left = queue.load(std::memory_order_seq_cst);
+    while (left > 0) {
+      if (queue.compare_exchange_strong(left, left - 1, std::memory_order_seq_cst)) return true;
+    }
+    return false;
+  }
+
+  bool run_timers_of(worker& w) {
+    nanos due = w.timers.min_when();
+    if (due > port_.now()) return false;
+    if (!w.timers.when.compare_exchange_strong(due, never, std::memory_order_seq_cst)) return false;
+    ++fired_;
+    make_progress();
+    return true;
+  }
+
+  work search(worker& w) {
+    if (!w.searching) {
+      if (!this->may_search()) return run_others_timers();
+      this->begin_search(w);
+    }
+    for (const auto& victim : workers_) {
+      if (victim.get() == &w) continue;
+      const int queued = victim->queue.load(std::memory_order_seq_cst);
+      if (queued == 0) continue;
+      if (queued == 1 && !victim->is_blocked() && victim->stands_still.load(std::memory_order_seq_cst) == 0) {
+        continue;
+      }
+      if (take_from(victim->queue)) return work::item;
+    }
+    return take_from(injected_) ? work::item : run_others_timers();
+  }
+
+  work run_others_timers() {
+    for (const auto& each : workers_) {
+      if (run_timers_of(*each)) return work::timer;
+    }
+    return work::none;
+  }
+
+  void execute(worker& w) {
+    const int item = ++executed_;
+    check(item <= pushed_, "an item was taken twice");
+    does_(self(), w, item);
+    done_ |= 1U << item;
+    make_progress();
+  }
+
+  const int all_items_;
+  const script does_;
+  toy_settings how_;
+  toy_port port_;
+  std::vector<std::unique_ptr<worker>> workers_;
+  Atomic<int> injected_{0};
+  clock progress_{};
+  unsigned done_ = 0;
+  int fired_ = 0;
+  int pushed_ = 0;
+  int executed_ = 0;
+  bool over_ = false;
+};
+
+}  // namespace weft::model
