@@ -1,6 +1,6 @@
 #pragma once
 
-// What select needs of joining.  The protocol is in routine.cpp.
+// What select needs of joining.  The protocol is in join_word.hpp.
 
 #include <weft/detail/join.hpp>
 

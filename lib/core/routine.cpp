@@ -1,22 +1,6 @@
 // The life of a routine: launched, first resumed, ended, joined or detached.
 //
-// The join word
-//   0            running, nobody waits
-//   wait_node*   running, somebody waits
-//   done         ended; if somebody waited, the winner is being decided
-//   final        ended, and the routine's side touches nothing of the frame any more
-//   detached     the handle is gone: the end frees the frame
-//
-// Protocol (model-checked: reference model m3, cases 3b 3f 3h 3j; protocols.md A1-A3)
-//   end      E1 the result is in the promise; E2 old = exchange(done); a node: E3 claim its owner, E4 store
-//   final,
-//            E5 wake; detached: free the frame
-//   joiner   J1 preparing; J2 CAS 0 -> node (fails: ended); J3 cancelled? claim yourself; J4 commit
-//            woken or won early: by the end: wait for final; else J5 CAS node -> 0 (fails: wait for final)
-//   handle   H1 old = exchange(detached); done or final: free the frame
-//
-// Rejected: results built in the joiner's frame (it may be cancelled and gone); a reference count (Tokio: 6-8
-// RMW).
+// How the end, the joiner and the handle agree is in core/join_word.hpp.
 
 #include <weft/detail/join.hpp>
 #include <weft/detail/spawn.hpp>
@@ -33,6 +17,7 @@
 #include "core/context.hpp"
 #include "core/fork_group.hpp"
 #include "core/join.hpp"
+#include "core/join_word.hpp"
 #include "core/park.hpp"
 #include "core/unhandled.hpp"
 #include "sched/current.hpp"
@@ -45,14 +30,12 @@ using namespace core;
 
 namespace {
 
-constexpr std::uint64_t join_done_word = 1, join_detached = 2, join_final = 3;
-
-std::atomic_ref<std::uint64_t> join_word(promise_base& p) noexcept {
-  return std::atomic_ref(p.end.join);
+join_word<> join_of(promise_base& p) noexcept {
+  return join_word<>(p.end.join);
 }
 
-wait_node* node_in(std::uint64_t word) noexcept {
-  return word > join_final ? reinterpret_cast<wait_node*>(word) : nullptr;
+std::uint64_t word_for(wait_node& n) noexcept {
+  return reinterpret_cast<std::uint64_t>(&n);
 }
 
 sched::scheduler& home_for(sched::scheduler* where) {
@@ -66,17 +49,6 @@ bool takes_routines(sched::scheduler& home) noexcept {
   if (!home.stopping()) return true;
   sched::worker* here = sched::current_worker();
   return here != nullptr && &here->home() == &home && !home.drained();
-}
-
-void wait_for_final(promise_base& child) noexcept {
-  int spins = 0;
-  while (join_word(child).load(std::memory_order_acquire) != join_final) {  // A1, pairs with R1
-    if (++spins < 100) {
-      os::relax_cpu();
-    } else {
-      os::give_way();
-    }
-  }
 }
 
 }  // namespace
@@ -184,17 +156,18 @@ std::coroutine_handle<> complete(promise_base& p) noexcept {
       break;
     }
     default: {
-      const std::uint64_t before =
-          join_word(p).exchange(join_done_word, std::memory_order_acq_rel);  // E2, pairs with J2
-      if (before == join_detached) {
+      waiter* joiner = nullptr;
+      claimed how = claimed::lost;
+      const bool frame_is_mine = join_of(p).end([&](std::uint64_t node) {
+        auto& n = *reinterpret_cast<wait_node*>(node);
+        joiner = &owner_of(n);
+        how = word_of(*joiner).claim(n.index);
+      });
+      if (frame_is_mine) {
         if (p.ended() == outcome::exception) report_unhandled(p);
         destroy_root(p);
-      } else if (wait_node* n = node_in(before)) {
-        waiter& joiner = owner_of(*n);
-        const claimed how = word_of(joiner).claim(n->index);
-        join_word(p).store(join_final,
-                           std::memory_order_release);  // R1, pairs with A1: nothing of p afterwards
-        deliver(joiner, how);
+      } else if (joiner != nullptr) {
+        deliver(*joiner, how);
       }
     }
   }
@@ -209,20 +182,15 @@ namespace weft::core {
 using namespace detail;
 
 bool join_enroll(promise_base& child, wait_node& n) noexcept {
-  std::uint64_t none = 0;
-  return join_word(child).compare_exchange_strong(none, reinterpret_cast<std::uint64_t>(&n),
-                                                  std::memory_order_acq_rel);  // J2, pairs with E2
+  return join_of(child).enroll(word_for(n));
 }
 
 void join_withdraw(promise_base& child, wait_node& n) noexcept {
-  auto own = reinterpret_cast<std::uint64_t>(&n);
-  if (!join_word(child).compare_exchange_strong(own, 0, std::memory_order_acq_rel)) {  // J5, pairs with E2
-    wait_for_final(child);  // the end holds our node until then
-  }
+  join_of(child).withdraw(word_for(n));
 }
 
 void join_wait_final(promise_base& child) noexcept {
-  wait_for_final(child);
+  join_of(child).wait_for_final();
 }
 
 std::exception_ptr& failure_of(promise_base& p) noexcept {
@@ -241,10 +209,9 @@ bool join_ready(join_wait& j, waiter& w) noexcept {
     j.how = wait_end::cancelled;
     return true;
   }
-  const std::uint64_t word = join_word(*j.child).load(std::memory_order_acquire);  // A2, pairs with E2
-  if (node_in(word) != nullptr)
+  if (join_of(*j.child).has_node())
     base::misuse("two waits for the end of one routine at the same time; one handle, one joiner");
-  if (word != join_done_word && word != join_final) return false;
+  if (!join_of(*j.child).has_ended()) return false;
   j.how = wait_end::done;
   return may_go_on(w);
 }
@@ -262,7 +229,7 @@ void join_settle(join_wait& j, waiter& w) noexcept {
   if (j.how == wait_end::pending) {
     const std::uint16_t winner = word_of(w).winner();
     if (winner == 0) {
-      wait_for_final(*j.child);
+      join_of(*j.child).wait_for_final();
       j.how = wait_end::done;
     } else {
       join_withdraw(*j.child, w.node);
@@ -273,15 +240,11 @@ void join_settle(join_wait& j, waiter& w) noexcept {
 }
 
 bool join_done(const promise_base& child) noexcept {
-  const std::uint64_t word =
-      join_word(const_cast<promise_base&>(child)).load(std::memory_order_acquire);  // A2, E2
-  return word == join_done_word || word == join_final;
+  return join_of(const_cast<promise_base&>(child)).has_ended();
 }
 
 void detach(promise_base& child) noexcept {
-  const std::uint64_t before =
-      join_word(child).exchange(join_detached, std::memory_order_acq_rel);  // H1, pairs with E2
-  if (before != join_done_word && before != join_final) return;
+  if (!join_of(child).detach()) return;
   if (child.ended() == outcome::exception) report_unhandled(child);
   destroy_root(child);
 }

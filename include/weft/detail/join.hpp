@@ -1,7 +1,7 @@
 #pragma once
 
 // Joining: what a handle, a select case and the facade share.  The protocol of the join word is in
-// lib/core/join.cpp.
+// lib/core/join_word.hpp.
 
 #include <weft/detail/operation.hpp>
 #include <weft/detail/promise.hpp>
