@@ -68,36 +68,16 @@ void put_in_pool(timer_cell* first) noexcept {
   last->next = std::exchange(pool.free, first);
 }
 
-std::uint32_t state_of(timer_cell* cell) noexcept {
-  const std::atomic_ref state(cell->state);
-  return state.load(std::memory_order_acquire);  // A1, pairs with R1 and R2: the other is done with the cell
-}
-
-bool leave_armed(timer_cell* cell, std::uint32_t to) noexcept {
-  const std::atomic_ref state(cell->state);
-  auto seen = timer_cell::armed;
-  return state.compare_exchange_strong(seen, to, std::memory_order_acq_rel);  // R1, pairs with A1: one wins
-}
-
-void mark_fired(timer_cell* cell) noexcept {
-  const std::atomic_ref state(cell->state);
-  state.store(timer_cell::fired, std::memory_order_release);  // R2, pairs with A1: the owner may go on
-}
-
-void mark(timer_cell* cell, std::uint32_t to) noexcept {
-  const std::atomic_ref state(cell->state);
-  state.store(to, std::memory_order_relaxed);  // relaxed: the lock or the owner orders it
+cell_word<> word_of(timer_cell* cell) noexcept {
+  return cell_word<>(cell->state);
 }
 
 void wait_until_fired(timer_cell* cell) noexcept {
-  for (int spin = 0; state_of(cell) != timer_cell::fired; ++spin) {
-    if (spin < spin_limit) {
-      os::relax_cpu();
-    } else {
-      auto& port = os::current_port();
-      port.wait(cell->state, timer_cell::firing, port.now() + firing_poll);
-    }
-  }
+  word_of(cell).wait_until_fired([cell](int looks) {
+    if (looks < spin_limit) return os::relax_cpu();
+    auto& port = os::current_port();
+    port.wait(cell->state, timer_cell::firing, port.now() + firing_poll);
+  });
 }
 
 }  // namespace
@@ -107,13 +87,13 @@ timer_heap::~timer_heap() {
   timer_cell* cells = nullptr;
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     timer_cell* const cell = keys_[i].cell;
-    if (i < size() && state_of(cell) != timer_cell::cancelled)
+    if (i < size() && word_of(cell).look() != timer_cell::cancelled)
       base::broken("a timer heap was destroyed with an armed timer");
     cell->next = std::exchange(cells, cell);
   }
   put_in_pool(cells);
   put_in_pool(returned_);
-  put_in_pool(given_back_.exchange(nullptr, std::memory_order_acquire));  // A2, pairs with R3
+  put_in_pool(given_back_.take_all());
 }
 
 timer_cell* timer_heap::arm(os::nanos when, timer_expire expire, void* target) {
@@ -125,7 +105,7 @@ timer_cell* timer_heap::arm(os::nanos when, timer_expire expire, void* target) {
   cell->heap = this;
   cell->expire = expire;
   cell->target = target;
-  mark(cell, timer_cell::armed);
+  word_of(cell).mark(timer_cell::armed);
   sift_up(size() - 1, {when, cell});
   publish();
   return cell;
@@ -133,7 +113,7 @@ timer_cell* timer_heap::arm(os::nanos when, timer_expire expire, void* target) {
 
 bool timer_heap::cancel(timer_cell* cell) noexcept {
   timer_heap* const heap = cell->heap;
-  if (leave_armed(cell, timer_cell::cancelled)) {
+  if (word_of(cell).leave_armed(timer_cell::cancelled)) {
     heap->count_zombie();
     return true;
   }
@@ -166,7 +146,7 @@ std::size_t timer_heap::run_batch(os::nanos now, timer_sink sink, void* context)
 
   for (std::size_t i = 0; i < due; ++i) {
     won[i] = batch[i]->expire(batch[i]->target);
-    mark_fired(batch[i]);  // after this line the cell is the owner's and may be another timer
+    word_of(batch[i]).set_fired();  // after this line the cell is the owner's and may be another timer
   }
   for (std::size_t i = 0; i < due; ++i)
     if (won[i]) sink(context, won[i]);
@@ -178,7 +158,7 @@ std::size_t timer_heap::pop_due(os::nanos now, timer_cell** batch) noexcept {
   std::size_t due = 0;
   for (std::size_t popped = 0; popped < batch_size && size() > 0 && keys_[0].when <= now; ++popped) {
     timer_cell* const cell = pop();
-    if (leave_armed(cell, timer_cell::firing)) {
+    if (word_of(cell).leave_armed(timer_cell::firing)) {
       batch[due++] = cell;
       drop_spare();
     } else {
@@ -207,8 +187,9 @@ void timer_heap::drop_spare() noexcept {
 
 void timer_heap::compact() noexcept {
   const auto end = keys_.begin() + static_cast<std::ptrdiff_t>(size());
-  const auto dead = std::partition(
-      keys_.begin(), end, [](const key& entry) { return state_of(entry.cell) != timer_cell::cancelled; });
+  const auto dead = std::partition(keys_.begin(), end, [](const key& entry) {
+    return word_of(entry.cell).look() != timer_cell::cancelled;
+  });
   zombies_.fetch_sub(end - dead, std::memory_order_relaxed);  // relaxed: a hint for compaction
   resize(static_cast<std::size_t>(dead - keys_.begin()));
   for (std::size_t hole = (size() + 2) / 4; hole-- > 0;) sift_down(hole, keys_[hole]);
@@ -249,7 +230,7 @@ timer_cell* timer_heap::take_cell() {
 
 void timer_heap::add_spare_cells() {
   if (keys_.capacity() - keys_.size() < chunk_cells) keys_.reserve(2 * keys_.size() + chunk_cells);
-  if (!returned_) returned_ = given_back_.exchange(nullptr, std::memory_order_acquire);  // A2, pairs with R3
+  if (!returned_) returned_ = given_back_.take_all();
   if (!returned_) returned_ = cells_of_pool();
   if (!returned_) returned_ = cells_of_new_chunk();
   for (std::size_t count = 0; count < chunk_cells && returned_; ++count)
@@ -257,11 +238,8 @@ void timer_heap::add_spare_cells() {
 }
 
 void timer_heap::give_back(timer_cell* cell) noexcept {
-  mark(cell, timer_cell::free);
-  timer_cell* top = given_back_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
-  do {
-    cell->next = top;
-  } while (!given_back_.compare_exchange_weak(top, cell, std::memory_order_release));  // R3, pairs with A2
+  word_of(cell).mark(timer_cell::free);
+  given_back_.push(cell);
 }
 
 /// Moves a hole up from `hole` until `moving` fits in.

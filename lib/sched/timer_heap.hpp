@@ -6,22 +6,7 @@
 // the cell; the key stays behind as a zombie until it surfaces or the heap is compacted.  So cells are not in
 // the frames, which end earlier, but in memory that is never given back and never holds anything but cells.
 //
-// The cell's state
-//   free        spare: never used, or given back by its owner
-//   armed       by arm(): in the heap
-//   firing      by the runner, CAS from armed: out of the heap, expire() runs
-//   fired       by the runner, store: expire() has returned, the cell is the owner's
-//   cancelled   by the owner, CAS from armed: the heap's, a zombie until its key leaves, then spare
-//
-// Protocol (model m67, cases 6a and 6m; protocols.md B)
-//   owner    T1  heap = cell.heap
-//            T2  CAS armed -> cancelled
-//            T3  won: count a zombie in heap, touch the cell no more
-//            T4  lost: wait for fired, give the cell back
-//   runner   F1  under the lock: pop; CAS armed -> firing
-//            F2  unlocked, for the whole batch: expire(target), store fired
-//            F3  then wake the winners
-//   Each arm() is answered by exactly one cancel(), fired or not; until then the target lives.
+// How an owner and a runner share a cell is in timer_cell.hpp.
 //
 // Invariants
 //   1. keys_, returned_ and the writes of size_ belong to the holder of lock_.
@@ -44,6 +29,7 @@
 #include <vector>
 
 #include "os/port.hpp"
+#include "sched/timer_cell.hpp"
 
 namespace weft::detail {
 struct waiter;
@@ -60,10 +46,8 @@ using timer_expire = weft::detail::waiter* (*)(void* target) noexcept;
 /// Wakes a chain that timer_expire has returned; the cells are fired by then.  Must not throw.
 using timer_sink = void (*)(void* context, weft::detail::waiter* chain);
 
-struct timer_cell {
-  static constexpr std::uint32_t free = 0, armed = 1, firing = 2, fired = 3, cancelled = 4;
-
-  std::uint32_t state;  // see above; through std::atomic_ref
+struct timer_cell : cell_state {
+  std::uint32_t state;  // a cell_word
   os::nanos when;       // this and the others but next: by arm(), read-only until the cell is spare again
   timer_heap* heap;
   timer_cell* next;  // in lists of spare cells
@@ -134,7 +118,7 @@ class timer_heap {
   alignas(64) std::atomic<os::nanos> min_when_{os::never};
   std::atomic<std::size_t> size_{0};
   std::atomic<std::ptrdiff_t> zombies_{0};
-  std::atomic<timer_cell*> given_back_{nullptr};  // stack; pushed one by one, taken as a whole: no ABA
+  return_stack<timer_cell, &timer_cell::next> given_back_;
 };
 
 }  // namespace weft::sched
