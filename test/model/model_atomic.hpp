@@ -268,8 +268,8 @@ bool wait(const Atomic& word, const void* address, T expected, bool may_time_out
   engine& world = *engine::now();
   world.step();
   if (static_cast<T>(word.newest()) != expected) return true;
-  if (may_time_out) return world.sleep_for_a_while(address);
-  world.sleep(address);
+  if (may_time_out) return world.wait_a_while(address);
+  world.wait_for_wake(address);
   return true;
 }
 
@@ -293,6 +293,17 @@ class plain {
     }
     return value_;
   }
+
+  operator T() const { return get(); }
+
+  plain& operator=(T value) {
+    set(value);
+    return *this;
+  }
+
+  T operator++() { return *this = get() + 1, value_; }
+
+  T operator++(int) { return *this = get() + 1, value_ - 1; }
 
   void set(T value) {
     engine& world = *engine::now();

@@ -172,7 +172,7 @@ class engine {
     if (std::exchange(mine.behind, false))
       return reschedule(false);  // what it waits for may be there already
     mine.polls = true;
-    sleep(nullptr);
+    wait_for_wake(nullptr);
     mine.polls = false;
   }
 
@@ -192,7 +192,7 @@ class engine {
   }
 
   /// Sleeps until wake() of the same address.
-  void sleep(const void* address) {
+  void wait_for_wake(const void* address) {
     fiber& mine = fibers_[current_];
     mine.address = address;
     mine.asleep = 1;
@@ -202,8 +202,8 @@ class engine {
     mine.address = nullptr;
   }
 
-  /// As sleep(), but may end by itself at any time: then false.
-  bool sleep_for_a_while(const void* address) {
+  /// As wait_for_wake(), but may end by itself at any time: then false.
+  bool wait_a_while(const void* address) {
     fiber& mine = fibers_[current_];
     mine.address = address;
     mine.asleep = 1;

@@ -258,7 +258,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
 
   template <typename Condition>
   void wait_until(Condition condition) {
-    while (!condition()) engine::now()->sleep(&progress_);
+    while (!condition()) engine::now()->wait_for_wake(&progress_);
     join(engine::now()->thread_clock(), progress_);
   }
 
