@@ -41,7 +41,7 @@
 //      anybody's while it is blocked.
 //
 // Source: Go's proc.go ("Worker thread parking/unparking"), Tokio's idle.rs.
-// Model-checked in test/model/parking_model_test.cpp, on this source.
+// Model-checked in test/model/parking_model_test.cpp.
 // Rejected: a bit mask of idle workers without a lock (a waker that holds the count but not the bit makes a
 //           sleeper unreachable); re-checking in the last searcher only (a worker refused by the searcher
 //           limit sleeps beside queued work); waking the monitor from every wake (7 us each: it goes to sleep

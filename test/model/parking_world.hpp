@@ -244,6 +244,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     }
     over_ = true;
     check(executed_ == all_items_, "all sleep beside an item");
+    check(this->next_timer() == never, "all sleep beside a timer");
     check(this->state_.newest() == this->idle_.size(), "the counts of the state are wrong");
     this->let_all_leave();
     this->monitor_word_.fetch_or(1, std::memory_order_release);
