@@ -133,8 +133,14 @@ class WEFT_API runtime {
   void post(std::coroutine_handle<> h);
 
   // --- manual mode ---
+  //
+  // The host is the thread that was the last to call poll(), run_for() or stop(); until then, the one that
+  // constructed the runtime.  A facade call there, outside of poll(), drives all runtimes of that thread
+  // while it waits; inside a coroutine that poll() runs it is misuse.  Plain callables run on the blocking
+  // pool.
 
-  /// Runs what is ready, without waiting; returns how many routines were resumed.
+  /// Runs what is ready, without waiting; returns how many routines were resumed.  Comes back after 65,536
+  /// though more are ready; the descriptor stays readable then.
   std::size_t poll();
 
   /// poll() again and again for `d`, sleeping in between.
@@ -143,7 +149,8 @@ class WEFT_API runtime {
     return run_until(detail::deadline_after(d));
   }
 
-  /// One descriptor for the host's event loop: readable when poll() has something to do.
+  /// One descriptor for the host's event loop: readable when poll() has something to do - work came from any
+  /// thread, or a timer is due.  The loop may wait for it without a limit.
   [[nodiscard]] int native_handle() const;
 
   template <typename F>

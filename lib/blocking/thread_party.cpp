@@ -1,9 +1,10 @@
 // A thread waits.
 //
-// On a worker, inside a routine, the waiter is the routine's own: whoever cancels the routine finds it.
-// Elsewhere the thread gets one on its stack, attached to the scope it has entered, if any.  The thread
-// leaves when the claim was *delivered*: the winner's last access to the stack is that store, the wake after
-// it uses the address alone.
+// On one of weft's threads, inside a routine, the waiter is the routine's own: whoever cancels the routine
+// finds it. Elsewhere the thread gets one on its stack, attached to the scope it has entered, if any.  The
+// host of runtimes in manual mode drives them while it waits (sched/hosting.hpp).  The thread leaves when the
+// claim was *delivered*: the winner's last access to the stack is that store, the wake after it uses the
+// address alone.
 
 #include <weft/detail/operation.hpp>
 
@@ -15,6 +16,7 @@
 #include "sched/blocking_pool.hpp"
 #include "sched/current.hpp"
 #include "sched/deadlock.hpp"
+#include "sched/hosting.hpp"
 
 namespace weft::detail {
 
@@ -46,15 +48,14 @@ class listed_sleep {
 }  // namespace
 
 thread_party::thread_party() noexcept : self_(nullptr) {
-  sched::worker* here = sched::current_worker();
-  if (here != nullptr && here->current() != nullptr) {
-    self_ = here->current();
+  if (waiter* routine = sched::current_routine()) {
+    self_ = routine;
     self_->kind(waiter_kind::thread);
     return;
   }
   own_.park = 0;
   own_.become(waiter_kind::thread);
-  own_.worker = here;
+  own_.worker = sched::current_worker();
   own_.node.linked = false;
   own_.scope = sched::current_scope();
   self_ = &own_;
@@ -74,6 +75,7 @@ thread_party::~thread_party() {
   } else if (waits_on_pool_) {
     sched::current_pool()->end_wait();
   }
+  delete hosting_;
 }
 
 void thread_party::prepare() {
@@ -89,16 +91,25 @@ void thread_party::prepare() {
   } else if (sched::blocking_pool* pool = sched::current_pool()) {
     pool->begin_wait();
     waits_on_pool_ = true;
+  } else if (sched::is_host()) {
+    hosting_ = new sched::host_wait;
+    own_.lives(home::host);
+    own_.frame = hosting_;
   }
 }
 
 void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
   os::port& port = os::current_port();
   const std::uint32_t& low = futex_word(*self_);
-  const bool for_ever = deadline == no_deadline && !port.simulated();
+  // A host is never asleep for good: its loop's descriptors are outside.
+  const bool for_ever = deadline == no_deadline && !port.simulated() && hosting_ == nullptr;
   const os::nanos first_look = for_ever ? port.now() + patience : os::never;
   std::optional<listed_sleep> listed;
   const auto sleep_on = [&](std::uint32_t seen, os::nanos until) {
+    if (hosting_ != nullptr && state_of(seen) == state::waiting) {
+      const bool ran = hosting_->drive() != 0;
+      return port.now() < until && (ran || hosting_->sleep(until));
+    }
     if (!for_ever || listed) return port.wait(low, seen, until);
     if (port.wait(low, seen, first_look)) return true;
     listed.emplace(*self_);

@@ -1,5 +1,5 @@
-// A thread enters a scope: on a worker through the routine that runs there, elsewhere through the thread
-// itself.
+// A thread enters a scope: on one of weft's own through the routine that runs there, elsewhere through the
+// thread itself.
 
 #include <weft/blocking.hpp>
 
@@ -10,9 +10,8 @@
 namespace weft::blocking::detail {
 
 thread_scope::thread_scope(std::int64_t deadline) : owner_(nullptr) {
-  const sched::worker* here = sched::current_worker();
-  if (here != nullptr && here->current() != nullptr) {
-    owner_ = here->current();
+  owner_ = sched::current_routine();
+  if (owner_ != nullptr) {
     weft::detail::open_context(scope, *owner_, false, deadline);
   } else {
     core::open_for_thread(scope, false, deadline);

@@ -27,8 +27,7 @@ namespace {
 
 /// The routine that runs on this thread, or null.
 const detail::promise_base* running() noexcept {
-  const sched::worker* w = sched::current_worker();
-  return w == nullptr ? nullptr : static_cast<const detail::promise_base*>(w->current());
+  return static_cast<const detail::promise_base*>(sched::current_routine());
 }
 
 }  // namespace
@@ -149,10 +148,14 @@ std::int64_t current_deadline() noexcept {
 
 void become_foreign(waiter& w) {
   sched::worker* here = sched::current_worker();
+  if (here == nullptr) {
+    sched::scheduler* home = sched::scheduler::here();
+    here = home != nullptr ? &home->at(0) : &runtime::global().core().at(0);
+  }
   w.park = 0;
   w.become(waiter_kind::foreign);
   w.scope = nullptr;
-  w.worker = here != nullptr ? here : &runtime::global().core().at(0);
+  w.worker = here;
   w.node.linked = false;
   word_of(w).set(state::running);
 }

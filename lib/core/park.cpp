@@ -1,6 +1,7 @@
 #include "core/park.hpp"
 
 #include "sched/current.hpp"
+#include "sched/hosting.hpp"
 
 namespace weft::core {
 
@@ -10,6 +11,7 @@ void deliver(waiter& w, claimed how) noexcept {
     // Once delivered, the thread may be gone: the address alone is left for the wake.  The port is this
     // thread's.
     const std::uint32_t& low = futex_word(w);
+    if (w.lives() == detail::home::host) static_cast<sched::host_wait*>(w.frame)->raise();
     word_of(w).set_delivered();
     os::current_port().wake(low, 1);
     return;

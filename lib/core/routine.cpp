@@ -7,7 +7,9 @@
 #include <weft/error.hpp>
 #include <weft/runtime.hpp>
 
+#include <coroutine>
 #include <exception>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -40,15 +42,41 @@ std::uint64_t word_for(wait_node& n) noexcept {
 
 sched::scheduler& home_for(sched::scheduler* where) {
   if (where != nullptr) return *where;
-  if (sched::worker* w = sched::current_worker()) return w->home();
+  if (sched::scheduler* here = sched::scheduler::here()) return *here;
   return runtime::global().core();
 }
 
 /// Own routines may still start others while the runtime drains.
 bool takes_routines(sched::scheduler& home) noexcept {
-  if (!home.stopping()) return true;
-  sched::worker* here = sched::current_worker();
-  return here != nullptr && &here->home() == &home && !home.drained();
+  return !home.stopping() || (sched::scheduler::here() == &home && !home.drained());
+}
+
+/// A plain callable of a runtime in manual mode: it may block, so the host's thread does not run it.
+struct pool_start : sched::blocking_job {
+  waiter* party;
+};
+
+bool begin_on_pool(sched::blocking_job&) noexcept {
+  return true;  // cancelled meanwhile: the first resumption throws
+}
+
+void run_on_pool(sched::blocking_job& job) noexcept {
+  waiter& r = *static_cast<pool_start&>(job).party;
+  delete &static_cast<pool_start&>(job);
+  sched::set_pool_routine(&r);
+  std::coroutine_handle<>::from_address(r.frame).resume();  // to its end: a plain callable awaits nothing
+}
+
+/// launch() has failed after the counting.
+void take_back(promise_base& p, sched::scheduler& rt) noexcept {
+  word_of(p).set(state::none);
+  if (p.born() == birth::member) {
+    auto& scope = static_cast<context&>(*p.scope);
+    unlink(scope, p);
+    count_off(scope);
+  }
+  rt.count_shared.finished.add_shared();
+  rt.check_drained();
 }
 
 }  // namespace
@@ -80,11 +108,14 @@ void launch(promise_base& p, const launch_info& how) {
   if (!takes_routines(rt)) throw stopped();
   sched::worker* here = sched::current_worker();
   if (here != nullptr && &here->home() != &rt) here = nullptr;
+  const bool on_pool = how.plain && rt.how().manual;
+  auto job = on_pool ? std::make_unique<pool_start>() : nullptr;
 
   const std::uint64_t id = here != nullptr ? here->next_id() : rt.take_one_id();
   p.id_low = static_cast<std::uint32_t>(id);
   p.id_high = static_cast<std::uint16_t>(id >> 32);
   p.born(how.born);
+  if (on_pool) p.lives(home::blocking_pool);
   p.frame = frame_of(p);
   p.worker = here != nullptr ? here : &rt.at(0);
   p.node.linked = false;
@@ -102,16 +133,31 @@ void launch(promise_base& p, const launch_info& how) {
     init_root(p);
     // A routine that is started while its starter is being stopped inherits that through the runtime; a
     // shield, here.
-    if (here != nullptr && here->current() != nullptr)
-      p.own_scope.shielded = here->current()->scope->shielded;
+    const waiter* starter = sched::scheduler::here() == &rt ? sched::current_routine() : nullptr;
+    if (starter != nullptr) p.own_scope.shielded = starter->scope->shielded;
   }
   word_of(p).set(state::running);
-  if (here != nullptr) {
+  if (here != nullptr && !on_pool) {
     here->count.spawned.add();
-    here->push_next(p);
-  } else {
-    rt.count_shared.spawned.add_shared();
-    rt.inject(p);
+    return here->push_next(p);
+  }
+  rt.count_shared.spawned.add_shared();
+  // Stopped meanwhile?  Either this is seen here, or the stop has seen the count.
+  if (!takes_routines(rt)) {
+    take_back(p, rt);
+    throw stopped();
+  }
+  if (!on_pool) return rt.inject(p);
+  job->party = &p;
+  job->routine = id_of(p);
+  job->begin = &begin_on_pool;
+  job->run = &run_on_pool;
+  try {
+    rt.pool().submit(*job);
+    (void)job.release();
+  } catch (...) {
+    take_back(p, rt);
+    throw;
   }
 }
 
@@ -140,7 +186,12 @@ void destroy_root(promise_base& root) noexcept {
 std::coroutine_handle<> complete(promise_base& p) noexcept {
   sched::worker& w = worker_of(p);
   if (p.born() == birth::forked) return forked_end(p);
-  w.runs(nullptr);
+  const bool on_pool = p.lives() == home::blocking_pool;
+  if (on_pool) {
+    sched::set_pool_routine(nullptr);
+  } else {
+    w.runs(nullptr);
+  }
   word_of(p).set(state::none);
   switch (p.born()) {
     case birth::loose:
@@ -170,6 +221,12 @@ std::coroutine_handle<> complete(promise_base& p) noexcept {
         deliver(*joiner, how);
       }
     }
+  }
+  if (on_pool) {
+    sched::scheduler& rt = w.home();
+    rt.count_shared.finished.add_shared();
+    rt.check_drained();  // the pool is closed after this thread has left
+    return std::noop_coroutine();
   }
   w.count.finished.add();
   return switch_away(&w);

@@ -23,6 +23,7 @@
 #include "os/lock.hpp"
 #include "sched/current.hpp"
 #include "sched/frame_pool.hpp"
+#include "sched/hosting.hpp"
 #include "sched/scheduler.hpp"
 
 namespace weft {
@@ -87,9 +88,9 @@ void cancel_all(sched::scheduler& home) {
   all.won.deliver_all();
 }
 
-bool on_own_worker(const sched::scheduler& home) noexcept {
-  const sched::worker* here = sched::current_worker();
-  return here != nullptr && &here->home() == &home;
+/// In one of its routines, or in a call on its blocking pool.
+bool on_own_thread(const sched::scheduler& home) noexcept {
+  return sched::scheduler::here() == &home;
 }
 
 void name_remaining(sched::scheduler& home) {
@@ -105,9 +106,9 @@ void name_remaining(sched::scheduler& home) {
 runtime::runtime(runtime_options options) : core_(new sched::scheduler(options, os::current_port())) {}
 
 runtime::~runtime() {
-  if (on_own_worker(*core_)) {
+  if (on_own_thread(*core_)) {
     base::misuse(
-        "a runtime is destroyed on one of its own workers; let a thread that is not its own destroy it");
+        "a runtime is destroyed on one of its own threads; let a thread that is not its own destroy it");
   }
   const os::nanos grace = core_->how().stop_grace;
   const os::nanos now = core_->port().now();
@@ -141,10 +142,10 @@ void runtime::stop() {
 
 bool runtime::stop_until(std::int64_t deadline) {
   cancel_all(*core_);
-  if (on_own_worker(*core_)) return false;
+  if (on_own_thread(*core_)) return false;
   if (core_->how().manual) {
-    while (!core_->drained()) {
-      poll();
+    for (;;) {
+      core_->poll(sched::drive_batch);
       if (core_->drained()) break;
       if (core_->port().now() >= deadline) return name_remaining(*core_), false;
       core_->host()->wait(deadline);
@@ -178,19 +179,30 @@ void runtime::post(std::coroutine_handle<> h) {
   (void)go(spawn_options{.detached = true}, resume_once(h));
 }
 
-std::size_t runtime::poll() {
-  if (!core_->how().manual)
+namespace {
+
+/// What one poll() resumes at most: routines that yield to one another for ever must not keep the host.
+constexpr std::size_t poll_batch = 1 << 16;
+
+void check_may_drive(const sched::scheduler& home) {
+  if (!home.how().manual)
     base::misuse("poll() of a runtime that has workers; it is for runtime_options::workers = manual");
-  core_->host()->clear();
-  const std::size_t n = core_->own_worker().run_ready(SIZE_MAX);
-  core_->host()->set_timer(core_->next_timer());
-  return n;
+  if (on_own_thread(home))
+    base::misuse("poll() inside one of the runtime's own routines; the host's loop calls it");
+}
+
+}  // namespace
+
+std::size_t runtime::poll() {
+  check_may_drive(*core_);
+  return core_->poll(poll_batch);
 }
 
 std::size_t runtime::run_until(std::int64_t deadline) {
+  check_may_drive(*core_);
   std::size_t n = 0;
   for (;;) {
-    n += poll();
+    n += core_->poll(sched::drive_batch);
     if (core_->port().now() >= deadline) return n;
     core_->host()->wait(deadline);
   }
@@ -207,6 +219,7 @@ int runtime::native_handle() const {
 runtime_stats runtime::stats() const noexcept {
   runtime_stats s;
   const unsigned n = core_->count();
+  s.finished = core_->count_shared.finished.read();
   s.workers = core_->how().workers;
   s.threads = core_->threads();
   s.idle_workers = core_->idle();

@@ -43,7 +43,8 @@ detail::waiter* set_event(void* target) noexcept {
 later_event::later_event(std::int64_t deadline) {
   if (deadline == os::never) return;
   sched::worker* here = sched::current_worker();
-  sched::worker& w = here != nullptr ? *here : runtime::global().core().at(0);
+  sched::scheduler* home = sched::scheduler::here();
+  sched::worker& w = here != nullptr ? *here : home != nullptr ? home->at(0) : runtime::global().core().at(0);
   timer_ = w.timers.arm(deadline, &set_event, static_cast<event*>(this));
   if (here == nullptr) w.home().timer_armed(deadline);
 }

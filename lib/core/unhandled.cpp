@@ -60,10 +60,10 @@ void write_what(int fd, const std::exception_ptr& error) noexcept {
 }
 
 void describe_this_routine(int fd) noexcept {
-  const sched::worker* w = sched::current_worker();
-  if (w == nullptr || w->current() == nullptr) return;
+  const waiter* running = sched::current_routine();
+  if (running == nullptr) return;
   base::write_text(fd, "  in ");
-  describe(static_cast<const detail::promise_base&>(*w->current()), fd);
+  describe(static_cast<const detail::promise_base&>(*running), fd);
   base::write_text(fd, "\n");
 }
 

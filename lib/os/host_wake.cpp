@@ -5,6 +5,7 @@
 #include <ctime>
 #include <system_error>
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -23,45 +24,67 @@ timespec timespec_of(nanos t) noexcept {
   return ts;
 }
 
-int watched(int epoll, int fd) {
+int watch(int epoll, int fd) noexcept {
   epoll_event e{};
   e.events = EPOLLIN;
   return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
 }
 
+void read_counter(int fd) noexcept {
+  std::uint64_t count = 0;
+  while (::read(fd, &count, sizeof count) < 0 && errno == EINTR) {
+  }
+}
+
+[[noreturn]] void throw_no_descriptors(int error) {
+  throw std::system_error(error, std::system_category(), "weft: no descriptors for a runtime in manual mode");
+}
+
 }  // namespace
+
+wake_event::wake_event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (fd_ < 0) throw_no_descriptors(errno);
+}
+
+wake_event::~wake_event() {
+  ::close(fd_);
+}
+
+void wake_event::raise() noexcept {
+  if (raised_.exchange(true, std::memory_order_seq_cst)) return;  // R2, pairs with C2
+  const std::uint64_t one = 1;
+  while (::write(fd_, &one, sizeof one) < 0 && errno == EINTR) {
+  }
+}
+
+void wake_event::clear() noexcept {
+  read_counter(fd_);
+  raised_.exchange(false, std::memory_order_seq_cst);  // C2, pairs with R2
+}
 
 host_wake::host_wake() {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-  event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (epoll_ < 0 || event_ < 0 || timer_ < 0 || watched(epoll_, event_) != 0 ||
-      watched(epoll_, timer_) != 0) {
+  if (epoll_ < 0 || timer_ < 0 || watch(epoll_, work_.descriptor()) != 0 || watch(epoll_, timer_) != 0) {
     const int error = errno;
-    this->~host_wake();
-    throw std::system_error(error, std::system_category(), "weft: no descriptors for the host's event loop");
+    close_all();
+    throw_no_descriptors(error);
   }
 }
 
 host_wake::~host_wake() {
-  for (int* fd : {&timer_, &event_, &epoll_}) {
-    if (*fd >= 0) ::close(*fd);
-    *fd = -1;
-  }
+  close_all();
 }
 
-void host_wake::raise() noexcept {
-  const std::uint64_t one = 1;
-  while (::write(event_, &one, sizeof one) < 0 && errno == EINTR) {
+void host_wake::close_all() noexcept {
+  for (const int fd : {timer_, epoll_}) {
+    if (fd >= 0) ::close(fd);
   }
 }
 
 void host_wake::clear() noexcept {
-  std::uint64_t count = 0;
-  while (::read(event_, &count, sizeof count) < 0 && errno == EINTR) {
-  }
-  while (::read(timer_, &count, sizeof count) < 0 && errno == EINTR) {
-  }
+  read_counter(timer_);
+  work_.clear();
 }
 
 void host_wake::set_timer(nanos when) noexcept {
@@ -71,12 +94,20 @@ void host_wake::set_timer(nanos when) noexcept {
 }
 
 void host_wake::wait(nanos deadline) noexcept {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  const nanos left = deadline - (static_cast<nanos>(now.tv_sec) * second + now.tv_nsec);
-  const timespec limit = timespec_of(left > 0 ? left : 0);
-  epoll_event e{};
-  ::epoll_pwait2(epoll_, &e, 1, deadline == never ? nullptr : &limit, nullptr);
+  pollfd source{epoll_, POLLIN, 0};
+  wait_readable(&source, 1, deadline);
+}
+
+bool wait_readable(pollfd* sources, std::size_t count, nanos deadline) noexcept {
+  timespec limit{};
+  if (deadline != never) {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    const nanos left = deadline - (static_cast<nanos>(now.tv_sec) * second + now.tv_nsec);
+    limit = timespec_of(left > 0 ? left : 0);
+  }
+  const int n = ::ppoll(sources, count, deadline == never ? nullptr : &limit, nullptr);
+  return n != 0;
 }
 
 }  // namespace weft::os

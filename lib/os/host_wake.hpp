@@ -1,12 +1,46 @@
 #pragma once
 
-// What a host's event loop watches in manual mode: one descriptor, readable when there is something to run or
-// a timer is due.  An epoll descriptor over an eventfd (work came) and a timerfd (a timer is due).
+// What event loops watch: descriptors that another thread makes readable.
+//
+// Protocol of wake_event (a raise costs a system call only if the last one has been cleared since)
+//   raise   R1 what it is about is published; R2 exchange(raised, true): was false? R3 write the eventfd
+//   clear   C1 read the eventfd; C2 exchange(raised, false); C3 look at everything that may have been
+//           published
+// Guarantee: after C2 the event is readable again, or is about to be, for every R2 that C3 did not see.  (C2
+//            before C1 would eat the write of a raise and leave its flag: no later raise would write.)
+
+#include <atomic>
+#include <cstddef>
 
 #include "os/port.hpp"
 
+struct pollfd;
+
 namespace weft::os {
 
+/// An eventfd.
+class wake_event {
+ public:
+  /// Throws std::system_error.
+  wake_event();
+  wake_event(const wake_event&) = delete;
+  wake_event& operator=(const wake_event&) = delete;
+  ~wake_event();
+
+  int descriptor() const noexcept { return fd_; }
+
+  /// Makes the descriptor readable.  Any thread.
+  void raise() noexcept;
+  /// Takes that back.
+  void clear() noexcept;
+
+ private:
+  int fd_;
+  std::atomic<bool> raised_{false};
+};
+
+/// What a host's event loop watches in manual mode: one descriptor, readable when there is something to run
+/// or a timer is due.  An epoll descriptor over an event (work came) and a timerfd (a timer is due).
 class host_wake {
  public:
   /// Throws std::system_error.
@@ -18,8 +52,9 @@ class host_wake {
   int descriptor() const noexcept { return epoll_; }
 
   /// Makes the descriptor readable.  Any thread.
-  void raise() noexcept;
-  /// Takes that back.
+  void raise() noexcept { work_.raise(); }
+
+  /// Takes that back, and that a timer was due.
   void clear() noexcept;
   /// Makes it readable at `when`; never: not at all.
   void set_timer(nanos when) noexcept;
@@ -27,9 +62,14 @@ class host_wake {
   void wait(nanos deadline) noexcept;
 
  private:
+  void close_all() noexcept;
+
+  wake_event work_;
   int epoll_ = -1;
-  int event_ = -1;
   int timer_ = -1;
 };
+
+/// Blocks until one of the descriptors is readable; false if `deadline` came first.  May return early.
+bool wait_readable(pollfd* sources, std::size_t count, nanos deadline) noexcept;
 
 }  // namespace weft::os

@@ -60,7 +60,10 @@ void blocking_pool::submit(blocking_job& job) {
     start_thread();
   } catch (...) {
     const os::guard hold(lock_);
-    if (alive_ != 0 || !job.linked) return;  // a thread that is there takes it later
+    if (alive_ != 0) return;  // a thread that is there takes it later
+    const blocking_job* at = first_;
+    while (at != nullptr && at != &job) at = at->next;
+    if (at == nullptr) return;  // one has taken it and is gone; the job may be, too
     unlink(job);
     --jobs_;
     throw;

@@ -34,6 +34,8 @@ class blocking_pool {
   blocking_pool(const blocking_pool&) = delete;
   blocking_pool& operator=(const blocking_pool&) = delete;
 
+  scheduler& home() const noexcept { return *home_; }
+
   /// Queues the job and sees to it that a thread will take it.  Throws std::system_error only if there is no
   /// thread at all and none can be had; then the job is not queued.
   void submit(blocking_job& job);

@@ -1,11 +1,14 @@
 #include "sched/current.hpp"
 
+#include "sched/worker.hpp"
+
 namespace weft::sched {
 
 namespace {
 constinit thread_local worker* this_thread = nullptr;
 constinit thread_local blocking_pool* this_pool = nullptr;
 constinit thread_local detail::context_base* this_scope = nullptr;
+constinit thread_local detail::waiter* this_pool_routine = nullptr;
 }  // namespace
 
 // noinline alone is not enough: clang infers that the call has no effects and merges two of them.
@@ -28,6 +31,22 @@ constinit thread_local detail::context_base* this_scope = nullptr;
 
 [[gnu::noinline]] void set_current_pool(blocking_pool* p) noexcept {
   this_pool = p;
+}
+
+[[gnu::noinline]] detail::waiter* current_routine() noexcept {
+  detail::waiter* r = this_thread != nullptr ? this_thread->current() : this_pool_routine;
+  asm volatile("" : "+r"(r) : : "memory");
+  return r;
+}
+
+[[gnu::noinline]] void set_pool_routine(detail::waiter* r) noexcept {
+  this_pool_routine = r;
+}
+
+[[gnu::noinline]] const void* this_thread_token() noexcept {
+  const void* token = &this_thread;
+  asm volatile("" : "+r"(token) : : "memory");
+  return token;
 }
 
 [[gnu::noinline]] detail::context_base* current_scope() noexcept {

@@ -4,7 +4,8 @@
 
 namespace weft::detail {
 struct context_base;
-}
+struct waiter;
+}  // namespace weft::detail
 
 namespace weft::sched {
 
@@ -20,6 +21,14 @@ void set_current_worker(worker*) noexcept;
 /// The blocking pool this thread belongs to, or null.
 [[nodiscard]] blocking_pool* current_pool() noexcept;
 void set_current_pool(blocking_pool*) noexcept;
+
+/// The routine that this thread runs: on a worker, or in a call that it has made on the blocking pool.  Null
+/// if none.
+[[nodiscard]] detail::waiter* current_routine() noexcept;
+void set_pool_routine(detail::waiter*) noexcept;
+
+/// Tells living threads apart.
+[[nodiscard]] const void* this_thread_token() noexcept;
 
 /// The context that a thread has entered through blocking::scope and its kin, or null.
 [[nodiscard]] detail::context_base* current_scope() noexcept;

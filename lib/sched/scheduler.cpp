@@ -8,6 +8,7 @@
 #include "os/host_wake.hpp"
 #include "os/lock.hpp"
 #include "sched/current.hpp"
+#include "sched/hosting.hpp"
 
 namespace weft::sched {
 
@@ -36,6 +37,12 @@ std::uint32_t shard_hint() noexcept {
 
 }  // namespace
 
+scheduler* scheduler::here() noexcept {
+  if (const worker* w = current_worker()) return &w->home();
+  const blocking_pool* pool = current_pool();
+  return pool == nullptr ? nullptr : &pool->home();
+}
+
 scheduler::scheduler(const runtime_options& options, os::port& port)
     : port_(port),
       how_(read_settings(options)),
@@ -47,6 +54,7 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
     active_.store(how_.workers, std::memory_order_relaxed);  // relaxed: no thread has started
     if (how_.manual) {
       host_ = std::make_unique<os::host_wake>();
+      host_here(*this);
       return;
     }
     for (unsigned i = 0; i < how_.workers; ++i) {
@@ -66,6 +74,7 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
 }
 
 scheduler::~scheduler() {
+  if (how_.manual) unhost(*this);
   for (unsigned i = 0; i < count(); ++i) delete &at(i);
 }
 
@@ -158,7 +167,7 @@ void scheduler::request_stop() noexcept {
 bool scheduler::drained() const noexcept {
   // Ends first, then starts: if they are equal, at the moment between the two nothing was alive (ends never
   // exceed starts, and neither goes back).
-  std::uint64_t ended = 0;
+  std::uint64_t ended = count_shared.finished.read();
   const unsigned n = count();
   for (unsigned i = 0; i < n; ++i) ended += at(i).count.finished.read();
   std::uint64_t started = count_shared.spawned.read();
@@ -171,6 +180,7 @@ void scheduler::check_drained() noexcept {
   if (!stopping() || !drained()) return;
   drain_word_.fetch_add(1, std::memory_order_acq_rel);  // R8, pairs with A8
   port_.wake(word_of(drain_word_), 1 << 20);
+  if (how_.manual) host_->raise();  // the host that stops it may sleep there
 }
 
 bool scheduler::wait_drained(os::nanos deadline) noexcept {

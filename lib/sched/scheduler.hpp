@@ -63,6 +63,9 @@ class scheduler : public parking<scheduler, worker> {
 
   blocking_pool& pool() noexcept { return pool_; }
 
+  /// The runtime that this thread belongs to, as a worker or in its blocking pool; or null.
+  static scheduler* here() noexcept;
+
   // --- runnable routines ---
 
   /// Makes a routine runnable that this caller has claimed.  Any thread; honours its home.
@@ -87,6 +90,12 @@ class scheduler : public parking<scheduler, worker> {
   void uncount_thread() noexcept { threads_.fetch_sub(1, std::memory_order_relaxed); }  // relaxed: a count
 
   unsigned threads() const noexcept { return threads_.load(std::memory_order_relaxed); }  // relaxed: a count
+
+  /// A timer was armed in a heap whose worker may sleep; in manual mode the next poll() sets the host's timer.
+  void timer_armed(os::nanos when) noexcept {
+    if (how_.manual) return host_->raise();
+    parking::timer_armed(when);
+  }
 
   // --- the end: scheduler.cpp ---
 
@@ -143,7 +152,7 @@ class scheduler : public parking<scheduler, worker> {
   // --- what is not done by workers, counted here ---
 
   struct {
-    counter spawned, injected, wakes, spares, monitor_wakes;
+    counter spawned, finished, injected, wakes, spares, monitor_wakes;
   } count_shared;
 
   // --- is everything asleep?  deadlock.cpp ---
@@ -155,7 +164,20 @@ class scheduler : public parking<scheduler, worker> {
 
   worker& own_worker() noexcept { return at(0); }
 
+  /// Null if there are workers.
   os::host_wake* host() noexcept { return host_.get(); }
+
+  /// Runs what is ready, makes this thread the host.  Returns how many routines were resumed.
+  std::size_t poll(std::size_t at_most) noexcept;
+  /// The same for who has the drive lock.
+  std::size_t drive(std::size_t at_most) noexcept;
+
+  struct {
+    std::uint32_t drive_lock =
+        0;                      // held while routines run: who waits for it waits for another thread's poll()
+    scheduler* next = nullptr;  // this and the rest under the list's lock, see hosting.hpp
+    const void* thread = nullptr;  // the host's token; null: not listed
+  } hosting;
 
  private:
   friend class worker;

@@ -267,19 +267,19 @@ void worker::run() noexcept {
 std::size_t worker::run_ready(std::size_t at_most) noexcept {
   worker* before = current_worker();
   set_current_worker(this);
-  std::size_t n = 0;
-  while (n < at_most) {
+  const std::uint32_t first = tick();
+  while (tick() - first < at_most) {
     void* frame = next_frame();
     if (frame == nullptr) frame = search();
     if (frame == nullptr) break;
     if (searching) home_->end_search(*this);
     transfers = hand_offs;
-    ++n;
+    count.resumed.add();
     std::coroutine_handle<>::from_address(frame).resume();
   }
   runs(nullptr);
   set_current_worker(before);
-  return n;
+  return tick() - first;
 }
 
 std::uint64_t worker::next_id() noexcept {

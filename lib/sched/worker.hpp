@@ -60,12 +60,13 @@ class counter {
              std::memory_order_release);  // R1, pairs with A1; free on x86
   }
 
+  /// For one that several threads write.
   void add_shared(std::uint64_t n = 1) noexcept {
-    n_.fetch_add(n, std::memory_order_relaxed);
-  }  // relaxed: a statistic
+    n_.fetch_add(n, std::memory_order_seq_cst);  // R1, pairs with A1; D1, pairs with D2
+  }
 
   std::uint64_t read() const noexcept {
-    return n_.load(std::memory_order_acquire);  // A1, pairs with R1: drained()
+    return n_.load(std::memory_order_seq_cst);  // A1, pairs with R1: drained(); D2, pairs with D1
   }
 
  private:

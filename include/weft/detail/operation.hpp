@@ -23,6 +23,10 @@
 #include <type_traits>
 #include <utility>
 
+namespace weft::sched {
+class host_wait;
+}
+
 namespace weft::detail {
 
 /// How far an operation is, or how it ended.
@@ -135,7 +139,8 @@ class WEFT_API thread_party {
  private:
   waiter own_;
   waiter* self_;
-  void* compensation_ = nullptr;  // the worker that a spare stands in for
+  void* compensation_ = nullptr;         // the worker that a spare stands in for
+  sched::host_wait* hosting_ = nullptr;  // drives this thread's runtimes in manual mode
   bool waits_on_pool_ = false;
 };
 

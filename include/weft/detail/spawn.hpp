@@ -42,12 +42,14 @@ struct launch_info {
   birth born;
   context_base* scope;  // of a member
   std::uintptr_t spawned_at;
-  annex* extra;  // owned by the routine from launch() on
+  annex* extra;        // owned by the routine from launch() on
+  bool plain = false;  // a plain callable: it may block
 };
 
 /// Throws stopped if `where` takes no more routines.
 WEFT_API void check_open(sched::scheduler* where);
-/// Makes the frame of `p` a routine and queues it.  Throws stopped, and then nothing has happened.
+/// Makes the frame of `p` a routine and queues it.  Throws stopped, or what the blocking pool throws in
+/// manual mode, and then nothing has happened.
 WEFT_API void launch(promise_base& p, const launch_info& how);
 WEFT_API void* allocate_annex(std::size_t bytes, std::size_t align);
 WEFT_API void release_annex(void* block, std::size_t bytes, std::size_t align) noexcept;
@@ -212,6 +214,7 @@ auto spawn(spawn_request what, F&& f, Args&&... args) {
                   "weft: go(f, args...) calls f with copies of the arguments, as rvalues");
     using result = std::invoke_result_t<fn, std::decay_t<Args>...>;
     if constexpr (!is_routine<result>) {
+      what.how.plain = true;
       return spawn(what,
                    call_plain<fn, std::decay_t<Args>...>(std::forward<F>(f), std::forward<Args>(args)...));
     } else if constexpr (borrows_nothing<fn>()) {

@@ -116,7 +116,11 @@ enum class birth : std::uint8_t {
 enum class outcome : std::uint8_t { none, value, exception, cancelled };
 
 /// Where a runnable may run.  Every wake honours it; only resume_on changes it.
-enum class home : std::uint8_t { workers, blocking_pool };
+enum class home : std::uint8_t {
+  workers,
+  blocking_pool,
+  host,  // a thread that drives its runtimes while it waits: `frame` is what to raise (sched/hosting.hpp)
+};
 
 struct waiter {
   std::uint64_t park;   // the claim word: {sequence:32 | index:16 | flags:8 | state:8}
