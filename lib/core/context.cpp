@@ -98,7 +98,26 @@ waiter* deadline_passed_in(void* target) noexcept {
   return won.take_routines();
 }
 
-/// Everything but the owner: `parent` may be null.
+void enter_parent(context& x, bool shielded) noexcept {
+  context_base* parent = x.parent;
+  if (parent == nullptr) return;
+  if (!shielded) link_up(*parent);
+  const os::guard hold(parent->lock);
+  if (x.owner != nullptr) x.owner->scope = &x;
+  if (shielded) return;
+  link_child(*parent, x);
+  if (const std::uint8_t s = load_state(*parent); s != cancel_state::live) store_state(x, s);
+}
+
+void close_in(context& x) noexcept {
+  if (x.timer != nullptr) sched::timer_heap::cancel(std::exchange(x.timer, nullptr));
+  if (x.parent == nullptr) return;
+  const os::guard hold(x.parent->lock);
+  if (is_linked(x)) unlink_child(*x.parent, x);
+  if (x.owner != nullptr) x.owner->scope = x.parent;
+}
+
+/// `parent` may be null.
 void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std::int64_t deadline,
              sched::worker& timers_at) {
   const std::int64_t inherited = shielded ? no_deadline : deadline_in(parent);
@@ -117,25 +136,15 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
   x.failure = nullptr;
   x.deadline = std::min(deadline, inherited);
   x.timer = nullptr;
-  if (deadline < inherited) {
+  enter_parent(x, shielded);
+  if (deadline >= inherited) return;
+  try {  // last: it may fire at once, on another thread, and looks at the owner
     x.timer = timers_at.timers.arm(deadline, &deadline_passed_in, &x);
-    if (&timers_at != sched::current_worker()) timers_at.home().timer_armed(deadline);
+  } catch (...) {
+    close_in(x);
+    throw;
   }
-  if (parent == nullptr) return;
-  if (!shielded) link_up(*parent);
-  const os::guard hold(parent->lock);
-  if (owner != nullptr) owner->scope = &x;
-  if (shielded) return;
-  link_child(*parent, x);
-  if (const std::uint8_t s = load_state(*parent); s != cancel_state::live) store_state(x, s);
-}
-
-void close_in(context& x) noexcept {
-  if (x.timer != nullptr) sched::timer_heap::cancel(std::exchange(x.timer, nullptr));
-  if (x.parent == nullptr) return;
-  const os::guard hold(x.parent->lock);
-  if (is_linked(x)) unlink_child(*x.parent, x);
-  if (x.owner != nullptr) x.owner->scope = x.parent;
+  if (&timers_at != sched::current_worker()) timers_at.home().timer_armed(deadline);
 }
 
 }  // namespace
