@@ -122,7 +122,8 @@ class join_handle {
   T consume() {
     const frame_owner owner{std::exchange(frame_, nullptr)};
     detail::promise<T>& p = owner.frame.promise();
-    if (p.ended() == detail::outcome::cancelled) detail::throw_routine_cancelled();
+    if (p.ended() != detail::outcome::value && p.ended() != detail::outcome::exception)
+      detail::throw_routine_cancelled();
     return p.take();
   }
 

@@ -57,14 +57,18 @@ struct pool_start : sched::blocking_job {
 };
 
 bool begin_on_pool(sched::blocking_job&) noexcept {
-  return true;  // cancelled meanwhile: the first resumption throws
+  return true;  // one that was cancelled meanwhile ends there, too
 }
 
 void run_on_pool(sched::blocking_job& job) noexcept {
   waiter& r = *static_cast<pool_start&>(job).party;
   delete &static_cast<pool_start&>(job);
   sched::set_pool_routine(&r);
-  std::coroutine_handle<>::from_address(r.frame).resume();  // to its end: a plain callable awaits nothing
+  if (is_cancelled(r)) {  // before its first resumption: it ends without a value and without an exception
+    complete(static_cast<promise_base&>(r));
+  } else {
+    std::coroutine_handle<>::from_address(r.frame).resume();  // to its end: a plain callable awaits nothing
+  }
 }
 
 /// launch() has failed after the counting.

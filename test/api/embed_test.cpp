@@ -122,6 +122,29 @@ TEST_CASE("cancellation reaches the facade calls of a plain callable in manual m
   REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
 }
 
+TEST_CASE("a plain callable that is cancelled before a thread of the pool is free never runs",
+          "[api][embed][cancel]") {
+  weft::runtime rt({.workers = weft::manual, .max_blocking_threads = 1});
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  auto first = rt.go([&] {  // occupies the only thread
+    char c = 0;
+    return ::read(ends[0], &c, 1) == 1;
+  });
+  std::atomic<bool> ran{false};
+  auto second = rt.go([&ran]() -> int {
+    ran.store(true);
+    return 1;
+  });
+  second.cancel();
+  REQUIRE(::write(ends[1], "!", 1) == 1);
+  REQUIRE(first.join());
+  REQUIRE_THROWS_AS(second.join(), weft::routine_cancelled);
+  REQUIRE_FALSE(ran.load());
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
 TEST_CASE("a facade call of the host drives its runtime while it waits", "[api][embed]") {
   weft::runtime rt({.workers = weft::manual});
   weft::blocking::channel<int> in, out;

@@ -1,0 +1,156 @@
+// The blocking pool as its users see it: how many threads it has, and when a call can still be cancelled.
+
+#include <weft/stats.hpp>
+#include <weft/weft.hpp>
+
+#include <atomic>
+#include <vector>
+
+#include <sched.h>
+#include <unistd.h>
+
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Calls that stay in the kernel until it is opened.  Not a wait of weft's, so the pool cannot know.
+class kernel_gate {
+ public:
+  kernel_gate() { REQUIRE(::pipe(ends_) == 0); }
+
+  kernel_gate(const kernel_gate&) = delete;
+  kernel_gate& operator=(const kernel_gate&) = delete;
+
+  ~kernel_gate() {
+    open();
+    ::close(ends_[0]);
+  }
+
+  void pass() {
+    inside_.fetch_add(1);
+    char c = 0;
+    while (::read(ends_[0], &c, 1) < 0) {
+    }
+    inside_.fetch_sub(1);
+  }
+
+  void open() {
+    if (ends_[1] >= 0) ::close(ends_[1]);
+    ends_[1] = -1;
+  }
+
+  void await(int n) const {
+    while (inside_.load() < n) ::sched_yield();
+  }
+
+  int inside() const { return inside_.load(); }
+
+ private:
+  int ends_[2] = {-1, -1};
+  std::atomic<int> inside_{0};
+};
+
+weft::routine<> pass_through(kernel_gate& gate) {
+  auto pass = [&gate] { gate.pass(); };
+  co_await weft::block_on_io(pass);
+}
+
+}  // namespace
+
+TEST_CASE("the pool grows to max_blocking_threads, queues what is more, and shrinks when idle",
+          "[api][pool]") {
+  weft::runtime rt({.workers = 2, .max_blocking_threads = 3, .blocking_idle_timeout = 20ms});
+  kernel_gate gate;
+  std::vector<weft::join_handle<void>> all;
+  for (int i = 0; i < 10; ++i) all.push_back(rt.go(pass_through(gate)));
+  gate.await(3);
+  while (rt.stats().blocking_queued < 7) ::sched_yield();
+  CHECK(rt.stats().blocking_threads == 3);
+  CHECK(gate.inside() == 3);
+  gate.open();
+  for (auto& h : all) h.join();
+  CHECK(rt.stats().blocking_jobs == 10);
+  CHECK(rt.stats().blocking_queued == 0);
+  while (rt.stats().blocking_threads != 0) ::sched_yield();
+  // And grows again, over the threads that have ended.
+  kernel_gate second;
+  for (auto& h : all) h = rt.go(pass_through(second));
+  second.await(3);
+  second.open();
+  for (auto& h : all) h.join();
+}
+
+TEST_CASE("a pool thread that waits in a facade call does not count", "[api][pool]") {
+  weft::runtime rt({.workers = 2, .max_blocking_threads = 1});
+  std::vector<weft::blocking::channel<int>> line(21);
+  std::vector<weft::join_handle<void>> all;
+  for (std::size_t i = 0; i < 20; ++i) {  // all of them have begun before the first can end
+    all.push_back(rt.go([in = line[i], out = line[i + 1]]() -> weft::routine<> {
+      auto hand_on = [&] { out.send(*in.recv() + 1); };
+      co_await weft::block_on_io(hand_on);
+    }));
+  }
+  line[0].send(0);
+  REQUIRE(line[20].recv() == 20);
+  for (auto& h : all) h.join();
+  while (rt.stats().blocking_threads > 1) ::sched_yield();  // back to what there may be, at once
+}
+
+TEST_CASE("block_on_io is cancelled before it begins, and the function is not called",
+          "[api][pool][cancel]") {
+  weft::runtime rt({.workers = 2, .max_blocking_threads = 1});
+  kernel_gate gate;
+  auto first = rt.go(pass_through(gate));
+  gate.await(1);
+  std::atomic<bool> called{false};
+  auto second = rt.go([&called]() -> weft::routine<> {
+    auto call = [&called] { called.store(true); };
+    co_await weft::block_on_io(call);
+  });
+  while (rt.stats().blocking_queued == 0) ::sched_yield();
+  second.cancel();
+  REQUIRE_THROWS_AS(second.join(), weft::routine_cancelled);  // though the only thread is still busy
+  REQUIRE(rt.stats().blocking_queued == 0);
+  gate.open();
+  first.join();
+  REQUIRE_FALSE(called.load());
+}
+
+TEST_CASE("block_on_io that has begun gives its result though its routine was cancelled",
+          "[api][pool][cancel]") {
+  weft::runtime rt({.workers = 2});
+  kernel_gate gate;
+  std::atomic<int> got{0};
+  auto h = rt.go([&]() -> weft::routine<> {
+    auto call = [&gate] {
+      gate.pass();
+      return 7;
+    };
+    got.store(co_await weft::block_on_io(call));
+    co_await weft::yield();  // here it ends
+    got.store(-1);
+  });
+  gate.await(1);
+  h.cancel();
+  REQUIRE_FALSE(h.join_for(1ms));
+  gate.open();
+  REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
+  REQUIRE(got.load() == 7);
+}
+
+TEST_CASE("stop waits for the call that has begun and drops those that have not", "[api][pool][stop]") {
+  weft::runtime rt({.workers = 2, .max_blocking_threads = 2});
+  kernel_gate gate;
+  for (int i = 0; i < 20; ++i) {
+    (void)rt.go(weft::spawn_options{.detached = true}, pass_through(gate));
+  }
+  gate.await(2);
+  while (rt.stats().blocking_queued < 18) ::sched_yield();
+  REQUIRE_FALSE(rt.stop_for(20ms));
+  while (rt.stats().live != 2) ::sched_yield();
+  gate.open();
+  rt.stop();
+  REQUIRE(rt.stats().live == 0);
+}

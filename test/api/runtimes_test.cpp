@@ -1,0 +1,235 @@
+// Runtimes as values: side by side, started anew, at their limits and at their end.
+
+#include <weft/stats.hpp>
+#include <weft/weft.hpp>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// What is written to standard error while it lives.
+class captured_errors {
+ public:
+  captured_errors() : file_(::memfd_create("stderr", MFD_CLOEXEC)), before_(::dup(STDERR_FILENO)) {
+    ::dup2(file_, STDERR_FILENO);
+  }
+
+  captured_errors(const captured_errors&) = delete;
+  captured_errors& operator=(const captured_errors&) = delete;
+
+  ~captured_errors() {
+    put_back();
+    ::close(before_);
+    ::close(file_);
+  }
+
+  std::string text() {
+    put_back();
+    std::string all(static_cast<std::size_t>(::lseek(file_, 0, SEEK_END)), '\0');
+    return ::pread(file_, all.data(), all.size(), 0) == static_cast<ssize_t>(all.size()) ? all : "";
+  }
+
+ private:
+  void put_back() { ::dup2(before_, STDERR_FILENO); }
+
+  int file_;
+  int before_;
+};
+
+weft::routine<int> plus_one(int n) {
+  co_await weft::yield();
+  co_return n + 1;
+}
+
+}  // namespace
+
+TEST_CASE("several runtimes live side by side and their routines talk to one another", "[api][runtime]") {
+  weft::runtime a({.workers = 1}), b({.workers = 2});
+  weft::channel<int> there, back;
+  auto far = b.go([there, back]() -> weft::routine<int> {
+    int n = 0;
+    while (auto v = co_await there.recv()) {
+      co_await back.send(*v + 1);
+      ++n;
+    }
+    co_return n;
+  });
+  auto near = a.go([there, back]() -> weft::routine<int> {
+    int n = 0;
+    for (int i = 0; i < 2'000; ++i) {
+      co_await there.send(n);
+      n = *co_await back.recv();
+    }
+    there.close();
+    co_return n;
+  });
+  REQUIRE(near.join() == 2'000);
+  REQUIRE(far.join() == 2'000);
+}
+
+TEST_CASE("a routine starts routines on another runtime, joins them, and stays on its own",
+          "[api][runtime]") {
+  weft::runtime a({.workers = 1, .name = "a"}), b({.workers = 1, .name = "b"});
+  const int got = a.go([&b]() -> weft::routine<int> {
+                     int sum = 0;
+                     for (int i = 0; i < 100; ++i) {
+                       auto inner = b.go([i]() -> weft::routine<int> {
+                         auto innermost = weft::go(plus_one, i);  // on b, too
+                         co_return co_await std::move(innermost);
+                       });
+                       sum += co_await std::move(inner);
+                     }
+                     co_return sum;
+                   }).join();
+  REQUIRE(got == 5'050);
+  REQUIRE(a.stats().spawned == 1);
+  REQUIRE(b.stats().spawned == 200);
+}
+
+TEST_CASE("the global runtime is set up once, stopped, and set up anew", "[api][runtime]") {
+  weft::init_global_runtime({.workers = 1});
+  REQUIRE(weft::runtime::global().workers() == 1);
+  REQUIRE_THROWS_AS(weft::init_global_runtime({.workers = 2}), std::logic_error);
+  REQUIRE(weft::go(plus_one, 1).join() == 2);
+  for (int round = 0; round < 5; ++round) {
+    weft::runtime::global().stop();
+    weft::runtime::global().stop();  // idempotent
+    REQUIRE_THROWS_AS(weft::go(plus_one, 1), weft::stopped);
+    REQUIRE_THROWS_AS(weft::go([] {}), weft::stopped);
+    weft::init_global_runtime({.workers = 2});
+    REQUIRE(weft::runtime::global().workers() == 2);
+    REQUIRE(weft::go(plus_one, 1).join() == 2);
+  }
+}
+
+TEST_CASE("a go that races with stop is refused or its routine ends", "[api][runtime][stop]") {
+  for (int round = 0; round < 50; ++round) {
+    weft::runtime rt({.workers = 2});
+    std::atomic<int> refused{0};
+    std::vector<std::thread> starters;
+    for (int t = 0; t < 3; ++t) {
+      starters.emplace_back([&] {
+        for (;;) {
+          try {
+            auto h = rt.go(plus_one, 1);
+            (void)h.join_for(1h);
+          } catch (const weft::stopped&) {
+            refused.fetch_add(1);
+            return;
+          }
+        }
+      });
+    }
+    while (rt.stats().spawned < 100) ::sched_yield();
+    rt.stop();
+    for (auto& s : starters) s.join();
+    REQUIRE(refused.load() == 3);
+    REQUIRE(rt.stats().live == 0);
+  }
+}
+
+TEST_CASE("stop_for names a routine that computes for ever, and stop ends when it is let go",
+          "[api][runtime][stop]") {
+  weft::runtime rt({.workers = 2});
+  std::atomic<bool> started{false}, released{false};
+  const int line = __LINE__ + 1;
+  auto h = rt.go(weft::spawn_options{.name = "number cruncher"}, [&]() -> weft::routine<int> {
+    started.store(true);
+    while (!released.load()) {
+    }
+    co_return 7;
+  });
+  auto polite = rt.go([]() -> weft::routine<> { co_await weft::sleep_for(1h); });
+  while (!started.load()) ::sched_yield();
+  captured_errors errors;
+  const auto before = weft::now();
+  const bool ended = rt.stop_for(50ms);
+  const auto took = weft::now() - before;
+  const std::string said = errors.text();
+  INFO(said);
+  CHECK_FALSE(ended);
+  CHECK(took >= 50ms);
+  CHECK(took < 5s);
+  CHECK(said.find("number cruncher") != std::string::npos);
+  CHECK(said.find("runtimes_test.cpp:" + std::to_string(line)) != std::string::npos);
+  CHECK_THROWS_AS(polite.join(), weft::routine_cancelled);
+  released.store(true);
+  rt.stop();
+  REQUIRE(h.join() == 7);  // it met no wait, so the stop took nothing from it
+  REQUIRE(rt.stats().live == 0);
+}
+
+TEST_CASE("stop inside a routine only asks for it", "[api][runtime][stop]") {
+  weft::runtime rt({.workers = 2});
+  auto h = rt.go([&rt]() -> weft::routine<> {
+    rt.stop();
+    co_await weft::sleep_for(1h);
+  });
+  REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
+  REQUIRE(rt.is_stopped());
+  rt.stop();
+  REQUIRE(rt.stats().live == 0);
+}
+
+TEST_CASE("a runtime that is stopped still takes what its own routines start, cancelled",
+          "[api][runtime][stop]") {
+  weft::runtime rt({.workers = 2});
+  std::atomic<bool> ran{false}, refused{false};
+  auto h = rt.go([&]() -> weft::routine<> {
+    try {
+      co_await weft::sleep_for(1h);
+    } catch (const weft::cancelled&) {
+    }
+    try {
+      (void)weft::go([&ran]() -> weft::routine<> {
+        co_await weft::yield();
+        ran.store(true);
+      });
+    } catch (const weft::stopped&) {
+      refused.store(true);
+    }
+  });
+  rt.stop();
+  REQUIRE_FALSE(refused.load());
+  REQUIRE_FALSE(ran.load());
+  REQUIRE(rt.stats().live == 0);
+}
+
+TEST_CASE("plain callables that block beyond max_threads fail clearly and the rest goes on",
+          "[api][runtime][limits]") {
+  weft::runtime rt({.workers = 2, .max_threads = 4});
+  weft::blocking::channel<int> gate;
+  std::atomic<int> failed{0}, passed{0};
+  std::vector<weft::join_handle<void>> all;
+  for (int i = 0; i < 20; ++i) {
+    all.push_back(rt.go([&, gate] {
+      try {
+        gate.recv();
+        passed.fetch_add(1);
+      } catch (const std::system_error& e) {
+        if (e.code() == std::errc::resource_unavailable_try_again) failed.fetch_add(1);
+      }
+    }));
+  }
+  // Each that blocks has a spare; with four threads at least one callable cannot.
+  while (failed.load() == 0) ::sched_yield();
+  gate.close();
+  for (auto& h : all) h.join();
+  REQUIRE(failed.load() + passed.load() == 20);
+  REQUIRE(passed.load() >= 1);
+  REQUIRE(rt.stats().threads <= 4);
+  REQUIRE(rt.go(plus_one, 1).join() == 2);
+}
