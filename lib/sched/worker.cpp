@@ -21,7 +21,7 @@ constexpr std::uint64_t id_block = 1024;
 
 }  // namespace
 
-worker::worker(scheduler& home, unsigned index, std::uint64_t seed) noexcept
+worker::worker(scheduler& home, unsigned index, std::uint64_t seed)
     : worker_face{hand_offs, ready_operations}, home_(&home), index_(index), random_(seed) {}
 
 // --- pushing ---

@@ -75,7 +75,8 @@ class counter {
 
 class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:
-  worker(scheduler& home, unsigned index, std::uint64_t seed) noexcept;
+  /// Throws std::bad_alloc.
+  worker(scheduler& home, unsigned index, std::uint64_t seed);
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 

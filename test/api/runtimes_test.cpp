@@ -208,6 +208,26 @@ TEST_CASE("a runtime that is stopped still takes what its own routines start, ca
   REQUIRE(rt.stats().live == 0);
 }
 
+TEST_CASE("a runtime has as many workers as the starting thread may use CPUs", "[api][runtime]") {
+  cpu_set_t before;
+  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++cpu) {
+    if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
+  }
+  REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
+  {
+    weft::runtime rt;
+    CHECK(rt.workers() == 1);
+    CHECK(rt.go(plus_one, 1).join() == 2);
+  }
+  REQUIRE(::sched_setaffinity(0, sizeof before, &before) == 0);
+  weft::runtime all;
+  CHECK(all.workers() >= 1);
+  CHECK(all.workers() <= static_cast<unsigned>(CPU_COUNT(&before)));
+}
+
 TEST_CASE("plain callables that block beyond max_threads fail clearly and the rest goes on",
           "[api][runtime][limits]") {
   weft::runtime rt({.workers = 2, .max_threads = 4});

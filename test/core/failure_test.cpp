@@ -1,0 +1,411 @@
+// Out of memory, out of threads: the operation fails with its own error, nothing leaks, the runtime lives on.
+// Each operation is tried with the first allocation failing, then the second, and so on until it succeeds.
+
+#include <weft/all_range.hpp>
+#include <weft/stats.hpp>
+#include <weft/weft.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+#include <vector>
+
+#include <dirent.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "core/park.hpp"
+#include "os/port.hpp"
+#include "sched/frame_pool.hpp"
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+std::atomic<long> news_before_failure{-1};
+
+/// As sched::fail_frame_after(), for operator new.
+void fail_new_after(long k) {
+  news_before_failure.store(k);
+}
+
+void* allocate(std::size_t bytes, std::size_t align) noexcept {
+  long left = news_before_failure.load();
+  while (left >= 0 && !news_before_failure.compare_exchange_weak(left, left - 1)) {
+  }
+  if (left == 0) return nullptr;
+  return align <= 16 ? std::malloc(bytes)
+                     : std::aligned_alloc(align, (bytes + align - 1) / align * align);  // NOLINT
+}
+
+void* allocate_or_throw(std::size_t bytes, std::size_t align) {
+  void* p = allocate(bytes == 0 ? 1 : bytes, align);
+  if (p == nullptr) throw std::bad_alloc();
+  return p;
+}
+
+}  // namespace
+
+// NOLINTBEGIN
+void* operator new(std::size_t n) {
+  return allocate_or_throw(n, 16);
+}
+
+void* operator new[](std::size_t n) {
+  return allocate_or_throw(n, 16);
+}
+
+void* operator new(std::size_t n, std::align_val_t a) {
+  return allocate_or_throw(n, static_cast<std::size_t>(a));
+}
+
+void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
+  return allocate(n, 16);
+}
+
+void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return allocate(n, static_cast<std::size_t>(a));
+}
+
+void operator delete(void* p) noexcept {
+  std::free(p);
+}
+
+void operator delete[](void* p) noexcept {
+  std::free(p);
+}
+
+void operator delete(void* p, std::size_t) noexcept {
+  std::free(p);
+}
+
+void operator delete[](void* p, std::size_t) noexcept {
+  std::free(p);
+}
+
+void operator delete(void* p, std::align_val_t) noexcept {
+  std::free(p);
+}
+
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+  std::free(p);
+}
+
+// NOLINTEND
+
+namespace {
+
+// --- the operations ---
+
+weft::routine<int> value(int n) {
+  co_await weft::yield();
+  co_return n;
+}
+
+weft::routine<> go_a_coroutine() {
+  auto h = weft::go(value, 1);
+  (void)co_await std::move(h);
+}
+
+weft::routine<> go_with_captures_and_a_name() {
+  std::vector<int> kept(100, 1);
+  auto body = [kept]() -> weft::routine<int> {
+    co_await weft::yield();
+    co_return kept[99];
+  };
+  auto h = weft::go(weft::spawn_options{.name = "named"}, body);
+  (void)co_await std::move(h);
+}
+
+weft::routine<> go_a_plain_callable() {
+  auto h = weft::go([] { return 1; });
+  (void)co_await std::move(h);
+}
+
+weft::routine<> await_children() {
+  for (int i = 0; i < 3; ++i) (void)co_await value(i);
+}
+
+weft::routine<> all_of_three() {
+  (void)co_await weft::all(value(1), value(2), value(3));
+}
+
+weft::routine<> all_of_a_range() {
+  std::vector<weft::routine<int>> many;
+  for (int i = 0; i < 8; ++i) many.push_back(value(i));
+  (void)co_await weft::all(std::move(many));
+}
+
+weft::routine<> any_of_three() {
+  (void)co_await weft::any(value(1), value(2), value(3));
+}
+
+weft::routine<> a_scope() {
+  auto body = [](weft::task_scope& s) -> weft::routine<> {
+    for (int i = 0; i < 3; ++i) s.go(value, i);
+    co_await weft::yield();
+  };
+  co_await weft::scope(body);
+}
+
+weft::routine<> make_channels() {
+  weft::channel<int> rendezvous, bounded(100);
+  auto unbounded = weft::channel<int>::unbounded();
+  for (int i = 0; i < 1'000; ++i) co_await unbounded.send(i);
+  co_await bounded.send(1);
+  (void)co_await bounded.recv();
+}
+
+weft::routine<> select_with_many_cases() {
+  weft::channel<int> a, b, c, d, e, f, g, h(1);
+  using weft::on_recv;
+  co_await weft::select(on_recv(a), on_recv(b), on_recv(c), on_recv(d), on_recv(e), on_recv(f), on_recv(g),
+                        weft::on_timeout(1ms), weft::on_send(h, 1));
+  co_await weft::select(on_recv(a), on_recv(b), on_recv(c), on_recv(d), on_recv(e), weft::on_timeout(1ms));
+}
+
+weft::routine<> a_selector() {
+  weft::channel<int> ch(1);
+  weft::selector s;
+  for (int i = 0; i < 20; ++i) s.add(weft::on_recv(ch));
+  co_await ch.send(1);
+  (void)co_await s.wait();
+}
+
+weft::routine<> sleep_a_little() {
+  co_await weft::sleep_for(1ms);
+}
+
+weft::routine<> time_limits() {
+  weft::channel<int> never;
+  (void)co_await never.recv_for(1ms);
+  try {
+    co_await weft::with_timeout(1ms, never.recv());
+  } catch (const weft::timeout_error&) {
+  }
+}
+
+weft::routine<> call_on_the_pool() {
+  auto call = [] {};
+  co_await weft::block_on_io(call);
+}
+
+using operation = weft::routine<> (*)();
+
+// --- trying them ---
+
+enum class ended { well, out_of_memory, otherwise };
+
+weft::routine<ended> attempt(operation op, void (*fail_after)(long), long k) {
+  ended how = ended::well;
+  fail_after(k);
+  try {
+    co_await op();
+  } catch (const std::bad_alloc&) {
+    how = ended::out_of_memory;
+  } catch (const std::length_error&) {  // a bounded channel's: the capacity cannot be had
+    how = ended::out_of_memory;
+  } catch (...) {
+    how = ended::otherwise;
+  }
+  fail_after(-1);
+  co_return how;
+}
+
+std::size_t living_routines() {
+  std::size_t n = 0;
+  weft::sched::for_each_block(
+      [](void* count, void* frame) {
+        std::atomic_ref word(
+            *reinterpret_cast<std::uint64_t*>(static_cast<char*>(frame) + weft::sched::claim_word_offset));
+        if (weft::core::state_of(word.load()) != weft::core::state::none) ++*static_cast<std::size_t*>(count);
+        return true;
+      },
+      &n);
+  return n;
+}
+
+std::size_t threads_of_this_process() {
+  std::size_t n = 0;
+  DIR* tasks = ::opendir("/proc/self/task");
+  while (const dirent* task = ::readdir(tasks)) n += task->d_name[0] != '.';
+  ::closedir(tasks);
+  return n;
+}
+
+/// Gives how often it failed before it succeeded.
+long fails_cleanly(operation op, void (*fail_after)(long)) {
+  long failures = 0;
+  {
+    weft::runtime rt({.workers = 2});
+    for (long k = 0; k < 200; ++k) {
+      const ended how = rt.go(attempt(op, fail_after, k)).join();
+      CHECK(how != ended::otherwise);
+      CHECK(rt.go(value(3)).join() == 3);  // it lives on
+      if (how == ended::well) {
+        rt.stop();
+        CHECK(rt.stats().live == 0);
+        break;
+      }
+      ++failures;
+    }
+    CHECK(failures < 200);
+  }
+  CHECK(living_routines() == 0);
+  CHECK(weft::sched::read_frame_stats().listed == 0);
+  return failures;
+}
+
+}  // namespace
+
+TEST_CASE("without memory for a frame each operation fails with bad_alloc and the runtime lives on",
+          "[core][failure]") {
+  const auto fails = [](operation op) { return fails_cleanly(op, &weft::sched::fail_frame_after); };
+  CHECK(fails(go_a_coroutine) >= 1);
+  CHECK(fails(go_with_captures_and_a_name) >= 1);
+  CHECK(fails(go_a_plain_callable) >= 1);
+  CHECK(fails(await_children) >= 1);
+  CHECK(fails(all_of_three) >= 3);
+  CHECK(fails(all_of_a_range) >= 8);
+  CHECK(fails(any_of_three) >= 3);
+  CHECK(fails(a_scope) >= 4);
+}
+
+TEST_CASE("without memory from operator new each operation fails with bad_alloc and the runtime lives on",
+          "[core][failure]") {
+  const auto fails = [](operation op) { return fails_cleanly(op, &fail_new_after); };
+  CHECK(fails(make_channels) >= 3);
+  CHECK(fails(select_with_many_cases) >= 8);
+  CHECK(fails(a_selector) >= 2);
+  CHECK(fails(go_with_captures_and_a_name) >= 1);
+  (void)fails(go_a_coroutine);
+  (void)fails(go_a_plain_callable);
+  (void)fails(all_of_three);
+  CHECK(fails(all_of_a_range) >= 1);
+  (void)fails(any_of_three);
+  (void)fails(a_scope);
+  (void)fails(sleep_a_little);
+  (void)fails(time_limits);
+  (void)fails(call_on_the_pool);
+}
+
+TEST_CASE("a runtime that cannot have all its threads throws and leaves nothing behind", "[core][failure]") {
+  const std::size_t before = threads_of_this_process();
+  for (int k = 0; k < 5; ++k) {  // four workers and the monitor
+    weft::os::fail_thread_start_after(k);
+    REQUIRE_THROWS_AS(weft::runtime({.workers = 4}), std::system_error);
+    while (threads_of_this_process() != before)
+      ::sched_yield();  // the kernel forgets a joined thread a little later
+  }
+  weft::os::fail_thread_start_after(-1);
+  for (long k = 0; k < 200; ++k) {
+    fail_new_after(k);
+    bool failed = false;
+    try {
+      weft::runtime rt({.workers = 4});
+      fail_new_after(-1);
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    fail_new_after(-1);
+    while (threads_of_this_process() != before)
+      ::sched_yield();  // the kernel forgets a joined thread a little later
+    if (!failed) {
+      REQUIRE(k > 4);
+      break;
+    }
+  }
+  weft::runtime rt({.workers = 4});
+  REQUIRE(rt.go(value(3)).join() == 3);
+}
+
+TEST_CASE("a facade call without a thread to stand in fails with the system's error", "[core][failure]") {
+  weft::runtime rt({.workers = 1, .blocking_idle_timeout = 1ms});
+  weft::blocking::channel<int> ch;
+  const auto blocks = [ch]() -> int {
+    try {
+      return ch.recv().value_or(0);
+    } catch (const std::system_error& e) {
+      return e.code() == std::errc::resource_unavailable_try_again ? -1 : -2;
+    }
+  };
+  for (int round = 0; round < 10; ++round) {
+    weft::os::fail_thread_start_after(0);
+    REQUIRE(rt.go(blocks).join() == -1);
+    auto works = rt.go(blocks);
+    ch.send(7);
+    REQUIRE(works.join() == 7);
+    while (rt.stats().threads > 1) ::sched_yield();  // the spare has ended: the next round needs a new one
+  }
+  weft::os::fail_thread_start_after(-1);
+}
+
+TEST_CASE("the blocking pool without a thread refuses, and with one queues what would need another",
+          "[core][failure]") {
+  weft::runtime rt({.workers = 2, .max_blocking_threads = 8, .blocking_idle_timeout = 1ms});
+  const auto calls = []() -> weft::routine<int> {
+    auto call = [] { return 7; };
+    try {
+      co_return co_await weft::block_on_io(call);
+    } catch (const std::system_error& e) {
+      co_return e.code() == std::errc::resource_unavailable_try_again ? -1 : -2;
+    }
+  };
+  for (int round = 0; round < 10; ++round) {
+    while (rt.stats().blocking_threads != 0) ::sched_yield();
+    weft::os::fail_thread_start_after(0);
+    REQUIRE(rt.go(calls).join() == -1);
+    REQUIRE(rt.stats().blocking_queued == 0);
+    REQUIRE(rt.go(calls).join() == 7);
+  }
+  // One thread, held; the next job's thread cannot be had: it waits for the one there is.
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  std::atomic<bool> inside{false};
+  auto holds = rt.go([&]() -> weft::routine<> {
+    auto call = [&] {
+      inside.store(true);
+      char c = 0;
+      return ::read(ends[0], &c, 1);
+    };
+    (void)co_await weft::block_on_io(call);
+  });
+  while (!inside.load()) ::sched_yield();
+  weft::os::fail_thread_start_after(0);
+  auto waits = rt.go(calls);
+  while (rt.stats().blocking_queued == 0) ::sched_yield();
+  REQUIRE(::write(ends[1], "!", 1) == 1);
+  REQUIRE(waits.join() == 7);
+  holds.join();
+  weft::os::fail_thread_start_after(-1);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_CASE("in manual mode go of a plain callable fails if no thread can be had, and nothing is left",
+          "[core][failure]") {
+  weft::runtime rt({.workers = weft::manual, .blocking_idle_timeout = 1ms});
+  weft::os::fail_thread_start_after(0);
+  REQUIRE_THROWS_AS(rt.go([] {}), std::system_error);
+  REQUIRE(rt.stats().live == 0);
+  weft::os::fail_thread_start_after(0);
+  auto in_scope = rt.go([]() -> weft::routine<int> {
+    auto body = [](weft::task_scope& s) -> weft::routine<int> {
+      try {
+        s.go([] {});
+      } catch (const std::system_error&) {
+        co_return 1;
+      }
+      co_return 0;
+    };
+    co_return co_await weft::scope(body);
+  });
+  REQUIRE(in_scope.join() == 1);
+  weft::os::fail_thread_start_after(-1);
+  REQUIRE(rt.go([] { return 7; }).join() == 7);
+  rt.stop();
+  REQUIRE(rt.stats().live == 0);
+}
