@@ -361,6 +361,7 @@ TEST_CASE("the blocking pool without a thread refuses, and with one queues what 
     REQUIRE(rt.stats().blocking_queued == 0);
     REQUIRE(rt.go(calls).join() == 7);
   }
+  while (rt.stats().blocking_threads != 0) ::sched_yield();
   // One thread, held; the next job's thread cannot be had: it waits for the one there is.
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
