@@ -91,7 +91,8 @@ class scheduler : public parking<scheduler, worker> {
 
   unsigned threads() const noexcept { return threads_.load(std::memory_order_relaxed); }  // relaxed: a count
 
-  /// A timer was armed in a heap whose worker may sleep; in manual mode the next poll() sets the host's timer.
+  /// A timer was armed in a heap whose worker may sleep; in manual mode the next poll() sets the host's
+  /// timer.
   void timer_armed(os::nanos when) noexcept {
     if (how_.manual) return host_->raise();
     parking::timer_armed(when);
