@@ -167,6 +167,7 @@ void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receiver
     const bool gave = c.ends.compare_exchange_weak(seen, seen - gone, std::memory_order_acq_rel);  // R4, A4
     if (gave) return;
   }
+  os::step();
   winners won;
   os::lock(c.lock);
   const std::uint64_t left = c.ends.fetch_sub(gone, std::memory_order_acq_rel) - gone;  // R4, pairs with A4
@@ -197,6 +198,7 @@ void misuse_empty_channel() noexcept {
 // --- waiting ---
 
 bool send_ready(channel_wait& op, waiter& w) noexcept {
+  os::step();
   if (is_cancelled(w)) {
     op.how = wait_end::cancelled;
     return true;
@@ -218,6 +220,7 @@ bool send_ready(channel_wait& op, waiter& w) noexcept {
 }
 
 bool recv_ready(channel_wait& op, waiter& w) noexcept {
+  os::step();
   if (is_cancelled(w)) {
     op.how = wait_end::cancelled;
     return true;
@@ -325,6 +328,7 @@ void channel_settle_timed(timed_channel_wait& op, waiter& w) noexcept {
 // --- not waiting ---
 
 wait_end try_send_now(channel_core& c, void* value) {
+  os::step();
   os::lock(c.lock);
   handover after;
   wait_end how;
@@ -340,6 +344,7 @@ wait_end try_send_now(channel_core& c, void* value) {
 }
 
 wait_end try_recv_now(channel_core& c, void* storage) noexcept {
+  os::step();
   os::lock(c.lock);
   handover after;
   const wait_end how = recv_locked(c, storage, after);
@@ -349,6 +354,7 @@ wait_end try_recv_now(channel_core& c, void* storage) noexcept {
 }
 
 bool close_channel(channel_core& c) noexcept {
+  os::step();
   winners won;
   {
     const os::guard hold(c.lock);
@@ -360,10 +366,12 @@ bool close_channel(channel_core& c) noexcept {
 }
 
 bool channel_closed(const channel_core& c) noexcept {
+  os::step();
   return c.closed.load(std::memory_order_acquire);  // A3, pairs with R3
 }
 
 std::size_t channel_size(const channel_core& c) noexcept {
+  os::step();
   return c.count.load(std::memory_order_acquire);  // A1, pairs with R1
 }
 

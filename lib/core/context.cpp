@@ -119,7 +119,7 @@ void close_in(context& x) noexcept {
 
 /// `parent` may be null.
 void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std::int64_t deadline,
-             sched::worker& timers_at) {
+             sched::worker* timers_at) {
   const std::int64_t inherited = shielded ? no_deadline : deadline_in(parent);
   x.lock = 0;
   x.state = cancel_state::live;
@@ -138,13 +138,14 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
   x.timer = nullptr;
   enter_parent(x, shielded);
   if (deadline >= inherited) return;
+  sched::worker& at = timers_at != nullptr ? *timers_at : runtime::global().core().at(0);
   try {  // last: it may fire at once, on another thread, and looks at the owner
-    x.timer = timers_at.timers.arm(deadline, &deadline_passed_in, &x);
+    x.timer = at.timers.arm(deadline, &deadline_passed_in, &x);
   } catch (...) {
     close_in(x);
     throw;
   }
-  if (&timers_at != sched::current_worker()) timers_at.home().timer_armed(deadline);
+  if (&at != sched::current_worker()) at.home().timer_armed(deadline);
 }
 
 }  // namespace
@@ -187,7 +188,7 @@ void init_root(waiter& w) noexcept {
 }
 
 void open_for_thread(context& x, bool shielded, std::int64_t deadline) {
-  open_in(x, sched::current_scope(), nullptr, shielded, deadline, runtime::global().core().at(0));
+  open_in(x, sched::current_scope(), nullptr, shielded, deadline, nullptr);
   sched::set_current_scope(&x);
 }
 
@@ -288,7 +289,7 @@ namespace weft::detail {
 using namespace core;
 
 void open_context(context& x, waiter& owner, bool shielded, std::int64_t deadline) {
-  open_in(x, owner.scope, &owner, shielded, deadline, worker_of(owner));
+  open_in(x, owner.scope, &owner, shielded, deadline, &worker_of(owner));
 }
 
 void close_context(context& x, waiter& owner) noexcept {
@@ -297,6 +298,7 @@ void close_context(context& x, waiter& owner) noexcept {
 }
 
 void cancel_context(context_base& x, cancel_state why) noexcept {
+  os::step();
   winners won;
   cancel_tree(x, why, won);
   won.deliver_all();

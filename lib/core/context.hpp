@@ -4,6 +4,8 @@
 
 #include <weft/detail/context.hpp>
 
+#include <utility>
+
 #include "core/park.hpp"
 
 namespace weft::core {
@@ -37,6 +39,10 @@ class winners {
  public:
   void add(waiter& w, claimed how) noexcept;
   void deliver_all() noexcept;
+
+  /// Gives them, as a chain, for the caller to deliver.
+  waiter* take_all() noexcept { return std::exchange(first_, nullptr); }
+
   /// Delivers the threads and gives the routines, as a chain.
   waiter* take_routines() noexcept;
 

@@ -13,8 +13,6 @@
 #include <chrono>
 #include <stdexcept>
 
-#include <sched.h>
-
 #include "core/context.hpp"
 #include "core/park.hpp"
 #include "core/site.hpp"
@@ -52,12 +50,14 @@ std::string_view name() noexcept {
 }
 
 bool cancelled() noexcept {
+  os::step();
   if (const detail::promise_base* p = running()) return is_cancelled(*p);
   const detail::context_base* scope = sched::current_scope();
   return scope != nullptr && detail::cancel_state_of(*scope) != detail::live;
 }
 
 void check() {
+  os::step();
   const detail::promise_base* p = running();
   if (p != nullptr && is_cancelled(*p)) detail::throw_cancelled(*p);
   const detail::context_base* scope = sched::current_scope();
@@ -72,12 +72,13 @@ void check() {
 // --- yield ---
 
 bool yield_op::ready(detail::waiter& w) noexcept {
+  os::step();
   return is_cancelled(w);
 }
 
 bool yield_op::park(detail::waiter& w) noexcept {
   if (w.kind() == waiter_kind::thread) {
-    ::sched_yield();
+    os::give_way();
     return false;
   }
   w.node.because(wait_reason::yield);
@@ -92,6 +93,7 @@ void yield_op::finish(detail::waiter& w) {
 // --- sleep ---
 
 bool sleep_op::ready(detail::waiter& w) noexcept {
+  os::step();
   if (!is_cancelled(w)) return false;
   how_ = wait_end::cancelled;
   return true;

@@ -320,6 +320,10 @@ void describe_routines(std::string& out, sched::scheduler& of) {
       of, {[](void* to, std::string_view text) { static_cast<std::string*>(to)->append(text); }, &out});
 }
 
+void describe_wait(std::string& out, const waiter& w, os::nanos now) {
+  write_wait(out, w, now);
+}
+
 void describe_threads(sched::scheduler& of, text_sink to) {
   const auto write = [&](const std::string& line) { to.write(to.context, line); };
   for (unsigned i = 0, n = of.count(); i < n; ++i) {

@@ -3,8 +3,12 @@
 // What the routines of a runtime are doing, as plain text: for dump(), for what remains after a stop_for(),
 // for the reports of deadlocks, real and simulated.
 
+#include <weft/detail/waiter.hpp>
+
 #include <string>
 #include <string_view>
+
+#include "os/port.hpp"
 
 namespace weft::sched {
 class scheduler;
@@ -23,6 +27,9 @@ struct text_sink {
 /// read; of those that run, no more than what cannot vanish is shown.
 void describe_routines(sched::scheduler& of, text_sink to);
 void describe_routines(std::string& out, sched::scheduler& of);
+
+/// What `w`, which cannot leave meanwhile, waits for: "recv on channel 0x...".
+void describe_wait(std::string& out, const detail::waiter& w, os::nanos now);
 
 /// One line for each worker and pool thread that is not idle: the routine it runs and what the kernel says of
 /// it.

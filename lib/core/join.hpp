@@ -8,6 +8,8 @@
 
 namespace weft::core {
 
+/// The routine has ended.
+bool join_ended(const detail::promise_base& child) noexcept;
 /// Registers the node with a routine that has not ended; false: it has.
 bool join_enroll(detail::promise_base& child, detail::wait_node& n) noexcept;
 /// Takes the node back; if the end holds it, waits until it lets go.

@@ -14,9 +14,10 @@ void deliver(waiter& w, claimed how) noexcept {
     if (w.lives() == detail::home::host) static_cast<sched::host_wait*>(w.frame)->raise();
     word_of(w).set_delivered();
     os::current_port().wake(low, 1);
-    return;
+  } else {
+    sched::scheduler::wake(w);
   }
-  sched::scheduler::wake(w);
+  os::step(true);
 }
 
 void yield_now(waiter& w) noexcept {

@@ -38,6 +38,7 @@ void run_call(sched::blocking_job& job) noexcept {
 }  // namespace
 
 bool pool_call_ready(pool_call& c, waiter& w) noexcept {
+  os::step();
   if (!is_cancelled(w)) return false;
   c.how = wait_end::cancelled;
   return true;

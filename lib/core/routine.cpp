@@ -108,6 +108,7 @@ void check_open(sched::scheduler* where) {
 }
 
 void launch(promise_base& p, const launch_info& how) {
+  os::step();
   sched::scheduler& rt = home_for(how.where);
   if (!takes_routines(rt)) throw stopped();
   sched::worker* here = sched::current_worker();
@@ -143,7 +144,8 @@ void launch(promise_base& p, const launch_info& how) {
   word_of(p).set(state::running);
   if (here != nullptr && !on_pool) {
     here->count.spawned.add();
-    return here->push_next(p);
+    here->push_next(p);
+    return os::step(true);
   }
   rt.count_shared.spawned.add_shared();
   // Stopped meanwhile?  Either this is seen here, or the stop has seen the count.
@@ -151,7 +153,10 @@ void launch(promise_base& p, const launch_info& how) {
     take_back(p, rt);
     throw stopped();
   }
-  if (!on_pool) return rt.inject(p);
+  if (!on_pool) {
+    rt.inject(p);
+    return os::step(true);
+  }
   job->party = &p;
   job->routine = id_of(p);
   job->begin = &begin_on_pool;
@@ -163,6 +168,7 @@ void launch(promise_base& p, const launch_info& how) {
     take_back(p, rt);
     throw;
   }
+  os::step(true);
 }
 
 void check_first_resumption(promise_base& root) {
@@ -242,6 +248,10 @@ namespace weft::core {
 
 using namespace detail;
 
+bool join_ended(const promise_base& child) noexcept {
+  return join_of(const_cast<promise_base&>(child)).has_ended();
+}
+
 bool join_enroll(promise_base& child, wait_node& n) noexcept {
   return join_of(child).enroll(word_for(n));
 }
@@ -265,6 +275,7 @@ namespace weft::detail {
 // --- the joiner's side ---
 
 bool join_ready(join_wait& j, waiter& w) noexcept {
+  os::step();
   if (j.child == &w) base::misuse("a routine waits for its own end; join it from another one");
   if (is_cancelled(w)) {
     j.how = wait_end::cancelled;
@@ -301,10 +312,12 @@ void join_settle(join_wait& j, waiter& w) noexcept {
 }
 
 bool join_done(const promise_base& child) noexcept {
-  return join_of(const_cast<promise_base&>(child)).has_ended();
+  os::step();
+  return join_ended(child);
 }
 
 void detach(promise_base& child) noexcept {
+  os::step();
   if (!join_of(child).detach()) return;
   if (child.ended() == outcome::exception) report_unhandled(child);
   destroy_root(child);

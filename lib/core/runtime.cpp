@@ -8,17 +8,21 @@
 #include <weft/runtime.hpp>
 #include <weft/stats.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <vector>
 
 #include <unistd.h>
 
 #include "base/fatal.hpp"
 #include "core/context.hpp"
 #include "core/describe.hpp"
+#include "core/fork_group.hpp"
 #include "core/park.hpp"
+#include "core/simulation.hpp"
 #include "core/unhandled.hpp"
 #include "os/lock.hpp"
 #include "sched/current.hpp"
@@ -81,11 +85,35 @@ bool cancel_one(void* context, void* frame) {
   return true;
 }
 
-void cancel_all(sched::scheduler& home) {
-  home.request_stop();
-  walk all{&home, {}};
-  sched::for_each_block(&cancel_one, &all);
-  all.won.deliver_all();
+/// From the outermost: id, then the numbers of the forks.
+std::vector<std::uint64_t> birth_of(const waiter& w) {
+  if (w.born() != detail::birth::forked) return {detail::id_of(w)};
+  std::vector<std::uint64_t> parent = birth_of(*w.fork.group->parent);
+  parent.push_back(w.fork.number);
+  return parent;
+}
+
+/// The walk goes through memory, and where a frame lies must not decide a simulated run.
+void deliver_by_birth(winners& won) {
+  std::vector<waiter*> all;
+  for (waiter* w = won.take_all(); w != nullptr; w = w->next) all.push_back(w);
+  std::sort(all.begin(), all.end(),
+            [](const waiter* a, const waiter* b) { return birth_of(*a) < birth_of(*b); });
+  for (waiter* w : all) deliver(*w, claimed::parked);
+}
+
+sched::scheduler* new_scheduler(const runtime_options& options) {
+  os::port& port = os::current_port();
+  simulation* run = simulation_of(port);
+  if (run != nullptr) run->runtimes.reserve(run->runtimes.size() + 1);
+  auto* made = new sched::scheduler(options, port);
+  if (run != nullptr) run->runtimes.push_back(made);
+  return made;
+}
+
+void delete_scheduler(sched::scheduler* core) noexcept {
+  if (simulation* run = simulation_of(core->port())) std::erase(run->runtimes, core);
+  delete core;
 }
 
 /// In one of its routines, or in a call on its blocking pool.
@@ -103,7 +131,18 @@ void name_remaining(sched::scheduler& home) {
 
 }  // namespace
 
-runtime::runtime(runtime_options options) : core_(new sched::scheduler(options, os::current_port())) {}
+namespace core {
+
+void cancel_all(sched::scheduler& home) {
+  home.request_stop();
+  walk all{&home, {}};
+  sched::for_each_block(&cancel_one, &all);
+  home.port().simulated() ? deliver_by_birth(all.won) : all.won.deliver_all();
+}
+
+}  // namespace core
+
+runtime::runtime(runtime_options options) : core_(new_scheduler(options)) {}
 
 runtime::~runtime() {
   if (on_own_thread(*core_)) {
@@ -113,24 +152,37 @@ runtime::~runtime() {
   const os::nanos grace = core_->how().stop_grace;
   const os::nanos now = core_->port().now();
   if (!stop_until(grace > os::never - now ? os::never : now + grace)) {
+    if (simulation* run = simulation_of(core_->port())) run->give_up();
     base::write_text(STDERR_FILENO, "weft: ~runtime waited runtime_options::stop_grace for them\n");
     std::abort();
   }
-  delete core_;
+  delete_scheduler(core_);
 }
 
 runtime& runtime::global() {
+  if (simulation* run = simulation_of(os::current_port())) {
+    if (run->global == nullptr) run->global = new runtime;
+    return *run->global;
+  }
   const os::guard hold(global_runtime.lock);
   if (global_runtime.now != nullptr) return *global_runtime.now;
   return start_global({});
 }
 
 void init_global_runtime(runtime_options options) {
-  const os::guard hold(global_runtime.lock);
-  if (global_runtime.now != nullptr && !global_runtime.now->is_stopped()) {
+  const auto must_be_stopped = [](const runtime* now) {
+    if (now == nullptr || now->is_stopped()) return;
     throw std::logic_error(
         "weft: the global runtime runs already; initialise it before the first go(), or stop it first");
+  };
+  if (simulation* run = simulation_of(os::current_port())) {
+    must_be_stopped(run->global);
+    delete std::exchange(run->global, nullptr);
+    run->global = new runtime(options);
+    return;
   }
+  const os::guard hold(global_runtime.lock);
+  must_be_stopped(global_runtime.now);
   if (global_runtime.now != nullptr) delete global_runtime.now;
   global_runtime.now = nullptr;
   start_global(options);

@@ -12,6 +12,7 @@ namespace weft::detail {
 using namespace core;
 
 bool scope_join_op::ready(waiter&) noexcept {
+  os::step();
   const os::guard hold(scope_->lock);  // the last member may still be inside
   return scope_->pending == 0;
 }

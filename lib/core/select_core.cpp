@@ -118,6 +118,7 @@ void enroll(select_core& s, waiter& w) noexcept {
 }  // namespace
 
 bool select_ready(select_core& s, waiter& w) {
+  os::step();
   if (is_cancelled(w)) {
     s.how = wait_end::cancelled;
     return true;
@@ -192,6 +193,7 @@ std::uint32_t select_finish(select_core& s, waiter& w) {
     }
   }
   if (s.how == wait_end::cancelled || s.how == wait_end::out_of_memory) throw_wait_end(s.how, w);
+  os::note(s.chosen);
   return s.chosen;
 }
 
@@ -244,7 +246,7 @@ std::uint64_t child_id(const select_case& c) noexcept {
 }
 
 bool join_poll(select_case& c) {
-  return join_done(child_of(c));
+  return join_ended(child_of(c));
 }
 
 std::uint32_t* no_lock(select_case&) noexcept {

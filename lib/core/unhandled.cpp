@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <exception>
+#include <string>
 #include <utility>
 
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "base/fatal.hpp"
 #include "core/join.hpp"
 #include "core/park.hpp"
+#include "core/simulation.hpp"
 #include "core/site.hpp"
 #include "sched/current.hpp"
 
@@ -56,6 +58,21 @@ void write_what(int fd, const std::exception_ptr& error) noexcept {
     base::write_text(fd, e.what());
   } catch (...) {
     base::write_text(fd, "an exception that is no std::exception");
+  }
+}
+
+std::string sentence_of(const detail::promise_base& p, const std::exception_ptr& error) {
+  std::string text = "unhandled exception in routine " + std::to_string(detail::id_of(p));
+  if (const std::string_view name = name_of(p); !name.empty()) text.append(" '").append(name).append("'");
+  if (const std::source_location at = spawn_site_of(p); at.line() != 0) {
+    text.append(" started at ").append(at.file_name()).append(":").append(std::to_string(at.line()));
+  }
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return text.append(": ").append(e.what());
+  } catch (...) {
+    return text.append(": an exception that is no std::exception");
   }
 }
 
@@ -103,6 +120,8 @@ void report_unhandled(detail::promise_base& p) noexcept {
     handler.call(handler.context, {std::move(error), detail::id_of(p), name_of(p), spawn_site_of(p)});
     return;
   }
+  if (simulation* run = simulation_of(worker_of(p).home().port()))
+    return run->unhandled(sentence_of(p, error));
   base::write_text(STDERR_FILENO, "weft: unhandled exception in ");
   describe(p, STDERR_FILENO);
   base::write_text(STDERR_FILENO, ": ");

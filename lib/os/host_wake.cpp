@@ -1,5 +1,6 @@
 #include "os/host_wake.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
@@ -16,6 +17,10 @@ namespace weft::os {
 namespace {
 
 constexpr nanos second = 1'000'000'000;
+
+// A simulated run sleeps on this word instead of on its descriptors, and looks at them when it is woken.
+constexpr std::uint32_t simulated_descriptors = 0;
+constexpr int all_sleepers = 1 << 20;
 
 timespec timespec_of(nanos t) noexcept {
   timespec ts{};
@@ -55,6 +60,7 @@ void wake_event::raise() noexcept {
   const std::uint64_t one = 1;
   while (::write(fd_, &one, sizeof one) < 0 && errno == EINTR) {
   }
+  if (port& own = current_port(); own.simulated()) own.wake(simulated_descriptors, all_sleepers);
 }
 
 void wake_event::clear() noexcept {
@@ -88,6 +94,10 @@ void host_wake::clear() noexcept {
 }
 
 void host_wake::set_timer(nanos when) noexcept {
+  if (current_port().simulated()) {
+    due_ = when;
+    return;
+  }
   itimerspec at{};
   if (when != never) at.it_value = timespec_of(when > 0 ? when : 1);
   ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr);
@@ -95,15 +105,18 @@ void host_wake::set_timer(nanos when) noexcept {
 
 void host_wake::wait(nanos deadline) noexcept {
   pollfd source{epoll_, POLLIN, 0};
-  wait_readable(&source, 1, deadline);
+  wait_readable(&source, 1, current_port().simulated() ? std::min(deadline, due_) : deadline);
 }
 
 bool wait_readable(pollfd* sources, std::size_t count, nanos deadline) noexcept {
   timespec limit{};
+  port& own = current_port();
+  if (own.simulated()) {  // nothing is raised between the look and the wait
+    if (::ppoll(sources, count, &limit, nullptr) > 0) return true;
+    return own.wait_as(nullptr, simulated_descriptors, 0, deadline);
+  }
   if (deadline != never) {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    const nanos left = deadline - (static_cast<nanos>(now.tv_sec) * second + now.tv_nsec);
+    const nanos left = deadline - own.now();
     limit = timespec_of(left > 0 ? left : 0);
   }
   const int n = ::ppoll(sources, count, deadline == never ? nullptr : &limit, nullptr);

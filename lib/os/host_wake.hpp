@@ -8,6 +8,8 @@
 //           published
 // Guarantee: after C2 the event is readable again, or is about to be, for every R2 that C3 did not see.  (C2
 //            before C1 would eat the write of a raise and leave its flag: no later raise would write.)
+//
+// In a simulated run, waiting for descriptors takes virtual time.  They must be the run's own.
 
 #include <atomic>
 #include <cstddef>
@@ -67,6 +69,7 @@ class host_wake {
   wake_event work_;
   int epoll_ = -1;
   int timer_ = -1;
+  nanos due_ = never;  // simulated: the timer, which counts in wait() only
 };
 
 /// Blocks until one of the descriptors is readable; false if `deadline` came first.  May return early.

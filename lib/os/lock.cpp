@@ -11,6 +11,12 @@ namespace {
 /// use one channel were 2.5 times as slow (62 against 161 ns an operation).
 constexpr int first_pauses = 32, last_pauses = 256;
 
+/// Not the simulator's, see lock.hpp.
+port& sleeping_port() noexcept {
+  port& own = current_port();
+  return own.simulated() ? real_port() : own;
+}
+
 }  // namespace
 
 void lock_slowly(std::uint32_t& word) noexcept {
@@ -22,11 +28,11 @@ void lock_slowly(std::uint32_t& word) noexcept {
     if (seen == lock_contended) break;
   }
   while (state.exchange(lock_contended, std::memory_order_acquire) != lock_free)  // A2, pairs with R1
-    current_port().wait(word, lock_contended, never);
+    sleeping_port().wait(word, lock_contended, never);
 }
 
 void wake_next_owner(const std::uint32_t& word) noexcept {
-  current_port().wake(word, 1);
+  sleeping_port().wake(word, 1);
 }
 
 }  // namespace weft::os

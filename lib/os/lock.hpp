@@ -17,8 +17,12 @@
 // Not fair: a running thread may pass a sleeper.  Hold it for a bounded number of instructions, never over
 // user code or a suspension.
 //
+// Not behind the port: a simulated run changes threads only where no lock is held, so the holder of a lock
+// that it finds taken is outside the simulation (frame pool, timer cells), runs, and must not change the
+// schedule.
+//
 // Source: U. Drepper, "Futexes Are Tricky", mutex 3.
-// Rejected: std::mutex (40 bytes, <mutex> in public headers, not behind the port);
+// Rejected: std::mutex (40 bytes, <mutex> in public headers);
 //           a ticket lock (a descheduled waiter stops everybody).
 
 #include <atomic>

@@ -19,6 +19,7 @@
 
 #include "base/fatal.hpp"
 #include "base/random.hpp"
+#include "os/cpu_count.hpp"
 
 namespace weft::os {
 
@@ -134,6 +135,30 @@ class linux_port final : public port {
 
 port::~port() = default;
 
+void port::give_way() noexcept {
+  ::sched_yield();
+}
+
+unsigned port::cpus() {
+  return usable_cpus();
+}
+
+void port::step(bool) noexcept {}
+
+void port::note(std::uint64_t) noexcept {}
+
+bool port::wait_as(const void*, const std::uint32_t& word, std::uint32_t expected, nanos deadline) noexcept {
+  return wait(word, expected, deadline);
+}
+
+bool port::over() const noexcept {
+  return false;
+}
+
+void* port::above() noexcept {
+  return nullptr;
+}
+
 port& real_port() noexcept {
   alignas(linux_port) static std::byte storage[sizeof(linux_port)];
   static port& instance = *::new (storage) linux_port;  // and no destructor
@@ -162,7 +187,7 @@ void fail_thread_start_after(int successes) noexcept {
 }
 
 void give_way() noexcept {
-  ::sched_yield();
+  current_port().give_way();
 }
 
 }  // namespace weft::os

@@ -16,6 +16,7 @@
 // Rejected: a template parameter (the whole of lib/ twice, or in headers); a replacement at link time (the
 //           simulator could not run beside real runtimes in one process).
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -26,6 +27,9 @@ using nanos = std::int64_t;  // steady clock, ns
 
 /// A deadline that never passes.
 inline constexpr nanos never = std::numeric_limits<nanos>::max();
+
+/// A duration that may be added to any clock, and does not end (146 years).
+inline constexpr nanos no_limit = never / 2;
 
 using thread_entry = void (*)(void*);
 
@@ -60,6 +64,31 @@ class port {
 
   virtual void join(thread_id) noexcept = 0;
 
+  /// Lets another thread run, in a spin that somebody else must end.
+  virtual void give_way() noexcept;
+
+  /// How many workers a runtime has that does not say.  Throws std::bad_alloc.
+  virtual unsigned cpus();
+
+  // --- for a simulator; on the real port these do nothing ---
+
+  /// Before what others can see, and after somebody was woken or started: the run may go on on another
+  /// thread. The caller holds no lock of weft's.
+  virtual void step(bool woke) noexcept;
+
+  /// What has been decided or has happened, for the trace.
+  virtual void note(std::uint64_t what) noexcept;
+
+  /// wait() in a facade call; `party` is the thread's own waiter, null if a routine's stands for it.
+  virtual bool wait_as(const void* party, const std::uint32_t& word, std::uint32_t expected,
+                       nanos deadline) noexcept;
+
+  /// The run has come to an end early: facade calls that would wait are cancelled.
+  virtual bool over() const noexcept;
+
+  /// What a floor above keeps for all threads of this port (core/simulation.hpp); null on the real one.
+  virtual void* above() noexcept;
+
  protected:
   port() = default;
   port(const port&) = default;
@@ -76,11 +105,29 @@ port& current_port() noexcept;
 /// Sets the calling thread's port; null is the real one.
 void set_current_port(port*) noexcept;
 
-/// Lets another thread run, in a spin that somebody else must end.
+/// give_way() of the calling thread's port.
 void give_way() noexcept;
 
 /// The kernel's number of the calling thread, for dumps.
 int thread_number() noexcept;
+
+/// Simulated runs in this process.  A plain word and no thread_local: a real run pays for step() one load and
+/// one branch that is never taken.
+inline constinit std::atomic<std::uint32_t> simulated_runs{0};
+
+/// Every operation of weft that others can see begins with this; one that wakes or starts somebody ends with
+/// it, too.
+inline void step(bool woke = false) noexcept {
+  // relaxed: a thread of a simulated run was started after the count went up
+  if (simulated_runs.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    current_port().step(woke);
+}
+
+/// A decision that no thread switch shows, for the trace of a simulated run.
+inline void note(std::uint64_t what) noexcept {
+  if (simulated_runs.load(std::memory_order_relaxed) != 0) [[unlikely]]  // relaxed: see step()
+    current_port().note(what);
+}
 
 /// For tests: real_port() starts `successes` more threads, then fails once with EAGAIN.  Negative switches it
 /// off.

@@ -1,5 +1,6 @@
 #include "sched/hosting.hpp"
 
+#include <algorithm>
 #include <atomic>
 
 #include "os/lock.hpp"
@@ -27,6 +28,13 @@ scheduler* nth_here(std::size_t n) noexcept {
   return nullptr;
 }
 
+/// Routines run under this lock.  So in a simulated run its owner may be a thread that does not run now.
+void lock_to_drive(scheduler& runtime) noexcept {
+  std::uint32_t& word = runtime.hosting.drive_lock;
+  if (!runtime.port().simulated()) return os::lock(word);
+  while (!os::try_lock(word)) os::give_way();
+}
+
 }  // namespace
 
 void host_here(scheduler& runtime) noexcept {
@@ -48,7 +56,8 @@ void unhost(scheduler& runtime) noexcept {
     *at = runtime.hosting.next;
     hosted.size.fetch_sub(1, std::memory_order_relaxed);  // relaxed: as above
   }
-  const os::guard alone(runtime.hosting.drive_lock);
+  lock_to_drive(runtime);
+  os::unlock(runtime.hosting.drive_lock);
 }
 
 bool is_host() noexcept {
@@ -82,14 +91,16 @@ std::size_t host_wait::drive() noexcept {
 bool host_wait::sleep(os::nanos deadline) noexcept {
   sources_.clear();
   sources_.push_back({event_.descriptor(), POLLIN, 0});
+  os::nanos due = deadline;
   {
     const os::guard hold(hosted.lock);
     while (scheduler* s = nth_here(sources_.size() - 1)) {
-      sources_.push_back({s->host()->descriptor(), POLLIN, 0});  // reserved
+      sources_.push_back({s->host()->descriptor(), POLLIN, 0});         // reserved
+      if (s->port().simulated()) due = std::min(due, s->next_timer());  // it has no timerfd
     }
   }
   // One of them may be destroyed on another thread meanwhile: the wait ends early then, at worst.
-  return os::wait_readable(sources_.data(), sources_.size(), deadline);
+  return os::wait_readable(sources_.data(), sources_.size(), due) || due < deadline;
 }
 
 // --- the driven side ---
@@ -111,8 +122,10 @@ std::size_t scheduler::drive(std::size_t at_most) noexcept {
 
 std::size_t scheduler::poll(std::size_t at_most) noexcept {
   host_here(*this);
-  const os::guard hold(hosting.drive_lock);
-  return drive(at_most);
+  lock_to_drive(*this);
+  const std::size_t n = drive(at_most);
+  os::unlock(hosting.drive_lock);
+  return n;
 }
 
 }  // namespace weft::sched

@@ -4,7 +4,6 @@
 #include <system_error>
 
 #include "base/fatal.hpp"
-#include "os/cpu_count.hpp"
 #include "os/host_wake.hpp"
 #include "os/lock.hpp"
 #include "sched/current.hpp"
@@ -14,13 +13,15 @@ namespace weft::sched {
 
 namespace {
 
-settings read_settings(const runtime_options& o) {
+settings read_settings(const runtime_options& o, os::port& port) {
   settings s;
   s.manual = o.workers == manual;
-  s.workers = s.manual ? 1 : o.workers == 0 ? os::usable_cpus() : o.workers;
+  s.workers = s.manual ? 1 : o.workers == 0 ? port.cpus() : o.workers;
   s.max_threads = std::max(o.max_threads, s.workers);
   s.max_blocking_threads = std::max(o.max_blocking_threads, 1U);
-  s.blocking_idle_timeout = detail::nanos_of(o.blocking_idle_timeout);
+  // Simulated, idle threads stay: they would move the time, and hide that all wait for ever.
+  const os::nanos idle = port.simulated() ? os::never : detail::nanos_of(o.blocking_idle_timeout);
+  s.blocking_idle_timeout = std::min(idle, os::no_limit);
   s.stall_threshold = std::max<os::nanos>(detail::nanos_of(o.stall_threshold), 10'000);
   s.stop_grace = detail::nanos_of(o.stop_grace);
   s.name = std::string(o.name);
@@ -29,8 +30,9 @@ settings read_settings(const runtime_options& o) {
 }
 
 /// Which inject shard a foreign thread sticks to: its own number.
-std::uint32_t shard_hint() noexcept {
+std::uint32_t shard_hint(const os::port& port) noexcept {
   if (worker* w = current_worker()) return w->index();
+  if (port.simulated()) return 0;  // addresses differ between runs
   return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) >>
                                     20);  // its stack's
 }
@@ -45,7 +47,7 @@ scheduler* scheduler::here() noexcept {
 
 scheduler::scheduler(const runtime_options& options, os::port& port)
     : port_(port),
-      how_(read_settings(options)),
+      how_(read_settings(options, port)),
       table_(std::make_unique<std::atomic<worker*>[]>(how_.max_threads + 1U)),
       inject_(how_.workers),
       pool_(*this) {
@@ -143,7 +145,7 @@ void scheduler::inject(waiter& r) noexcept {
 }
 
 void scheduler::inject_chain(waiter* first, waiter* last, std::uint32_t n) noexcept {
-  inject_.push_chain(first, last, n, shard_hint());
+  inject_.push_chain(first, last, n, shard_hint(port_));
   if (how_.manual) return host_->raise();
   // No "worth waking" here: nobody else may be awake (protocols.md A9).
   if (wants_searcher()) wake_one();
@@ -152,6 +154,13 @@ void scheduler::inject_chain(waiter* first, waiter* last, std::uint32_t n) noexc
 waiter* scheduler::take_injected(worker& by, std::uint32_t& n) noexcept {
   if (inject_.empty()) return nullptr;
   return inject_.pop_batch(by.index(), how_.workers, n);
+}
+
+bool scheduler::has_work() const noexcept {
+  for (unsigned i = 0; i < count(); ++i) {
+    if (at(i).has_queued()) return true;
+  }
+  return has_injected();
 }
 
 std::uint64_t scheduler::take_ids() noexcept {

@@ -76,6 +76,9 @@ class scheduler : public parking<scheduler, worker> {
   void inject_chain(waiter* first, waiter* last, std::uint32_t count) noexcept;
   waiter* take_injected(worker& by, std::uint32_t& count) noexcept;
 
+  /// Something is queued somewhere.
+  bool has_work() const noexcept;
+
   bool has_injected() const noexcept { return !inject_.empty(); }
 
   // --- blocked workers: compensation.cpp ---

@@ -76,6 +76,7 @@ void wait_until_fired(timer_cell* cell) noexcept {
   word_of(cell).wait_until_fired([cell](int looks) {
     if (looks < spin_limit) return os::relax_cpu();
     auto& port = os::current_port();
+    if (port.simulated()) return port.give_way();  // a poll would move virtual time
     port.wait(cell->state, timer_cell::firing, port.now() + firing_poll);
   });
 }

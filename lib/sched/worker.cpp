@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <coroutine>
 #include <new>
+#include <utility>
 
 #include "sched/current.hpp"
 #include "sched/scheduler.hpp"
@@ -19,15 +20,22 @@ constexpr os::nanos wake_price = 10'000;
 
 constexpr std::uint64_t id_block = 1024;
 
+/// A simulated worker fills its ring up to here before it picks: the batch that comes then still fits.
+constexpr std::uint32_t picked_from = 127;
+
 }  // namespace
 
 worker::worker(scheduler& home, unsigned index, std::uint64_t seed)
-    : worker_face{hand_offs, ready_operations}, home_(&home), index_(index), random_(seed) {}
+    : worker_face{hand_offs, ready_operations},
+      home_(&home),
+      index_(index),
+      simulated_(home.port().simulated()),
+      random_(seed) {}
 
 // --- pushing ---
 
 void worker::push_next(waiter& r) noexcept {
-  if (home_->port().simulated()) return push_back(r);      // the simulator picks from all that is ready
+  if (simulated_) return push_back(r);                     // picked from all that is ready
   waiter* before = slot_.load(std::memory_order_relaxed);  // relaxed: only this thread fills it
   if (before == nullptr) {
     slot_.store(&r, std::memory_order_release);  // R6, pairs with A6: a thief sees the routine
@@ -76,6 +84,10 @@ bool worker::worth_waking() const noexcept {
 }
 
 void worker::note_surplus() noexcept {
+  if (simulated_) {  // nothing takes time: chance says what is worth a wake
+    if (home_->wants_searcher() && random_.below(2) != 0) home_->wake_one();
+    return;
+  }
   if (home_->wants_searcher() && ring_.size() > 1 && worth_waking()) home_->wake_one();
 }
 
@@ -132,26 +144,39 @@ waiter* worker::take_turn() noexcept {
   return r;
 }
 
-/// In a simulation: any of those that are ready.
-waiter* worker::take_picked() noexcept {
+/// In a simulated run: any of those that are ready here.
+void* worker::take_picked() noexcept {
+  home_->port().step(false);
   std::uint32_t n = 0;
-  while (waiter* more = home_->take_injected(*this, n)) {
-    while (more != nullptr) {
-      waiter* next = more->next;
-      push_ring(*more);
-      more = next;
-    }
+  while (ring_.size() <= picked_from) {
+    waiter* more = home_->take_injected(*this, n);
+    if (more == nullptr) break;
+    while (more != nullptr) push_ring(*std::exchange(more, more->next));
   }
-  const std::uint32_t ready_now = ring_.size();
-  if (ready_now == 0) return nullptr;
-  for (std::size_t skip = home_->port().pick(ready_now); skip != 0; --skip) {
+  const std::uint32_t in_ring = ring_.size();
+  const std::uint32_t forks = forks_.empty() ? 0 : 1;
+  if (in_ring + forks == 0) return nullptr;
+  std::size_t chosen = home_->port().pick(in_ring + forks);
+  if (chosen == in_ring) {
+    forkable* f = forks_.pop();
+    return f == nullptr ? nullptr : take_fork(*f);
+  }
+  for (; chosen != 0; --chosen) {
     if (waiter* r = ring_.pop()) push_ring(*r);
   }
-  return ring_.pop();
+  waiter* r = ring_.pop();
+  return r == nullptr ? nullptr : enter(*r);
+}
+
+/// How many operations and transfers until the routine must let others run: mostly few.
+void worker::begin_simulated_turn() noexcept {
+  ready = std::int32_t{1} << random_.below(8);
+  transfers = 1 + static_cast<std::int32_t>(random_.below(hand_offs));
+  home_->port().note(current() == nullptr ? 0 : detail::id_of(*current()));
 }
 
 void* worker::take_next() noexcept {
-  if (transfers > 0 && !home_->port().simulated()) {
+  if (transfers > 0 && !simulated_) {
     --transfers;
     waiter* r = take_slot();
     if (r == nullptr) r = take_oldest();
@@ -219,8 +244,8 @@ void* worker::next_frame() noexcept {
   }
   runs(nullptr);
   if (void* frame = maintain()) return frame;
-  if (home_->port().simulated()) {
-    if (waiter* r = take_picked()) return enter(*r);
+  if (simulated_) {
+    if (void* frame = take_picked()) return frame;
   } else {
     if (waiter* r = take_turn()) return enter(*r);
   }
@@ -258,6 +283,8 @@ void worker::run() noexcept {
     }
     if (searching) home_->end_search(*this);
     transfers = hand_offs;
+    if (simulated_) [[unlikely]]
+      begin_simulated_turn();
     count.resumed.add();
     std::coroutine_handle<>::from_address(frame).resume();
   }
@@ -274,6 +301,8 @@ std::size_t worker::run_ready(std::size_t at_most) noexcept {
     if (frame == nullptr) break;
     if (searching) home_->end_search(*this);
     transfers = hand_offs;
+    if (simulated_) [[unlikely]]
+      begin_simulated_turn();
     count.resumed.add();
     std::coroutine_handle<>::from_address(frame).resume();
   }

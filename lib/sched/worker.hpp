@@ -162,7 +162,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   waiter* take_oldest() noexcept;
   waiter* take_slot() noexcept;
   waiter* take_turn() noexcept;
-  waiter* take_picked() noexcept;
+  void* take_picked() noexcept;
+  void begin_simulated_turn() noexcept;
   waiter* take_injected() noexcept;
   void* search() noexcept;
   void* steal_pass(bool desperate) noexcept;
@@ -178,6 +179,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   scheduler* home_;
   unsigned index_;
+  const bool simulated_;  // the seed decides what runs next, and how far
   base::random random_;
   std::atomic<waiter*> current_{nullptr};
   bool slot_turn_ = false;

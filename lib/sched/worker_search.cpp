@@ -74,7 +74,7 @@ void* worker::steal_pass(bool desperate) noexcept {
     if (desperate) {  // a worker that gets on will run its last item itself, with its caches warm
       const std::uint32_t before = victim.tick();
       if (!victim.has_queued()) continue;
-      const bool stands_still = victim.is_blocked();
+      const bool stands_still = simulated_ || victim.is_blocked();
       for (int p = 0; !stands_still && p < stall_pauses && victim.tick() == before; ++p) os::relax_cpu();
       if (victim.tick() != before) continue;
     }

@@ -24,6 +24,7 @@ event::~event() {
 }
 
 void event::set() noexcept {
+  os::step();
   winners won;
   {
     const os::guard hold(line_.lock);
@@ -34,17 +35,20 @@ void event::set() noexcept {
 }
 
 void event::reset() noexcept {
+  os::step();
   const os::guard hold(line_.lock);
   store_flag(set_, false);
 }
 
 bool event::is_set() const noexcept {
+  os::step();
   return std::atomic_ref(const_cast<bool&>(set_)).load(std::memory_order_acquire);  // A1, pairs with R1
 }
 
 event_wait_op::event_wait_op(event& e) noexcept : wait_{&e, &e.line()} {}
 
 bool event_wait_op::ready(detail::waiter& w) noexcept {
+  os::step();
   if (over_before(wait_, w)) return true;
   // Under the lock: the event may be destroyed when this returns, so the set() must be through with it.
   const os::guard hold(wait_.line->lock);

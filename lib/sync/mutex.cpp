@@ -37,10 +37,12 @@ mutex::~mutex() {
 }
 
 bool mutex::try_lock() noexcept {
+  os::step();
   return take(state_);
 }
 
 void mutex::unlock() noexcept {
+  os::step();
   std::uint32_t seen = held;
   const std::atomic_ref state(state_);
   const bool gone =
@@ -59,6 +61,7 @@ void mutex::unlock() noexcept {
 }
 
 bool lock_op::ready(detail::waiter& w) noexcept {
+  os::step();
   if (over_before(wait_, w)) return true;
   if (!take(static_cast<mutex*>(wait_.object)->state_)) return false;
   return served_at_once(wait_, w);

@@ -16,6 +16,7 @@ semaphore::~semaphore() {
 }
 
 bool semaphore::try_acquire() noexcept {
+  os::step();
   const os::guard hold(line_.lock);
   if (permits_ == 0) return false;
   --permits_;
@@ -23,6 +24,7 @@ bool semaphore::try_acquire() noexcept {
 }
 
 void semaphore::release(std::uint64_t n) noexcept {
+  os::step();
   winners won;
   {
     const os::guard hold(line_.lock);
@@ -39,6 +41,7 @@ void semaphore::release(std::uint64_t n) noexcept {
 }
 
 std::uint64_t semaphore::available() const noexcept {
+  os::step();
   const os::guard hold(line_.lock);
   return permits_;
 }

@@ -16,11 +16,13 @@ wait_group::~wait_group() {
 }
 
 void wait_group::add(std::uint64_t n) noexcept {
+  os::step();
   const os::guard hold(line_.lock);
   count_ += n;
 }
 
 void wait_group::done() noexcept {
+  os::step();
   winners won;
   {
     const os::guard hold(line_.lock);
@@ -32,6 +34,7 @@ void wait_group::done() noexcept {
 }
 
 std::uint64_t wait_group::count() const noexcept {
+  os::step();
   const os::guard hold(line_.lock);
   return count_;
 }
@@ -39,6 +42,7 @@ std::uint64_t wait_group::count() const noexcept {
 wait_group_op::wait_group_op(wait_group& g) noexcept : wait_{&g, &g.line_} {}
 
 bool wait_group_op::ready(detail::waiter& w) noexcept {
+  os::step();
   if (over_before(wait_, w)) return true;
   const os::guard hold(wait_.line->lock);  // see event: the group may be destroyed when this returns
   if (static_cast<wait_group*>(wait_.object)->count_ != 0) return false;

@@ -22,7 +22,7 @@ class freeing_port final : public port {
 
   std::size_t pick(std::size_t) noexcept override { return 0; }
 
-  bool simulated() const noexcept override { return true; }
+  bool simulated() const noexcept override { return false; }
 
   bool wait(const std::uint32_t&, std::uint32_t, nanos) noexcept override { return true; }
 

@@ -1,0 +1,48 @@
+#pragma once
+
+// simulation: what a simulated run replaces on this floor: its port's above().  Implemented by lib/sim.
+
+#include <string_view>
+#include <vector>
+
+#include "os/port.hpp"
+
+namespace weft {
+class runtime;
+}
+
+namespace weft::sched {
+class scheduler;
+}
+
+namespace weft::core {
+
+/// Used by whichever thread of the run is on: there is one at a time.
+class simulation {
+ public:
+  /// runtime::global() on the threads of this run; null until it is asked for.
+  runtime* global = nullptr;
+  /// All runtimes there are in this run, oldest first.
+  std::vector<sched::scheduler*> runtimes;
+
+  /// An exception that nobody joins, where the default would be to abort.
+  virtual void unhandled(std::string_view what) noexcept = 0;
+  /// A runtime that is destroyed does not end: the run does, and this thread stays here.
+  [[noreturn]] virtual void give_up() noexcept = 0;
+
+ protected:
+  simulation() = default;
+  simulation(const simulation&) = default;
+  simulation& operator=(const simulation&) = default;
+  ~simulation() = default;
+};
+
+/// The simulated run that `port` belongs to, or null.
+inline simulation* simulation_of(os::port& port) noexcept {
+  return port.simulated() ? static_cast<simulation*>(port.above()) : nullptr;
+}
+
+/// Requests the stop of a runtime and cancels every wait of its routines.
+void cancel_all(sched::scheduler& home);
+
+}  // namespace weft::core

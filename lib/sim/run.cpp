@@ -1,0 +1,194 @@
+// The life of a run: the program, what is found when it has returned, and how a run that is stuck comes to
+// its end.
+
+#include <weft/error.hpp>
+#include <weft/runtime.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <iterator>
+#include <memory>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/describe.hpp"
+#include "sched/scheduler.hpp"
+#include "sim/port.hpp"
+
+namespace weft::sim {
+
+namespace {
+
+/// What may still run when the program has returned, or is to end: some 0.1 s.
+constexpr std::uint32_t last_steps = 1'000'000;
+
+class counted_run {
+ public:
+  counted_run() noexcept {
+    os::simulated_runs.fetch_add(1, std::memory_order_relaxed);
+  }  // relaxed: os::step()
+
+  counted_run(const counted_run&) = delete;
+  counted_run& operator=(const counted_run&) = delete;
+
+  ~counted_run() { os::simulated_runs.fetch_sub(1, std::memory_order_relaxed); }  // relaxed: os::step()
+};
+
+}  // namespace
+
+// --- outside ---
+
+result port::run(program f, void* context) {
+  const counted_run count;
+  program_ = f;
+  context_ = context;
+  const os::thread_id first = os::real_port().start(&run_main, this, "weft-sim");
+  const std::atomic_ref finished(finished_);
+  while (finished.load(std::memory_order_acquire) == 0) {  // A2, pairs with R2
+    os::real_port().wait(finished_, 0, os::never);
+  }
+  if (!given_up_) os::real_port().join(first);
+  return {report_.empty(), hash_, std::move(report_)};
+}
+
+/// The baton stays here.
+void port::finish() noexcept {
+  std::atomic_ref(finished_).store(1, std::memory_order_release);  // R2, pairs with A2: hash and report
+  os::real_port().wake(finished_, 1);
+}
+
+// --- the main thread ---
+
+void port::run_main(void* self) {
+  auto& run = *static_cast<port*>(self);
+  os::set_current_port(&run);
+  run.live();
+}
+
+void port::live() noexcept {
+  call_program();
+  if (phase_ == phase::running) settle();
+  const bool leaks = find_leaks();
+  phase_ = phase::ending;
+  steps_left_ = last_steps;
+  if (leaks) end_facade_calls();
+  end_runtimes();
+  finish();
+}
+
+void port::call_program() noexcept {
+  try {
+    program_(context_);
+  } catch (const std::exception& error) {
+    if (phase_ == phase::running) complain(fmt::format("the program threw: {}", error.what()));
+  } catch (const cancelled&) {
+    if (phase_ == phase::running) complain("the program threw weft::cancelled");
+  } catch (...) {
+    if (phase_ == phase::running) complain("the program threw an exception that is no std::exception");
+  }
+}
+
+/// Lets all others run until they wait, without moving the time; then what has not ended never would, or not
+/// before the program's end.
+void port::settle() noexcept {
+  settling_ = true;
+  steps_left_ = last_steps;
+  pass_baton(main_);
+}
+
+bool port::find_leaks() noexcept {
+  const bool leaks =
+      std::any_of(runtimes.begin(), runtimes.end(), [](const auto* each) { return !each->drained(); });
+  if (leaks && phase_ == phase::running) {
+    complain("the program has returned, and these routines have not ended:");
+    describe_all();
+  }
+  return leaks;
+}
+
+void port::end_runtimes() noexcept {
+  if (global != nullptr) {
+    global->stop();
+    delete std::exchange(global, nullptr);
+  }
+  if (!runtimes.empty()) complain("the program has returned and left a runtime that it had made");
+}
+
+// --- stuck ---
+
+void port::be_stuck() noexcept {
+  if (phase_ != phase::running) give_up();
+  phase_ = phase::dead;
+  steps_left_ = last_steps;
+  complain("deadlock: nothing can run and no time limit is pending");
+  describe_all();
+  must_cancel_ = true;
+  end_facade_calls();
+}
+
+/// They look at over().  So does nobody else, but main has to be up in any case.
+void port::end_facade_calls() noexcept {
+  std::erase_if(sleepers_, [&](const sleeper& s) {
+    if (!s.who->in_facade && s.who != &main_) return false;
+    runnable_.push_back(s.who);
+    return true;
+  });
+}
+
+/// On main: it is in a wait, but not as a worker, whose queues must not be touched there.
+void port::cancel_runtimes() noexcept {
+  for (sched::scheduler* each : std::vector(runtimes)) core::cancel_all(*each);
+}
+
+void port::give_up() noexcept {
+  complain("the run cannot be ended; what is left stays for ever:");
+  describe_all();
+  given_up_ = true;
+  finish();
+  for (;;) wait_at_gate(*current_);
+}
+
+// --- the report ---
+
+void port::unhandled(std::string_view what) noexcept {
+  complain(what);
+}
+
+void port::complain(std::string_view what) noexcept {
+  const std::uint64_t since = static_cast<std::uint64_t>(now_ - start_time);
+  fmt::format_to(std::back_inserter(report_), "weft: simulation with seed {}, at {}.{:09} s: {}\n", seed_,
+                 since / 1'000'000'000, since % 1'000'000'000, what);
+}
+
+void port::describe_all() noexcept {
+  for (sched::scheduler* each : runtimes) core::describe_routines(report_, *each);
+  describe(main_);
+  for (const auto& each : threads_) describe(*each);
+}
+
+/// Threads that wait in a facade call outside of routines, and main wherever it is.
+void port::describe(const thread& t) noexcept {
+  const auto out = std::back_inserter(report_);
+  if (t.party == nullptr) {
+    if (&t == &main_ && phase_ == phase::dead)
+      fmt::format_to(out, "thread {} '{}': waits for a runtime\n", t.number, t.name);
+    return;
+  }
+  fmt::format_to(out, "thread {} '{}': blocks in ", t.number, t.name);
+  core::describe_wait(report_, *static_cast<const weft::detail::waiter*>(t.party), now_);
+  report_ += '\n';
+}
+
+namespace detail {
+
+result run(std::uint64_t seed, void (*program)(void*), void* context) {
+  auto run = std::make_unique<port>(seed);
+  result r = run->run(program, context);
+  if (run->left_threads()) static_cast<void>(run.release());
+  return r;
+}
+
+}  // namespace detail
+}  // namespace weft::sim

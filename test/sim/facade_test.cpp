@@ -1,0 +1,347 @@
+// Threads under simulation: blocked callables, the pool, timeouts, locks, runtimes that the program makes.
+
+#include <weft/sim.hpp>
+#include <weft/stats.hpp>
+#include <weft/weft.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+weft::blocking::channel<int> blocking(const weft::channel<int>& ch) {
+  return ch;
+}
+
+// ThreadSanitizer's clocks grow with the threads: a thousand of them take it a minute.
+#if defined(__SANITIZE_THREAD__)
+constexpr int parties = 200;
+#elif defined(__has_feature)
+constexpr int parties = __has_feature(thread_sanitizer) ? 200 : 1'000;
+#else
+constexpr int parties = 1'000;
+#endif
+
+void demand(bool holds, const char* what) {
+  if (!holds) throw std::runtime_error(what);
+}
+
+/// Runs it with `seeds` seeds, each twice: all must be ok, and the same.
+template <typename F>
+void runs_well(std::uint64_t seeds, F f) {
+  for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+    const auto r = weft::sim::run(seed, f);
+    INFO(r.report);
+    REQUIRE(r.ok);
+    REQUIRE(weft::sim::run(seed, f).hash == r.hash);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a thousand plain callables that block on one another finish in a simulation", "[sim]") {
+  const auto r = weft::sim::run(1, [] {
+    std::vector<weft::blocking::channel<int>> line(std::size_t{parties} + 1);
+    std::vector<weft::join_handle<>> all;
+    for (std::size_t i = 0; i < std::size_t{parties}; ++i) {
+      all.push_back(weft::go([in = line[i], out = line[i + 1]] { out.send(*in.recv() + 1); }));
+    }
+    line[0].send(0);
+    demand(line.back().recv() == parties, "not all have passed it on");
+    for (auto& h : all) h.join();
+  });
+  REQUIRE(r.report == "");
+}
+
+TEST_CASE("a worker that retires leaves no work behind", "[sim]") {
+  // Every callable blocks and comes back, so workers retire all the time; there is no monitor to help out.
+  runs_well(40, [] {
+    constexpr std::size_t count = 100;
+    std::vector<weft::blocking::channel<int>> line(count + 1);
+    std::vector<weft::join_handle<>> all;
+    for (std::size_t i = 0; i < count; ++i) {
+      all.push_back(weft::go([in = line[i], out = line[i + 1]] { out.send(*in.recv()); }));
+    }
+    line[0].send(1);
+    line[count].recv();
+    for (auto& h : all) h.join();
+  });
+}
+
+TEST_CASE("the timers of a worker that blocks are not late", "[sim]") {
+  runs_well(100, [] {
+    const auto begin = weft::now();
+    auto late = weft::go([]() -> weft::routine<> { co_await weft::sleep_for(10s); });
+    weft::blocking::sleep_for(1ms);  // somebody sleeps for the ten seconds
+    weft::channel<int> ch;
+    auto blocks = weft::go([ch]() -> weft::routine<> {
+      auto early = weft::go([ch]() -> weft::routine<> {
+        co_await weft::sleep_for(1s);
+        co_await ch.send(1);
+      });
+      for (int i = 0; i < 3; ++i) co_await weft::yield();
+      blocking(ch).recv();
+      early.join();
+    });
+    blocks.join();
+    demand(weft::now() == begin + 1s + 1ms, "late");
+    late.join();
+  });
+}
+
+TEST_CASE("ten thousand routines that are ready at once all run in a simulation", "[sim]") {
+  runs_well(1, [] {
+    int ran = 0;
+    std::vector<weft::join_handle<>> all;
+    for (int i = 0; i < 10'000; ++i) {
+      all.push_back(weft::go([&]() -> weft::routine<> {
+        ++ran;
+        co_return;
+      }));
+    }
+    for (auto& h : all) h.join();
+    demand(ran == 10'000, "not all have run");
+  });
+}
+
+TEST_CASE("block_on_io is simulated: results, exceptions, queueing, calls that block", "[sim]") {
+  runs_well(20, [] {
+    weft::runtime rt({.workers = 2, .max_blocking_threads = 2});
+    weft::channel<int> ch;
+    std::vector<weft::join_handle<int>> all;
+    for (int i = 0; i < 10; ++i) {
+      all.push_back(rt.go([i, ch]() -> weft::routine<int> {
+        auto receives = [](int n, weft::channel<int> from) { return n * *blocking(from).recv(); };
+        co_return co_await weft::block_on_io(receives, i, ch);
+      }));
+    }
+    auto sends = rt.go([ch]() -> weft::routine<> {
+      for (int i = 0; i < 10; ++i) co_await ch.send(1);
+    });
+    int sum = 0;
+    for (auto& h : all) sum += h.join();
+    sends.join();
+    demand(sum == 45, "a result is wrong");
+    auto bad = rt.go([]() -> weft::routine<> {
+      auto throws = [] { throw std::runtime_error("boom"); };
+      co_await weft::block_on_io(throws);
+    });
+    try {
+      bad.join();
+    } catch (const std::runtime_error&) {
+      return;
+    }
+    demand(false, "the exception is lost");
+  });
+}
+
+TEST_CASE("timeouts pass in virtual time and at the nanosecond", "[sim]") {
+  runs_well(20, [] {
+    weft::channel<int> never;
+    const auto begin = weft::now();
+    demand(blocking(never).recv_for(10min).status == weft::recv_status::empty, "recv_for");
+    demand(weft::now() == begin + 10min, "recv_for: when");
+    try {
+      weft::blocking::with_timeout(20min, [&] { blocking(never).recv(); });
+      demand(false, "with_timeout");
+    } catch (const weft::timeout_error&) {
+    }
+    demand(weft::now() == begin + 30min, "with_timeout: when");
+    demand(weft::blocking::select(weft::on_recv(never), weft::on_timeout(30min)) == 1, "select");
+    auto routine = weft::go([never]() -> weft::routine<> { co_await weft::with_timeout(1h, never.recv()); });
+    demand(!routine.join_for(59min), "join_for");
+    try {
+      routine.join();
+      demand(false, "with_timeout in a routine");
+    } catch (const weft::timeout_error&) {
+    }
+    demand(weft::now() == begin + 2h, "with_timeout in a routine: when");
+  });
+}
+
+TEST_CASE("a mutex keeps routines apart in every schedule", "[sim]") {
+  runs_well(100, []() -> weft::routine<> {
+    weft::mutex m;
+    int inside = 0, total = 0;
+    const auto party = [&]() -> weft::routine<> {
+      for (int i = 0; i < 5; ++i) {
+        auto held = co_await m.scoped();
+        demand(++inside == 1, "two inside");
+        co_await weft::yield();
+        ++total;
+        --inside;
+      }
+    };
+    auto a = weft::go(party), b = weft::go(party), c = weft::go(party);
+    co_await std::move(a);
+    co_await std::move(b);
+    co_await std::move(c);
+    demand(total == 15, "an update is lost");
+  });
+}
+
+TEST_CASE("a scope's cancellation reaches its routines in every schedule", "[sim]") {
+  runs_well(100, [] {
+    weft::channel<int> never;
+    int ended = 0;
+    try {
+      weft::blocking::scope([&](weft::task_scope& s) {
+        for (int i = 0; i < 3; ++i) {
+          s.go([&]() -> weft::routine<> {
+            try {
+              co_await never.recv();
+            } catch (...) {
+              ++ended;
+              throw;
+            }
+          });
+        }
+        s.go([&] {
+          weft::blocking::sleep_for(1ms);
+          throw std::runtime_error("boom");
+        });
+        blocking(never).recv();
+      });
+      demand(false, "the exception is lost");
+    } catch (const std::runtime_error&) {
+      demand(ended == 3, "a routine was not cancelled");
+    }
+  });
+}
+
+TEST_CASE("the stop of a runtime inside a run is the same whatever the memory looks like", "[sim]") {
+  std::string first;
+  std::uint64_t hash = 0;
+  std::vector<weft::routine<>> noise;
+  for (int turn = 0; turn < 10; ++turn) {
+    std::string order;
+    const auto r = weft::sim::run(5, [&] {
+      weft::runtime rt({.workers = 3});
+      weft::event never;
+      for (int i = 0; i < 20; ++i) {
+        rt.go(weft::spawn_options{.detached = true}, [&, i]() -> weft::routine<> {
+          try {
+            co_await never.wait();
+          } catch (...) {
+            order += static_cast<char>('a' + i);
+            throw;
+          }
+        });
+      }
+      weft::blocking::sleep_for(1s);
+      rt.stop();
+    });
+    INFO(r.report);
+    REQUIRE(r.ok);
+    REQUIRE(order.size() == 20);
+    if (turn == 0) first = order, hash = r.hash;
+    REQUIRE(order == first);
+    REQUIRE(r.hash == hash);
+    for (int i = 0; i < turn; ++i)
+      noise.push_back([]() -> weft::routine<> { co_return; }());  // moves the frames
+  }
+}
+
+TEST_CASE("runtimes made inside a run are simulated, and so is the global one", "[sim]") {
+  runs_well(20, [] {
+    weft::init_global_runtime({.workers = 3});
+    demand(weft::runtime::global().workers() == 3, "the global runtime is not the run's own");
+    weft::runtime a({.workers = 1}), b;
+    demand(b.workers() == 2, "the default depends on the machine");
+    weft::channel<int> ab, ba;
+    auto ping = a.go([=]() -> weft::routine<> {
+      for (int i = 0; i < 10; ++i) {
+        co_await ab.send(i);
+        co_await ba.recv();
+      }
+    });
+    auto pong = b.go([=] {
+      for (int i = 0; i < 10; ++i) {
+        blocking(ab).recv();
+        weft::blocking::sleep_for(1s);
+        blocking(ba).send(i);
+      }
+    });
+    ping.join();
+    pong.join();
+    weft::runtime::global().stop();
+    try {
+      weft::go([] {});
+      demand(false, "go on a stopped runtime");
+    } catch (const weft::stopped&) {
+    }
+    weft::init_global_runtime({});
+    weft::go([] {}).join();
+  });
+}
+
+TEST_CASE("a manual runtime runs in virtual time", "[sim]") {
+  runs_well(20, [] {
+    weft::runtime rt({.workers = weft::manual});
+    const auto begin = weft::now();
+    auto h = rt.go([]() -> weft::routine<> {
+      co_await weft::sleep_for(1h);
+      auto nothing = [] {};
+      co_await weft::block_on_io(nothing);
+    });
+    rt.run_for(2h);
+    demand(h.done(), "it has not run");
+    demand(weft::now() == begin + 2h, "when");
+    // A facade call of the host drives it; the callable blocks on a thread of the pool.
+    weft::channel<int> ch;
+    auto blocks = rt.go([ch] {
+      weft::blocking::sleep_for(1h);
+      return *blocking(ch).recv();
+    });
+    auto sends = rt.go([ch]() -> weft::routine<> {
+      co_await weft::sleep_for(2h);
+      co_await ch.send(3);
+    });
+    demand(blocks.join() == 3, "what");
+    sends.join();
+    demand(weft::now() == begin + 4h, "when, driven by a facade call");
+  });
+}
+
+TEST_CASE("a run inside of a real runtime's routine, and one inside of another run", "[sim]") {
+  std::uint64_t inner = 0;
+  const auto outer = weft::sim::run(1, [&] {
+    weft::blocking::sleep_for(1h);
+    inner = weft::sim::run(2, [] { weft::go([] { weft::blocking::sleep_for(1s); }).join(); }).hash;
+    weft::blocking::sleep_for(1h);
+  });
+  REQUIRE(outer.report == "");
+  const auto in_routine =
+      weft::go([] {
+        return weft::sim::run(2, [] { weft::go([] { weft::blocking::sleep_for(1s); }).join(); });
+      }).join();
+  REQUIRE(in_routine.report == "");
+  REQUIRE(in_routine.hash == inner);
+}
+
+TEST_CASE("runs at the same time do not disturb one another", "[sim]") {
+  const auto program = [] {
+    weft::channel<int> ch;
+    auto a = weft::go([ch]() -> weft::routine<> {
+      for (int i = 0; i < 50; ++i) co_await ch.send(i);
+      ch.close();
+    });
+    auto b = weft::go([ch] {
+      for (int n : blocking(ch)) weft::blocking::sleep_for(std::chrono::milliseconds(n));
+    });
+    a.join();
+    b.join();
+  };
+  const std::uint64_t alone = weft::sim::run(9, program).hash;
+  std::vector<std::uint64_t> hashes(4);
+  std::vector<std::thread> threads;
+  for (auto& h : hashes) threads.emplace_back([&] { h = weft::sim::run(9, program).hash; });
+  for (auto& t : threads) t.join();
+  REQUIRE(hashes == std::vector(4, alone));
+}
