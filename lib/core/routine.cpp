@@ -51,6 +51,14 @@ bool takes_routines(sched::scheduler& home) noexcept {
   return !home.stopping() || (sched::scheduler::here() == &home && !home.drained());
 }
 
+[[noreturn]] void misuse_join_oneself() noexcept {
+  base::misuse("a routine waits for its own end; join it from another one");
+}
+
+[[noreturn]] void misuse_two_joiners() noexcept {
+  base::misuse("two waits for the end of one routine at the same time; one handle, one joiner");
+}
+
 /// A plain callable of a runtime in manual mode: it may block, so the host's thread does not run it.
 struct pool_start : sched::blocking_job {
   waiter* party;
@@ -253,7 +261,10 @@ bool join_ended(const promise_base& child) noexcept {
 }
 
 bool join_enroll(promise_base& child, wait_node& n) noexcept {
-  return join_of(child).enroll(word_for(n));
+  if (&child == &owner_of(n)) misuse_join_oneself();
+  if (join_of(child).enroll(word_for(n))) return true;
+  if (join_of(child).has_node()) misuse_two_joiners();
+  return false;
 }
 
 void join_withdraw(promise_base& child, wait_node& n) noexcept {
@@ -276,13 +287,12 @@ namespace weft::detail {
 
 bool join_ready(join_wait& j, waiter& w) noexcept {
   os::step();
-  if (j.child == &w) base::misuse("a routine waits for its own end; join it from another one");
+  if (j.child == &w) misuse_join_oneself();
   if (is_cancelled(w)) {
     j.how = wait_end::cancelled;
     return true;
   }
-  if (join_of(*j.child).has_node())
-    base::misuse("two waits for the end of one routine at the same time; one handle, one joiner");
+  if (join_of(*j.child).has_node()) misuse_two_joiners();
   if (!join_of(*j.child).has_ended()) return false;
   j.how = wait_end::done;
   return may_go_on(w);

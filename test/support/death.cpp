@@ -1,0 +1,73 @@
+#include "support/death.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/catch.hpp"
+
+namespace weft::test {
+namespace {
+
+constexpr const char* marker = "WEFT_TEST_DIES";
+
+[[noreturn]] void die(void (*act)()) {
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  std::signal(SIGABRT, SIG_DFL);  // not Catch2's report
+  ::alarm(20);                    // a hang is told by this process, while the parent still has time
+  act();
+  std::_Exit(0);
+}
+
+std::string read_all(int fd) {
+  std::string text;
+  char piece[4096];
+  for (;;) {
+    const auto n = ::read(fd, piece, sizeof piece);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return text;
+    text.append(piece, static_cast<std::size_t>(n));
+  }
+}
+
+}  // namespace
+
+death last_words(void (*act)()) {
+  if (std::getenv(marker) != nullptr) die(act);
+
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return {false, "no pipe"};
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+  ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  std::string name = Catch::getResultCapture().getCurrentTestName(), program = "/proc/self/exe";
+  char* arguments[] = {program.data(), name.data(), nullptr};
+  ::setenv(marker, "1", 1);
+  pid_t child = 0;
+  const int failed = ::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environ);
+  ::unsetenv(marker);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::close(ends[1]);
+  if (failed != 0) {
+    ::close(ends[0]);
+    return {false, "no process"};
+  }
+  death d{false, read_all(ends[0])};
+  ::close(ends[0]);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  d.aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+  return d;
+}
+
+}  // namespace weft::test
