@@ -1,5 +1,6 @@
 #include "sched/scheduler.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <system_error>
 
@@ -13,16 +14,18 @@ namespace weft::sched {
 
 namespace {
 
+constexpr unsigned most_threads = 1U << 20;  // the table of workers has room for all
+
 settings read_settings(const runtime_options& o, os::port& port) {
   settings s;
   s.manual = o.workers == manual;
   s.workers = s.manual ? 1 : o.workers == 0 ? port.cpus() : o.workers;
-  s.max_threads = std::max(o.max_threads, s.workers);
+  s.max_threads = std::max(std::min(o.max_threads, most_threads), s.workers);
   s.max_blocking_threads = std::max(o.max_blocking_threads, 1U);
   // Simulated, idle threads stay: they would move the time, and hide that all wait for ever.
   const os::nanos idle = port.simulated() ? os::never : detail::nanos_of(o.blocking_idle_timeout);
-  s.blocking_idle_timeout = std::min(idle, os::no_limit);
-  s.stall_threshold = std::max<os::nanos>(detail::nanos_of(o.stall_threshold), 10'000);
+  s.blocking_idle_timeout = std::clamp<os::nanos>(idle, 1'000'000, os::no_limit);
+  s.stall_threshold = std::clamp<os::nanos>(detail::nanos_of(o.stall_threshold), 10'000, os::no_limit);
   s.stop_grace = detail::nanos_of(o.stop_grace);
   s.name = std::string(o.name);
   s.on_unhandled_exception = o.on_unhandled_exception;
