@@ -254,7 +254,7 @@ class channel : public detail::channel_ref<1, 1>,
 
   /// \throws std::length_error  for a capacity that cannot be had; std::bad_alloc
   explicit channel(std::size_t capacity = 0)
-      : channel_ref(detail::make_channel_core(detail::ops_of<T>, capacity)) {}
+      : channel_ref(detail::make_channel_core(detail::ops_of<T>, detail::bounded(capacity))) {}
 
   /// Sends never wait; memory is the limit.
   static channel unbounded() {

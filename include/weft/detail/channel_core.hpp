@@ -59,6 +59,11 @@ struct timed_channel_wait : channel_wait {
 
 inline constexpr std::size_t unbounded_capacity = SIZE_MAX;
 
+/// A number that a caller gave is never taken for `unbounded`.
+constexpr std::size_t bounded(std::size_t capacity) noexcept {
+  return capacity == unbounded_capacity ? unbounded_capacity - 1 : capacity;
+}
+
 /// Throws std::length_error for a capacity that cannot be had.
 WEFT_API channel_core* make_channel_core(const element_ops& ops, std::size_t capacity);
 /// Handles are counted by end; the last sender closes, the last receiver makes sends fail and destroys the

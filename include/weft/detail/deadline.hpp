@@ -29,8 +29,8 @@ constexpr std::int64_t nanos_of(const std::chrono::duration<Rep, Period>& d) {
     if (d.count() <= Rep{0}) return 0;
     __extension__ using wide = unsigned __int128;
     using ratio = std::ratio_divide<Period, std::nano>;
-    const wide count = static_cast<std::uintmax_t>(d.count());
-    const wide ns = count * static_cast<std::uintmax_t>(ratio::num) / static_cast<std::uintmax_t>(ratio::den);
+    const auto count = static_cast<wide>(static_cast<std::uintmax_t>(d.count()));
+    const wide ns = count * static_cast<wide>(ratio::num) / static_cast<wide>(ratio::den);
     return ns >= static_cast<wide>(no_deadline) ? no_deadline : static_cast<std::int64_t>(ns);
   }
 }
