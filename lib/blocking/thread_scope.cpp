@@ -1,29 +1,28 @@
 // A thread enters a scope: on one of weft's own through the routine that runs there, elsewhere through the
 // thread itself.
 
-#include <weft/blocking.hpp>
+#include <weft/detail/context.hpp>
 
 #include "core/context.hpp"
 #include "sched/current.hpp"
 #include "sched/worker.hpp"
 
-namespace weft::blocking::detail {
+namespace weft::detail {
 
-thread_scope::thread_scope(std::int64_t deadline) : owner_(nullptr) {
-  owner_ = sched::current_routine();
+thread_scope::thread_scope(bool shielded, std::int64_t deadline) : owner_(sched::current_routine()) {
   if (owner_ != nullptr) {
-    weft::detail::open_context(scope, *owner_, false, deadline);
+    open_context(scope, *owner_, shielded, deadline);
   } else {
-    core::open_for_thread(scope, false, deadline);
+    core::open_for_thread(scope, shielded, deadline);
   }
 }
 
 thread_scope::~thread_scope() {
   if (owner_ != nullptr) {
-    weft::detail::close_context(scope, *owner_);
+    close_context(scope, *owner_);
   } else {
     core::close_for_thread(scope);
   }
 }
 
-}  // namespace weft::blocking::detail
+}  // namespace weft::detail

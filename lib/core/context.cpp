@@ -5,6 +5,7 @@
 
 #include <weft/detail/fork.hpp>
 #include <weft/error.hpp>
+#include <weft/runtime.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -13,6 +14,7 @@
 #include "core/fork_group.hpp"
 #include "os/lock.hpp"
 #include "sched/current.hpp"
+#include "sched/scheduler.hpp"
 
 namespace weft::core {
 
@@ -45,15 +47,6 @@ context& full(context_base& x) noexcept {
 
 waiter& owner_of_root(context_base& x) noexcept {
   return *reinterpret_cast<waiter*>(reinterpret_cast<std::byte*>(&x) - offsetof(waiter, own_scope));
-}
-
-std::int64_t deadline_in(const context_base* x) noexcept {
-  while (x != nullptr && x->kind != detail::routine_root) {
-    const auto& c = static_cast<const context&>(*x);
-    if (c.kind == detail::nested) return c.deadline;
-    x = c.parent;
-  }
-  return no_deadline;
 }
 
 /// Under x.lock.
@@ -117,9 +110,15 @@ void close_in(context& x) noexcept {
   if (x.owner != nullptr) x.owner->scope = x.parent;
 }
 
-/// `parent` may be null.
+/// Whose timers serve a thread that is no worker.
+sched::worker& worker_for_thread() {
+  sched::blocking_pool* pool = sched::current_pool();
+  return pool != nullptr ? pool->home().at(0) : runtime::global().core().at(0);
+}
+
+/// Everything but the owner: `parent` may be null; so may `here`, on a thread.
 void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std::int64_t deadline,
-             sched::worker* timers_at) {
+             sched::worker* here) {
   const std::int64_t inherited = shielded ? no_deadline : deadline_in(parent);
   x.lock = 0;
   x.state = cancel_state::live;
@@ -138,17 +137,26 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
   x.timer = nullptr;
   enter_parent(x, shielded);
   if (deadline >= inherited) return;
-  sched::worker& at = timers_at != nullptr ? *timers_at : runtime::global().core().at(0);
   try {  // last: it may fire at once, on another thread, and looks at the owner
-    x.timer = at.timers.arm(deadline, &deadline_passed_in, &x);
+    if (here == nullptr) here = &worker_for_thread();
+    x.timer = here->timers.arm(deadline, &deadline_passed_in, &x);
   } catch (...) {
     close_in(x);
     throw;
   }
-  if (&at != sched::current_worker()) at.home().timer_armed(deadline);
+  if (here != sched::current_worker()) here->home().timer_armed(deadline);
 }
 
 }  // namespace
+
+std::int64_t deadline_in(const context_base* x) noexcept {
+  while (x != nullptr && x->kind != detail::routine_root) {
+    const auto& c = static_cast<const context&>(*x);
+    if (c.kind == detail::nested) return c.deadline;
+    x = c.parent;
+  }
+  return no_deadline;
+}
 
 void winners::add(waiter& w, claimed how) noexcept {
   if (how != claimed::parked) return;

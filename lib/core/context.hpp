@@ -26,6 +26,8 @@ void count_off(context& x) noexcept;
 /// A thread waits inside x: a canceller finds it.  It is not counted.
 void attach_thread(context_base& x, waiter& party) noexcept;
 void detach_thread(context_base& x, waiter& party) noexcept;
+/// The earliest deadline that holds in x, which may be null.
+std::int64_t deadline_in(const context_base* x) noexcept;
 /// Keeps the first failure and cancels the others.
 void fail(context& x, std::exception_ptr error) noexcept;
 /// A context that opens without being known to its parent (a fork group) becomes known, before something in

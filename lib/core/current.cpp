@@ -143,7 +143,7 @@ void throw_not_a_duration() {
 
 std::int64_t current_deadline() noexcept {
   if (const promise_base* p = running()) return deadline_of(*p);
-  return no_deadline;
+  return deadline_in(sched::current_scope());
 }
 
 // --- a coroutine of a foreign type waits ---

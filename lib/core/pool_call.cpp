@@ -6,9 +6,11 @@
 #include <weft/block_on_io.hpp>
 #include <weft/runtime.hpp>
 
+#include "core/context.hpp"
 #include "core/park.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/current.hpp"
+#include "sched/scheduler.hpp"
 
 namespace weft::detail {
 
@@ -25,12 +27,43 @@ bool begin_call(sched::blocking_job& job) noexcept {
   return word_of(*static_cast<pool_call&>(job).party).claim(0) != claimed::lost;
 }
 
+/// The context of the call's thread, inside that of the routine: cancelling the routine, or stopping the
+/// runtime, reaches what the thread waits for.
+class call_scope : sched::running_call {
+ public:
+  call_scope(sched::blocking_pool& pool, context_base* outer) noexcept : pool_(pool) {
+    sched::set_current_scope(outer);
+    open_for_thread(inside_, false, no_deadline);  // no deadline of its own: allocates nothing
+    cancel = [](running_call& self) noexcept { static_cast<call_scope&>(self).stop(); };
+    pool_.enter(*this);
+    if (pool_.home().stopping()) stop();
+  }
+
+  call_scope(const call_scope&) = delete;
+  call_scope& operator=(const call_scope&) = delete;
+
+  ~call_scope() {
+    pool_.leave(*this);
+    close_for_thread(inside_);
+    sched::set_current_scope(nullptr);
+  }
+
+ private:
+  void stop() noexcept {
+    if (inside_.shielded == 0) cancel_context(inside_, cancel_requested);
+  }
+
+  sched::blocking_pool& pool_;
+  context inside_;
+};
+
 void run_call(sched::blocking_job& job) noexcept {
   auto& c = static_cast<pool_call&>(job);
   waiter& party = *c.party;
-  sched::set_current_scope(party.scope);
-  c.call(c);
-  sched::set_current_scope(nullptr);
+  {
+    const call_scope scope(*sched::current_pool(), party.scope);
+    c.call(c);
+  }
   c.how = wait_end::done;
   deliver(party, claimed::parked);
 }

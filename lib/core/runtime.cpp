@@ -138,6 +138,7 @@ void cancel_all(sched::scheduler& home) {
   walk all{&home, {}};
   sched::for_each_block(&cancel_one, &all);
   home.port().simulated() ? deliver_by_birth(all.won) : all.won.deliver_all();
+  home.pool().cancel_running();
 }
 
 }  // namespace core

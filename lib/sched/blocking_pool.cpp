@@ -223,6 +223,24 @@ void blocking_pool::end_wait() noexcept {
   ++counted_;
 }
 
+void blocking_pool::enter(running_call& call) noexcept {
+  const os::guard hold(lock_);
+  call.next = running_;
+  if (call.next != nullptr) call.next->prev = &call;
+  running_ = &call;
+}
+
+void blocking_pool::leave(running_call& call) noexcept {
+  const os::guard hold(lock_);
+  (call.prev != nullptr ? call.prev->next : running_) = call.next;
+  if (call.next != nullptr) call.next->prev = call.prev;
+}
+
+void blocking_pool::cancel_running() noexcept {
+  const os::guard hold(lock_);
+  for (running_call* c = running_; c != nullptr; c = c->next) c->cancel(*c);
+}
+
 void blocking_pool::close() noexcept {
   {
     const os::guard hold(lock_);

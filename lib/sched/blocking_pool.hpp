@@ -27,6 +27,13 @@ namespace weft::sched {
 
 class scheduler;
 
+/// A call that runs on a pool thread, for whoever stops the runtime.
+struct running_call {
+  running_call* prev = nullptr;
+  running_call* next = nullptr;
+  void (*cancel)(running_call& self) noexcept = nullptr;  // under the pool's lock
+};
+
 class blocking_pool {
  public:
   explicit blocking_pool(scheduler& home) noexcept : home_(&home) {}
@@ -47,8 +54,15 @@ class blocking_pool {
   void begin_wait() noexcept;
   void end_wait() noexcept;
 
+  /// Between the two, cancel_running() calls `call.cancel`.
+  void enter(running_call& call) noexcept;
+  void leave(running_call& call) noexcept;
+  void cancel_running() noexcept;
+
   /// Ends the idle threads and waits for all.  Nothing is submitted any more.
   void close() noexcept;
+
+  scheduler& home() const noexcept { return *home_; }
 
   std::size_t threads() const noexcept;
 
@@ -95,6 +109,7 @@ class blocking_pool {
   std::size_t alive_ = 0;
   std::uint64_t jobs_ = 0;
   pool_thread* all_ = nullptr;
+  running_call* running_ = nullptr;
   idle_thread* idle_ = nullptr;  // the last to fall asleep first: its caches are warm
   bool closing_ = false;
   std::uint32_t all_gone_ = 0;        // futex word: bumped when a thread ends

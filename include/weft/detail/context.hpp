@@ -52,6 +52,21 @@ WEFT_API void open_context(context& x, waiter& owner, bool shielded, std::int64_
 /// Moves the owner back.  The timer is stopped, or has been waited for.  Nothing of weft touches `x`
 /// afterwards.
 WEFT_API void close_context(context& x, waiter& owner) noexcept;
+
+/// A context that this thread is in for the time of a block.
+class WEFT_API thread_scope {
+ public:
+  thread_scope(bool shielded, std::int64_t deadline);
+  thread_scope(const thread_scope&) = delete;
+  thread_scope& operator=(const thread_scope&) = delete;
+  ~thread_scope();
+
+  context scope;
+
+ private:
+  waiter* owner_;
+};
+
 /// Cancels everything in `x`.  The caller pins it.
 WEFT_API void cancel_context(context_base& x, cancel_state why) noexcept;
 /// The reason if the waiter is to be cancelled now, else live.
