@@ -69,7 +69,7 @@ class all_awaiter {
 
 /// What all(r1, r2, ...) returns.
 template <typename... Ts>
-class [[nodiscard("co_await it")]] all_op {
+class [[nodiscard("co_await it")]] all_op : public detail::fork_base {
  public:
   explicit all_op(routine<Ts>... routines) noexcept : routines_(std::move(routines)...) {}
 

@@ -13,7 +13,7 @@ namespace weft {
 
 /// What all(range) returns.
 template <typename T>
-class [[nodiscard("co_await it")]] all_range_op {
+class [[nodiscard("co_await it")]] all_range_op : public detail::fork_base {
  public:
   explicit all_range_op(std::vector<routine<T>> routines) : routines_(std::move(routines)) {
     promises_.reserve(routines_.size());
@@ -57,9 +57,7 @@ class [[nodiscard("co_await it")]] all_range_op {
 
 /// Runs all routines of a range (moved out of it); gives a vector of their results, in order.  As all(r1, r2,
 /// ...).
-template <typename Range>
-requires detail::is_routine<typename std::remove_reference_t<Range>::value_type>
-
+template <detail::routine_range Range>
 auto all(Range&& routines) {
   using value = typename detail::routine_value<typename std::remove_reference_t<Range>::value_type>::type;
   std::vector<routine<value>> own;

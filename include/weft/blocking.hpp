@@ -27,6 +27,16 @@
 #include <type_traits>
 #include <utility>
 
+namespace weft::detail {
+
+/// weft::all() of a range, which argument-dependent look-up finds if its header is included.
+template <routine_range Range>
+auto all_of(Range&& routines) {
+  return all(std::forward<Range>(routines));
+}
+
+}  // namespace weft::detail
+
 namespace weft::blocking {
 
 using weft::biased;
@@ -59,42 +69,17 @@ template <typename Body>
 concept facade_body = std::invocable < std::remove_reference_t<Body>
 &, task_scope& > &&here<Body>;
 
-/// A context that this thread is in for the time of a block.
-class WEFT_API thread_scope {
- public:
-  explicit thread_scope(std::int64_t deadline);
-  thread_scope(const thread_scope&) = delete;
-  thread_scope& operator=(const thread_scope&) = delete;
-  ~thread_scope();
-
-  weft::detail::context scope;
-
- private:
-  weft::detail::waiter* owner_;
-};
-
-template <typename T>
-routine<T> forward_all(auto op) {
-  co_return co_await std::move(op);
-}
-
 }  // namespace detail
 
-/// Runs a routine to its end; gives its result or rethrows.
+/// Runs a routine to its end; gives its result or rethrows.  If this thread is cancelled, so is the routine.
 template <typename T>
 T run(routine<T> r) {
-  auto h = weft::go(std::move(r));
-  try {
-    return h.join();
-  } catch (...) {
-    if (h) h.cancel();  // this thread was cancelled, not the routine
-    throw;
-  }
+  return weft::detail::join_own(weft::go(std::move(r)));
 }
 
 /// Waits for any operation of weft: `wait(event.wait())`, `wait(ch.recv_for(1s))`.
 template <typename Op>
-requires weft::detail::operation<Op> || weft::detail::composite<Op>
+requires weft::detail::operation<Op> || weft::detail::composite<Op> || weft::detail::forking<Op>
 
 decltype(auto) wait(Op&& op) {
   using weft::detail::wait_on_thread;
@@ -109,11 +94,6 @@ T wait(join_handle<T>&& h) {
 template <typename T>
 T wait(routine<T> r) {
   return run(std::move(r));
-}
-
-template <typename... Ts>
-auto wait(all_op<Ts...> op) {
-  return run(detail::forward_all<std::tuple<weft::detail::value_or_unit<Ts>...>>(std::move(op)));
 }
 
 /// A weft::channel whose waiting operations block the thread.  Adds nothing: the two convert into one
@@ -215,9 +195,19 @@ class channel<void> : public weft::channel<void> {
     return wait(base::send_for(d));
   }
 
+  template <typename P>
+  send_until_status send_until(P t) const {
+    return wait(base::send_until(t));
+  }
+
   template <typename D>
   received<void> recv_for(D d) const {
     return wait(base::recv_for(d));
+  }
+
+  template <typename P>
+  received<void> recv_until(P t) const {
+    return wait(base::recv_until(t));
   }
 };
 
@@ -254,12 +244,20 @@ requires(detail::here<Ts>&&...) auto all(routine<Ts>... routines) {
   return wait(weft::all(std::move(routines)...));
 }
 
+/// The same for a range; needs <weft/all_range.hpp>.
+template <weft::detail::routine_range Range>
+requires detail::here<Range>
+
+auto all(Range&& routines) {
+  return wait(weft::detail::all_of(std::forward<Range>(routines)));
+}
+
 /// Calls `body(task_scope&)` on this thread and blocks until every routine it has started has ended; as
 /// weft::scope.
 template <detail::facade_body Body>
 auto scope(Body&& body) {
   using result = std::invoke_result_t<std::remove_reference_t<Body>&, task_scope&>;
-  detail::thread_scope open(weft::detail::no_deadline);
+  weft::detail::thread_scope open(false, weft::detail::no_deadline);
   task_scope members(open.scope);
   std::exception_ptr ended;
   std::optional<weft::detail::value_or_nothing<result>> value;
@@ -283,7 +281,7 @@ namespace detail {
 
 template <typename A>
 decltype(auto) limited(std::int64_t deadline, A&& awaited) {
-  thread_scope open(deadline);
+  weft::detail::thread_scope open(false, deadline);
   try {
     if constexpr (requires { wait(std::forward<A>(awaited)); }) {
       return wait(std::forward<A>(awaited));
@@ -299,19 +297,28 @@ decltype(auto) limited(std::int64_t deadline, A&& awaited) {
 }  // namespace detail
 
 /// Waits for an operation, or calls a function, with a time limit for every wait inside: timeout_error.
-template <typename Rep, typename Period, typename A>
+template <typename Rep, typename Period, weft::detail::once_awaited A>
+requires detail::here<A>
 
-requires(!std::is_lvalue_reference_v<A> || std::invocable<A>) &&
-    detail::here<A> decltype(auto) with_timeout(std::chrono::duration<Rep, Period> d, A&& awaited) {
+decltype(auto) with_timeout(std::chrono::duration<Rep, Period> d, A&& awaited) {
   return detail::limited(weft::detail::deadline_after(d), std::forward<A>(awaited));
 }
 
-template <typename Duration, typename A>
+template <typename Rep, typename Period, std::invocable F>
+decltype(auto) with_timeout(std::chrono::duration<Rep, Period> d, F& f) {
+  return detail::limited(weft::detail::deadline_after(d), f);
+}
 
-requires(!std::is_lvalue_reference_v<A> || std::invocable<A>) &&
-    detail::here<A> decltype(auto)
-        with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, A&& awaited) {
+template <typename Duration, weft::detail::once_awaited A>
+requires detail::here<A>
+
+decltype(auto) with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, A&& awaited) {
   return detail::limited(weft::detail::deadline_at(t), std::forward<A>(awaited));
+}
+
+template <typename Duration, std::invocable F>
+decltype(auto) with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, F& f) {
+  return detail::limited(weft::detail::deadline_at(t), f);
 }
 
 }  // namespace weft::blocking

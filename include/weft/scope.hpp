@@ -195,6 +195,11 @@ struct await_result<A> {
   using type = typename routine_value<decltype(std::declval<A&>().run())>::type;
 };
 
+template <forking A>
+struct await_result<A> {
+  using type = forked_result<A>;
+};
+
 template <typename T>
 struct await_result<routine<T>> {
   using type = T;
@@ -234,6 +239,10 @@ routine<T> run_scope(Body* body) {
     co_return *std::move(value);
   }
 }
+
+/// with_timeout() and its kin borrow what they are given, and await it once: an rvalue.
+template <typename A>
+concept once_awaited = !std::is_lvalue_reference_v<A>;
 
 template <typename A>
 routine<typename await_result<A>::type> run_in_context(A* awaited, bool shielded, std::int64_t deadline) {
@@ -303,24 +312,19 @@ class [[nodiscard("co_await it")]] limited_op : public detail::composite_base {
 /// Awaits `awaited`, cancelled when `d` has passed: then timeout_error is thrown, and the handle that was
 /// joined or the value that was to be sent is still the caller's.  An outer deadline or cancellation passes
 /// through unchanged.
-template <typename Rep, typename Period, typename A>
-
-requires(!std::is_lvalue_reference_v<A>) limited_op<A> with_timeout(std::chrono::duration<Rep, Period> d,
-                                                                    A&& awaited) {
+template <typename Rep, typename Period, detail::once_awaited A>
+limited_op<A> with_timeout(std::chrono::duration<Rep, Period> d, A&& awaited) {
   return limited_op<A>(awaited, false, detail::deadline_after(d));
 }
 
-template <typename Duration, typename A>
-
-requires(!std::is_lvalue_reference_v<A>)
-    limited_op<A> with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, A&& awaited) {
+template <typename Duration, detail::once_awaited A>
+limited_op<A> with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, A&& awaited) {
   return limited_op<A>(awaited, false, detail::deadline_at(t));
 }
 
 /// Awaits `awaited` out of reach of every cancellation and deadline outside: for clean-up.
-template <typename A>
-requires(!std::is_lvalue_reference_v<A>) limited_op<A> shield(A&& awaited)
-noexcept {
+template <detail::once_awaited A>
+limited_op<A> shield(A&& awaited) noexcept {
   return limited_op<A>(awaited, true, detail::no_deadline);
 }
 

@@ -19,8 +19,36 @@ namespace weft::detail {
 
 struct composite_base {};
 
+/// What forks the awaiting routine: all().
+struct fork_base {};
+
 template <typename Op>
 concept composite = std::derived_from<std::remove_cvref_t<Op>, composite_base>;
+
+template <typename Op>
+concept forking = std::derived_from<std::remove_cvref_t<Op>, fork_base>;
+
+template <forking Op>
+using forked_result = decltype(std::declval<Op&>().await_as_child(std::declval<waiter&>()).await_resume());
+
+template <typename Range>
+concept routine_range = is_routine<typename std::remove_reference_t<Range>::value_type>;
+
+/// Joins a routine that this thread has started on its own behalf.  If the thread is cancelled, so is the
+/// routine; its end is awaited nevertheless, because it may refer to what the caller owns.
+template <typename T>
+T join_own(join_handle<T> h) {
+  try {
+    return h.join();
+  } catch (...) {
+    if (!h) throw;  // the routine's own
+    h.cancel();
+    const thread_scope shield(true, no_deadline);
+    static_cast<void>(wait_on_thread(join_until_op(h.promise(), no_deadline)));
+    if (h.promise().ended() == outcome::cancelled) throw;
+    return h.join();  // it was quicker
+  }
+}
 
 /// Owns the child for the time of the await.
 template <typename T>
@@ -55,7 +83,7 @@ auto operation_as_child(Op&& op, waiter& root) {
 /// On a thread: runs it as a routine, to its end.
 template <composite Op>
 decltype(auto) wait_on_thread(Op&& op) {
-  return go_here(std::source_location::current(), op.run()).join();
+  return join_own(go_here(std::source_location::current(), op.run()));
 }
 
 template <composite Op>
@@ -64,6 +92,23 @@ auto operator co_await(Op&& op) {
   auto child = op.run();
   using value = typename routine_value<decltype(child)>::type;
   return foreign_routine_awaiter<value>(go_here(std::source_location::current(), std::move(child)));
+}
+
+template <forking Op>
+routine<forked_result<Op>> run_forks(Op op) {
+  co_return co_await std::move(op);
+}
+
+template <forking Op>
+auto wait_on_thread(Op&& op) {
+  return join_own(go_here(std::source_location::current(), run_forks(std::move(op))));
+}
+
+template <forking Op>
+auto operator co_await(Op&& op) {
+  using value = forked_result<Op>;
+  auto forks = run_forks(std::move(op));
+  return foreign_routine_awaiter<value>(go_here(std::source_location::current(), std::move(forks)));
 }
 
 }  // namespace weft::detail

@@ -1,0 +1,279 @@
+// Limits and shields: what is inherited, what is thrown, and by whom.
+
+#include <weft/all_range.hpp>
+#include <weft/weft.hpp>
+
+#include <chrono>
+#include <coroutine>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "support/cancel.hpp"
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+using weft::test::cancel_while;
+using weft::test::ending;
+using weft::test::ending_of;
+
+namespace {
+
+constexpr auto no_limit = std::chrono::steady_clock::time_point::max();
+
+weft::routine<std::chrono::steady_clock::time_point> my_deadline() {
+  co_return weft::this_routine::deadline();
+}
+
+weft::routine<> waits(weft::event& for_what) {
+  co_await for_what.wait();
+}
+
+/// Lets a routine run whose only result is how it ends.
+template <typename Body>
+ending run(weft::runtime& rt, Body body) {
+  return rt.go([&body] { return ending_of(body); }).join();
+}
+
+}  // namespace
+
+TEST_CASE("the limit's own expiry is timeout_error and an outer deadline passes through unchanged",
+          "[api][deadline]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  weft::event never;
+  REQUIRE(run(rt, [&]() -> weft::routine<> { co_await weft::with_timeout(1ms, never.wait()); }) ==
+          ending::timeout);
+  REQUIRE(run(rt, [&]() -> weft::routine<> {
+            co_await weft::with_timeout(1h, weft::with_timeout(1ms, never.wait()));
+          }) == ending::timeout);
+  ending inside = ending::value;
+  REQUIRE(run(rt, [&]() -> weft::routine<> {
+            auto inner = [&]() -> weft::routine<> { co_await weft::with_timeout(1h, never.wait()); };
+            auto middle = [&]() -> weft::routine<> {
+              inside = co_await ending_of(inner);
+              weft::this_routine::check();
+            };
+            co_await weft::with_timeout(1ms, middle());
+          }) == ending::timeout);
+  REQUIRE(inside == ending::deadline);
+}
+
+TEST_CASE("an inner limit that is later than the outer changes nothing", "[api][deadline]") {
+  weft::runtime rt({.workers = 1});
+  const auto outer = weft::now() + 1h;
+  auto h = rt.go([&]() -> weft::routine<bool> {
+    const auto shorter = co_await weft::with_deadline(outer, weft::with_timeout(2h, my_deadline()));
+    const auto longer = co_await weft::with_deadline(outer, weft::with_deadline(outer - 1min, my_deadline()));
+    co_return shorter == outer&& longer == outer - 1min && weft::this_routine::deadline() == no_limit;
+  });
+  REQUIRE(h.join());
+}
+
+TEST_CASE("a deadline is inherited by the children of scope and all and any and not by go or through shield",
+          "[api][deadline]") {
+  weft::runtime rt({.workers = 2});
+  const auto limit = weft::now() + 1h;
+  auto h = rt.go([&]() -> weft::routine<std::vector<std::chrono::steady_clock::time_point>> {
+    std::vector<std::chrono::steady_clock::time_point> seen;
+    auto inside = [&]() -> weft::routine<> {
+      seen.push_back(weft::this_routine::deadline());
+      weft::channel<std::chrono::steady_clock::time_point> told(1);
+      auto body = [&](weft::task_scope& s) -> weft::routine<> {
+        s.go([&]() -> weft::routine<> { co_await told.send(weft::this_routine::deadline()); });
+        seen.push_back(*co_await told.recv());
+      };
+      co_await weft::scope(body);
+      auto [a, b] = co_await weft::all(my_deadline(), my_deadline());
+      seen.push_back(a);
+      seen.push_back(b);
+      const auto first = co_await weft::any(my_deadline(), my_deadline());
+      seen.push_back(first.value);
+      auto free = weft::go(my_deadline);
+      seen.push_back(co_await std::move(free));
+      seen.push_back(co_await weft::shield(my_deadline()));
+      seen.push_back(co_await weft::shield(weft::with_deadline(limit + 1h, my_deadline())));
+    };
+    co_await weft::with_deadline(limit, inside());
+    co_return seen;
+  });
+  const auto seen = h.join();
+  REQUIRE(seen.size() == 8);
+  for (std::size_t i = 0; i < 5; ++i) REQUIRE(seen[i] == limit);
+  REQUIRE(seen[5] == no_limit);
+  REQUIRE(seen[6] == no_limit);
+  REQUIRE(seen[7] == limit + 1h);
+}
+
+TEST_CASE("a deadline ends children of scope and all and any with deadline_exceeded", "[api][deadline]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  weft::event never;
+  weft::channel<ending> endings(8);
+  auto child = [&]() -> weft::routine<> { co_await waits(never); };
+  auto told = [&]() -> weft::routine<> {
+    const ending how = co_await ending_of(child);
+    (void)endings.try_send(ending(how));
+  };
+  auto body = [&](weft::task_scope& s) -> weft::routine<> {
+    s.go(told);
+    co_await never.wait();
+  };
+  REQUIRE(run(rt, [&]() -> weft::routine<> { co_await weft::with_timeout(1ms, weft::scope(body)); }) ==
+          ending::timeout);
+  REQUIRE(run(rt, [&]() -> weft::routine<> {
+            auto forks = [&]() -> weft::routine<> { co_await weft::all(told(), told()); };
+            auto both = [&]() -> weft::routine<> {
+              co_await forks();
+              co_await never.wait();
+            };
+            co_await weft::with_timeout(1ms, both());
+          }) == ending::timeout);
+  REQUIRE(run(rt, [&]() -> weft::routine<> {
+            auto races = [&]() -> weft::routine<> { co_await weft::any(waits(never), waits(never)); };
+            co_await weft::with_timeout(1ms, races());
+          }) == ending::timeout);
+  REQUIRE(endings.size() == 3);
+  for (int i = 0; i < 3; ++i) REQUIRE(*endings.try_recv() == ending::deadline);
+}
+
+TEST_CASE("a time limit takes every awaitable", "[api][deadline]") {
+  weft::runtime rt({.workers = 2});
+  auto h = rt.go([]() -> weft::routine<int> {
+    weft::channel<int> ch(8);
+    int sum = 0;
+    co_await weft::with_timeout(1h, ch.send(1));
+    sum += co_await weft::with_timeout(1h, ch.recv()) == 1 ? 1 : 0;
+    auto [a, b] = co_await weft::with_timeout(1h, weft::all(my_deadline(), my_deadline()));
+    sum += a == b ? 1 : 0;
+    const auto first = co_await weft::with_timeout(1h, weft::any(my_deadline(), my_deadline()));
+    sum += first.index < 2 ? 1 : 0;
+    std::vector<weft::routine<std::chrono::steady_clock::time_point>> many;
+    many.push_back(my_deadline());
+    const auto range = co_await weft::with_timeout(1h, weft::all(many));
+    sum += range.size() == 1 ? 1 : 0;
+    sum += co_await weft::with_timeout(1h, weft::select(weft::on_send(ch, 1))) == 0 ? 1 : 0;
+    co_await weft::with_timeout(1h, weft::sleep_for(0s));
+    co_await weft::with_timeout(1h, weft::yield());
+    auto call = [] { return 1; };
+    sum += co_await weft::with_timeout(1h, weft::block_on_io(call));
+    auto joined = weft::go(my_deadline);
+    co_await weft::with_timeout(1h, std::move(joined));
+    auto [c, d] = co_await weft::shield(weft::all(my_deadline(), my_deadline()));
+    sum += c == d ? 1 : 0;
+    co_await weft::with_timeout(1h, std::suspend_never());
+    co_return sum;
+  });
+  REQUIRE(h.join() == 7);
+}
+
+TEST_CASE("after a timeout the value and the handle are still the caller's", "[api][deadline]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  weft::channel<std::unique_ptr<int>> nobody;
+  weft::event gate;
+  auto h = rt.go([&]() -> weft::routine<std::string> {
+    co_await gate.wait();
+    co_return "joined";
+  });
+  auto value = std::make_unique<int>(4);
+  REQUIRE(run(rt, [&]() -> weft::routine<> {
+            co_await weft::with_timeout(1ms, nobody.send(std::move(value)));
+          }) == ending::timeout);
+  REQUIRE(value);
+  REQUIRE(run(rt, [&]() -> weft::routine<> { co_await weft::with_timeout(1ms, std::move(h)); }) ==
+          ending::timeout);
+  REQUIRE(h);
+  gate.set();
+  REQUIRE(h.join() == "joined");
+}
+
+TEST_CASE("what is ready beats a limit that has passed", "[api][deadline]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  auto h = rt.go([]() -> weft::routine<int> {
+    weft::channel<int> ch(1);
+    int taken = 0;
+    for (int i = 0; i < 5'000; ++i) {
+      co_await ch.send(1);
+      if (const auto v = co_await ch.recv_for(-1s)) taken += *v;
+    }
+    for (int i = 0; i < 5'000; ++i) {
+      co_await ch.send(1);
+      if (co_await weft::select(weft::on_timeout(0s), weft::on_recv(ch),
+                                weft::on_deadline(weft::now() - 1s)) == 1)
+        ++taken;
+    }
+    for (int i = 0; i < 5'000; ++i) {
+      if (co_await ch.send_for(1, 0s) == weft::send_until_status::sent)
+        taken += (co_await ch.recv()).has_value();
+    }
+    co_return taken;
+  });
+  REQUIRE(h.join() == 15'000);
+}
+
+TEST_CASE("a routine may go on after its own timeout", "[api][deadline]") {
+  weft::runtime rt({.workers = 2});
+  weft::event never;
+  auto h = rt.go([&]() -> weft::routine<int> {
+    int timeouts = 0;
+    for (int i = 0; i < 100; ++i) {
+      try {
+        co_await weft::with_timeout(10us, never.wait());
+      } catch (const weft::timeout_error&) {
+        ++timeouts;
+      }
+      co_await weft::yield();
+    }
+    co_return timeouts;
+  });
+  REQUIRE(h.join() == 100);
+}
+
+TEST_CASE("shield protects clean-up from cancellation and deadline and its children too", "[api][shield]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  weft::event never;
+  int cleaned = 0;
+  auto clean_up = [&]() -> weft::routine<> {
+    co_await weft::sleep_for(1ms);
+    auto rest = []() -> weft::routine<> { co_await weft::yield(); };
+    co_await weft::all(rest(), rest());
+    auto body = [&](weft::task_scope& s) -> weft::routine<> {
+      s.go(rest);
+      co_await weft::yield();
+    };
+    co_await weft::scope(body);
+    weft::this_routine::check();
+    cleaned += weft::this_routine::cancelled() ? 100 : 1;
+  };
+  auto victim = [&]() -> weft::routine<> {
+    std::exception_ptr why;
+    try {
+      co_await never.wait();
+    } catch (...) {
+      why = std::current_exception();
+    }
+    co_await weft::shield(clean_up());
+    std::rethrow_exception(why);
+  };
+  REQUIRE(cancel_while(rt, victim) == ending::cancelled);
+  REQUIRE(cleaned == 1);
+  REQUIRE(run(rt, [&]() -> weft::routine<> { co_await weft::with_timeout(1ms, victim()); }) ==
+          ending::timeout);
+  REQUIRE(cleaned == 2);
+  auto parked = rt.go(victim);
+  rt.stop();
+  REQUIRE(cleaned <= 3);  // 2 if the stop was before its first resumption
+  parked = {};
+}
+
+TEST_CASE("inside a shield a limit of its own still holds", "[api][shield]") {
+  weft::runtime rt({.workers = 2});
+  weft::event never;
+  REQUIRE(cancel_while(rt, [&]() -> weft::routine<> {
+            co_await weft::shield(weft::with_timeout(1ms, never.wait()));
+          }) == ending::timeout);
+}
