@@ -100,7 +100,8 @@ class promise final : public promise_shared<T> {
 
   void return_value(U&& result) {
     if constexpr (std::is_reference_v<T>) {
-      ::new (static_cast<void*>(&this->slot_.value)) stored<T>(&static_cast<T>(result));
+      auto&& bound = static_cast<T>(result);
+      ::new (static_cast<void*>(&this->slot_.value)) stored<T>(__builtin_addressof(bound));
     } else {
       ::new (static_cast<void*>(&this->slot_.value)) stored<T>(std::forward<U>(result));
     }

@@ -149,6 +149,7 @@ void launch(promise_base& p, const launch_info& how) {
     const waiter* starter = sched::scheduler::here() == &rt ? sched::current_routine() : nullptr;
     if (starter != nullptr) p.own_scope.shielded = starter->scope->shielded;
   }
+  p.fresh(true);
   word_of(p).set(state::running);
   if (here != nullptr && !on_pool) {
     here->count.spawned.add();
@@ -179,10 +180,6 @@ void launch(promise_base& p, const launch_info& how) {
   os::step(true);
 }
 
-void check_first_resumption(promise_base& root) {
-  if (is_cancelled(root)) throw_cancelled(root);
-}
-
 void capture_failure(promise_base& p, std::exception_ptr& slot) noexcept {
   ::new (static_cast<void*>(&slot)) std::exception_ptr(std::current_exception());
   if (p.born() != birth::child) p.node.op = &slot;  // a root: failure_of() finds it there
@@ -198,7 +195,7 @@ void capture_failure(promise_base& p, std::exception_ptr& slot) noexcept {
 void destroy_root(promise_base& root) noexcept {
   annex* extra = root.annexed() ? root.origin.extra : nullptr;
   std::coroutine_handle<promise_base>::from_promise(root).destroy();
-  if (extra != nullptr) extra->destroy(*extra);
+  if (extra != nullptr) extra->destroy(*extra, true);
 }
 
 std::coroutine_handle<> complete(promise_base& p) noexcept {
@@ -225,6 +222,8 @@ std::coroutine_handle<> complete(promise_base& p) noexcept {
       break;
     }
     default: {
+      // What go() was given is gone when the joiner goes on; the frame keeps the result.
+      if (p.annexed()) p.origin.extra->destroy(*p.origin.extra, false);
       waiter* joiner = nullptr;
       claimed how = claimed::lost;
       const bool frame_is_mine = join_of(p).end([&](std::uint64_t node) {

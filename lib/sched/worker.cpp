@@ -113,6 +113,12 @@ void* worker::enter(waiter& r) noexcept {
   ready = ready_operations;
   __atomic_store_n(&r.worker, static_cast<worker_face*>(this), __ATOMIC_RELAXED);  // relaxed: dumps read it
   runs(r.kind() == detail::waiter_kind::foreign ? nullptr : &r);  // a foreign one may be gone when it returns
+  if (r.fresh()) {
+    r.fresh(false);
+    // Cancelled before its first resumption it ends without a value and without an exception.
+    if (detail::cancel_requested_for(r) != detail::live)
+      return complete(static_cast<detail::promise_base&>(r)).address();
+  }
   return r.frame;
 }
 

@@ -45,7 +45,7 @@ T join_own(join_handle<T> h) {
     h.cancel();
     const thread_scope shield(true, no_deadline);
     static_cast<void>(wait_on_thread(join_until_op(h.promise(), no_deadline)));
-    if (h.promise().ended() == outcome::cancelled) throw;
+    if (!h.promise().has_result()) throw;
     return h.join();  // it was quicker
   }
 }

@@ -28,7 +28,7 @@ namespace weft::detail {
 /// What a root owns beside its frame: the callable and arguments it borrows from, its name.  Comes from the
 /// frame pool, so the word at offset 16 is a claim word of other lives: never touched.
 struct annex {
-  void (*destroy)(annex&) noexcept;
+  void (*destroy)(annex&, bool wholly) noexcept;  // the payload, once; `wholly`: the annex too
   std::uintptr_t spawned_at;
   std::uint64_t not_ours;
   const char* name;  // stands behind the payload
@@ -61,6 +61,9 @@ struct promise_base : waiter {
 
   promise_base(const promise_base&) = delete;
   promise_base& operator=(const promise_base&) = delete;
+
+  /// Once it has ended: a value or an exception.  Else it was cancelled, or never ran because it was.
+  bool has_result() const noexcept { return ended() == outcome::value || ended() == outcome::exception; }
 
   waiter& root() noexcept { return born() == birth::child ? *origin.root : *this; }
 
@@ -109,23 +112,6 @@ WEFT_API std::coroutine_handle<> complete(promise_base& root) noexcept;
 
 /// In unhandled_exception(): keeps the exception at `slot` and notes whether it is a cancellation.
 WEFT_API void capture_failure(promise_base& p, std::exception_ptr& slot) noexcept;
-
-/// A routine that was cancelled before its first resumption does not run: throws `cancelled`.
-WEFT_API void check_first_resumption(promise_base& root);
-
-struct first_awaiter {
-  promise_base* self;
-
-  explicit first_awaiter(promise_base& p) noexcept : self(&p) {}
-
-  bool await_ready() const noexcept { return false; }
-
-  void await_suspend(std::coroutine_handle<>) const noexcept {}
-
-  void await_resume() const {
-    if (self->born() != birth::child) check_first_resumption(*self);
-  }
-};
 
 struct final_awaiter {
   bool await_ready() const noexcept { return false; }

@@ -56,23 +56,53 @@ WEFT_API void release_annex(void* block, std::size_t bytes, std::size_t align) n
 
 // --- what can be borrowed ---
 
-template <typename Signature>
-inline constexpr bool by_value = false;
-template <typename R, typename... Ps>
-inline constexpr bool by_value<R (*)(Ps...)> = (!std::is_reference_v<Ps> && ...);
-template <typename R, typename... Ps>
-inline constexpr bool by_value<R (*)(Ps...) noexcept> = (!std::is_reference_v<Ps> && ...);
-template <typename R, typename C, typename... Ps>
-inline constexpr bool by_value<R (C::*)(Ps...)> = (!std::is_reference_v<Ps> && ...);
-template <typename R, typename C, typename... Ps>
-inline constexpr bool by_value<R (C::*)(Ps...) const> = (!std::is_reference_v<Ps> && ...);
+/// A parameter that an argument of type `A` (decayed) is copied into, wholly: a parameter of another class
+/// may be a view of the argument.
+template <typename P, typename A>
+inline constexpr bool copies = std::is_same_v<std::remove_cv_t<P>, A> ||
+                               (std::is_scalar_v<P> && std::is_scalar_v<A>);
 
-template <typename F>
+template <typename... Ts>
+struct types {};
+
+template <typename Parameters, typename Arguments>
+inline constexpr bool all_copied = false;
+template <typename... Ps, typename... As>
+requires(sizeof...(Ps) ==
+         sizeof...(As)) inline constexpr bool all_copied<types<Ps...>, types<As...>> = (copies<Ps, As> &&
+                                                                                        ...);
+
+template <typename Signature>
+struct parameters_of {
+  using type = void;
+};
+
+template <typename R, typename... Ps>
+struct parameters_of<R (*)(Ps...)> {
+  using type = types<Ps...>;
+};
+
+template <typename R, typename... Ps>
+struct parameters_of<R (*)(Ps...) noexcept> {
+  using type = types<Ps...>;
+};
+
+template <typename R, typename C, typename... Ps>
+struct parameters_of<R (C::*)(Ps...)> {
+  using type = types<Ps...>;
+};
+
+template <typename R, typename C, typename... Ps>
+struct parameters_of<R (C::*)(Ps...) const> {
+  using type = types<Ps...>;
+};
+
+template <typename F, typename... Args>
 constexpr bool borrows_nothing() {
   if constexpr (std::is_pointer_v<F>) {
-    return by_value<F>;
+    return all_copied<typename parameters_of<F>::type, types<Args...>>;
   } else if constexpr (std::is_empty_v<F> && requires { &F::operator(); }) {
-    return by_value<decltype(&F::operator())>;
+    return all_copied<typename parameters_of<decltype(&F::operator())>::type, types<Args...>>;
   } else {
     return false;
   }
@@ -100,9 +130,14 @@ struct annex_of {
     return *std::launder(reinterpret_cast<Kept*>(reinterpret_cast<std::byte*>(&a) + offset));
   }
 
-  static void destroy(annex& a) noexcept {
+  static void destroy(annex& a, bool wholly) noexcept {
     payload(a).~Kept();
-    release_annex(&a, a.bytes, align);
+    a.destroy = &release;
+    release(a, wholly);
+  }
+
+  static void release(annex& a, bool wholly) noexcept {
+    if (wholly) release_annex(&a, a.bytes, align);
   }
 };
 
@@ -137,7 +172,7 @@ class annex_holder {
   annex_holder& operator=(const annex_holder&) = delete;
 
   ~annex_holder() {
-    if (annex_ != nullptr) annex_->destroy(*annex_);
+    if (annex_ != nullptr) annex_->destroy(*annex_, true);
   }
 
   Kept& payload() noexcept { return annex_of<Kept>::payload(*annex_); }
@@ -176,10 +211,11 @@ decltype(auto) call(F&& f, Args&&... args) {
   }
 }
 
-/// A plain callable as a routine: the parameters are what go() keeps.
+/// A plain callable as a routine.  The parameters are what go() keeps; they are moved out for the call,
+/// because the frame stays until the routine is joined.
 template <typename F, typename... Args>
 routine<std::invoke_result_t<F, Args...>> call_plain(F f, Args... args) {
-  co_return call(std::move(f), std::move(args)...);
+  co_return call(F(std::move(f)), Args(std::move(args))...);
 }
 
 struct spawn_request {
@@ -217,7 +253,7 @@ auto spawn(spawn_request what, F&& f, Args&&... args) {
       what.how.plain = true;
       return spawn(what,
                    call_plain<fn, std::decay_t<Args>...>(std::forward<F>(f), std::forward<Args>(args)...));
-    } else if constexpr (borrows_nothing<fn>()) {
+    } else if constexpr (borrows_nothing<fn, std::decay_t<Args>...>()) {
       return spawn(what, std::forward<F>(f)(std::forward<Args>(args)...));
     } else {
       annex_holder<kept<fn, std::decay_t<Args>...>> extra(what.options.name, what.how.spawned_at,

@@ -133,8 +133,8 @@ struct waiter {
   std::uint16_t id_high;
   std::uint8_t
       origins;  // birth:4 | annexed | annex_loose; constant while the routine lives, so a dump may read it
-  std::uint8_t now;  // waiter_kind:2 | outcome:2 | home:4; own thread.  Plain integers with accessors: g++ 12
-                     // cannot compare enum bit-fields in templates
+  std::uint8_t now;  // waiter_kind:2 | outcome:2 | home:3 | fresh; own thread.  Plain integers with
+                     // accessors: g++ 12 cannot compare enum bit-fields in templates
 
   union {
     member_links links;      // born a member: its place in the scope's list, under the scope's lock
@@ -163,9 +163,14 @@ struct waiter {
   void ended(outcome o) noexcept { now = static_cast<std::uint8_t>((now & ~12) | static_cast<int>(o) << 2); }
 
   /// Where it may run, and at which priority level when there is more than one.
-  home lives() const noexcept { return static_cast<home>(now >> 4); }
+  home lives() const noexcept { return static_cast<home>(now >> 4 & 7); }
 
-  void lives(home h) noexcept { now = static_cast<std::uint8_t>((now & 15) | static_cast<int>(h) << 4); }
+  void lives(home h) noexcept { now = static_cast<std::uint8_t>((now & ~112) | static_cast<int>(h) << 4); }
+
+  /// Launched and not resumed yet: if it is cancelled now it never runs.
+  bool fresh() const noexcept { return (now & fresh_bit) != 0; }
+
+  void fresh(bool is) noexcept { now = static_cast<std::uint8_t>(is ? now | fresh_bit : now & ~fresh_bit); }
 
   birth born() const noexcept { return static_cast<birth>(origins & 15); }
 
@@ -181,7 +186,7 @@ struct waiter {
     origins = static_cast<std::uint8_t>(origins | annex_bit | (loose ? loose_bit : 0));
   }
 
-  static constexpr std::uint8_t annex_bit = 16, loose_bit = 32;
+  static constexpr std::uint8_t annex_bit = 16, loose_bit = 32, fresh_bit = 128;
 };
 
 static_assert(sizeof(context_base) == 16);
