@@ -27,6 +27,19 @@ template <typename T>
 class child_awaiter;
 
 [[noreturn]] WEFT_API void misuse_empty_routine() noexcept;
+[[noreturn]] WEFT_API void misuse_broken_frame() noexcept;
+
+/// g++ 12 puts the condition in front of the frame of a coroutine that awaits in conditions (if, while, for,
+/// switch) and declares no variable; every handle to it is 8 bytes off then, and its body would silently
+/// never run.
+inline void check_frame(const promise_base& p) noexcept {
+#if WEFT_DESTROYS_TWICE
+  if ((reinterpret_cast<std::uintptr_t>(&p) & 15) != 0) [[unlikely]]
+    misuse_broken_frame();
+#else
+  static_cast<void>(p);
+#endif
+}
 
 /// What all promises of routines share: how they start, await and end.
 template <typename T>
@@ -201,10 +214,12 @@ namespace detail {
 
 template <typename T>
 routine<T> promise<T>::get_return_object() noexcept {
+  check_frame(*this);
   return routine<T>(std::coroutine_handle<promise>::from_promise(*this));
 }
 
 inline routine<void> promise<void>::get_return_object() noexcept {
+  check_frame(*this);
   return routine<void>(std::coroutine_handle<promise>::from_promise(*this));
 }
 

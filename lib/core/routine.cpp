@@ -344,6 +344,13 @@ void misuse_empty_handle() noexcept {
   base::misuse("a join_handle is used that is empty: its result was taken already, or it was moved from");
 }
 
+void misuse_broken_frame() noexcept {
+  base::misuse(
+      "g++ 12 has built a coroutine wrongly: one that awaits in the condition of an if, while, for or switch "
+      "must "
+      "declare a variable somewhere; write `const bool more = co_await ...; if (more)`");
+}
+
 void misuse_empty_routine() noexcept {
   base::misuse("a routine is started that is empty: it was awaited or started already, or moved from");
 }

@@ -301,6 +301,27 @@ TEST_CASE("any of an empty routine aborts", "[api][misuse]") {
   REQUIRE(is_one_sentence(d, "a routine is started that is empty"));
 }
 
+#if WEFT_DESTROYS_TWICE
+namespace {
+
+weft::routine<> awaits_in_a_condition(weft::channel<int> ch) {
+  while (co_await ch.recv()) {
+    co_await weft::yield();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a coroutine that g++ 12 has laid out wrongly aborts with advice", "[api][misuse]") {
+  const auto d = weft::test::last_words([] {
+    weft::runtime rt({.workers = 1});
+    rt.go(awaits_in_a_condition, weft::channel<int>(1)).join();
+  });
+  INFO(d.said);
+  REQUIRE(is_one_sentence(d, "must declare a variable"));
+}
+#endif
+
 TEST_CASE("without a handler an exception of a detached routine aborts with name and site and what",
           "[api][misuse]") {
   const auto d = weft::test::last_words([] {

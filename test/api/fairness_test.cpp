@@ -1,0 +1,141 @@
+// With k routines ready before it on its worker, a ready routine runs within 64(k+1) resumptions, whatever
+// they do.
+
+#include <weft/stats.hpp>
+#include <weft/weft.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+std::atomic<bool> enough{false};
+
+weft::routine<> yields() {
+  while (!enough) co_await weft::yield();
+}
+
+weft::routine<> sleeps_for_nothing() {
+  while (!enough) co_await weft::sleep_for(0s);
+}
+
+weft::routine<> does_ready_operations() {
+  weft::channel<int> ch(1);
+  weft::mutex m;
+  while (!enough) {
+    co_await ch.send(1);
+    co_await m.lock();
+    co_await ch.recv();
+    m.unlock();
+    co_await weft::select(weft::on_recv(ch), weft::otherwise());
+  }
+}
+
+weft::routine<int> leaf() {
+  co_return 1;
+}
+
+weft::routine<> awaits_children() {
+  int sum = 0;
+  while (!enough) sum += co_await leaf();
+}
+
+weft::routine<> forks() {
+  while (!enough) co_await weft::all(leaf(), leaf());
+}
+
+weft::routine<> spawns_and_joins() {
+  while (!enough) co_await weft::go(leaf);
+}
+
+weft::routine<> bounces(weft::channel<int> out, weft::channel<int> in) {
+  while (!enough) {
+    const auto sent = co_await out.send(1);
+    const auto back = co_await in.recv();
+    if (sent == weft::send_status::closed || !back) break;
+  }
+  out.close();
+  in.close();
+}
+
+weft::routine<> returns(weft::channel<int> out, weft::channel<int> in) {
+  while (auto v = co_await out.recv()) {
+    const auto sent = co_await in.send(int{*v});
+    if (sent == weft::send_status::closed) break;
+  }
+}
+
+/// The longest wait of a routine that yields, in resumptions of its only worker.
+weft::routine<std::uint64_t> longest_wait(weft::runtime& rt, int rounds) {
+  std::uint64_t longest = 0;
+  for (int i = 0; i < rounds; ++i) {
+    const std::uint64_t before = rt.stats().dispatches;
+    co_await weft::yield();
+    longest = std::max(longest, rt.stats().dispatches - before);
+  }
+  enough = true;
+  co_return longest;
+}
+
+template <typename Start>
+std::uint64_t longest_beside(Start start) {
+  enough = false;
+  weft::runtime rt({.workers = 1});
+  std::vector<weft::join_handle<void>> others;
+  auto all = rt.go([&]() -> weft::routine<std::uint64_t> {
+    start(others);
+    co_return co_await longest_wait(rt, 300);
+  });
+  const std::uint64_t longest = all.join();
+  for (auto& h : others) h.join();
+  return longest;
+}
+
+}  // namespace
+
+TEST_CASE("a ready routine runs within 64 resumptions for each that is ready before it", "[api][fairness]") {
+  using handles = std::vector<weft::join_handle<void>>;
+  const auto several = [](handles& to, auto f, int n) {
+    for (int i = 0; i < n; ++i) to.push_back(weft::go(f));
+  };
+  const int k = GENERATE(1, 2, 7);
+  const auto bound = static_cast<std::uint64_t>(64 * (k + 1));
+  CHECK(longest_beside([&](handles& to) { several(to, yields, k); }) <= bound);
+  CHECK(longest_beside([&](handles& to) { several(to, sleeps_for_nothing, k); }) <= bound);
+  CHECK(longest_beside([&](handles& to) { several(to, does_ready_operations, k); }) <= bound);
+  CHECK(longest_beside([&](handles& to) { several(to, awaits_children, k); }) <= bound);
+  CHECK(longest_beside([&](handles& to) { several(to, forks, k); }) <= bound);
+  CHECK(longest_beside([&](handles& to) { several(to, spawns_and_joins, k); }) <= 2 * bound);  // each is two
+}
+
+TEST_CASE("LIFO hand-offs do not starve a ready routine", "[api][fairness]") {
+  using handles = std::vector<weft::join_handle<void>>;
+  const int pairs = GENERATE(1, 4);
+  const std::size_t capacity = GENERATE(std::size_t{0}, std::size_t{1});
+  const auto longest = longest_beside([&](handles& to) {
+    for (int i = 0; i < pairs; ++i) {
+      weft::channel<int> there(capacity), back(capacity);
+      to.push_back(weft::go(bounces, there, back));
+      to.push_back(weft::go(returns, there, back));
+    }
+  });
+  REQUIRE(longest <= static_cast<std::uint64_t>(64 * (2 * pairs + 1)));
+}
+
+TEST_CASE("what comes from outside runs though the worker always has something ready", "[api][fairness]") {
+  enough = false;
+  weft::runtime rt({.workers = 1});
+  auto a = rt.go(yields), b = rt.go(does_ready_operations), c = rt.go(awaits_children);
+  for (int i = 0; i < 200; ++i) rt.go([] {}).join();
+  rt.go([]() -> weft::routine<> { co_await weft::sleep_for(1us); }).join();  // and timers
+  enough = true;
+  a.join();
+  b.join();
+  c.join();
+}
