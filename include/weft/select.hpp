@@ -47,7 +47,7 @@ namespace detail {
 
 template <typename T, typename Value, typename F>
 auto make_send_case(channel_core& c, Value&& value, F&& f) {
-  if constexpr (!std::is_lvalue_reference_v<Value> && std::is_same_v<std::remove_cvref_t<Value>, T>) {
+  if constexpr (std::is_same_v<Value, T>) {  // an rvalue that is not const
     return send_case<T, T&, F>(c, std::forward<F>(f), &value);
   } else {
     return send_case<T, T, F>(c, std::forward<F>(f), std::forward<Value>(value));

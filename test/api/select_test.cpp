@@ -64,8 +64,8 @@ TEST_CASE("the choice is uniform among the enabled ones whatever stands between 
     co_await b.send(1);
     int first = 0;
     for (int i = 0; i < 20'000; ++i) {
-      const auto which = co_await weft::select(on_recv(a), on_recv(never), on_recv(b).when(false), on_recv(never),
-                                               on_recv(b), otherwise());
+      const auto which = co_await weft::select(on_recv(a), on_recv(never), on_recv(b).when(false),
+                                               on_recv(never), on_recv(b), otherwise());
       first += which == 0;
       (void)a.try_send(1);
       (void)b.try_send(1);
@@ -138,6 +138,10 @@ TEST_CASE("a handler is called once with the result or without", "[api][select]"
   select(on_send(ch, std::move(kept), [&](weft::send_status s) { status = s; }));
   REQUIRE(status == weft::send_status::closed);
   REQUIRE(*kept == 5);
+  const std::string constant = "copied";
+  weft::blocking::channel<std::string> texts(1);
+  REQUIRE(select(on_send(texts, std::move(constant))) == 0);
+  REQUIRE(texts.recv() == constant);
 }
 
 TEST_CASE("an exception in a handler leaves select and the case has happened", "[api][select]") {
@@ -178,11 +182,13 @@ TEST_CASE("an exception in a handler leaves select and the case has happened", "
   weft::blocking::channel<int> ch(2);
   ch.send(1);
   ch.send(2);
-  REQUIRE_THROWS_AS(weft::blocking::select(on_recv(ch, [] { throw std::runtime_error("plain"); })), std::runtime_error);
-  REQUIRE_THROWS_AS(weft::blocking::select(on_recv(ch, []() -> weft::routine<> {
-                      co_await weft::yield();
-                      throw std::runtime_error("coroutine");
-                    })),
+  REQUIRE_THROWS_AS(weft::blocking::select(on_recv(ch, [] { throw std::runtime_error("plain"); })),
+                    std::runtime_error);
+  REQUIRE_THROWS_AS(weft::blocking::select(on_recv(ch,
+                                                   []() -> weft::routine<> {
+                                                     co_await weft::yield();
+                                                     throw std::runtime_error("coroutine");
+                                                   })),
                     std::runtime_error);
   REQUIRE(ch.size() == 0);
 }
@@ -320,7 +326,7 @@ TEST_CASE("closing a channel ends the selects that wait on it", "[api][select]")
       auto keep = [&status](weft::send_status s) { status = s; };
       begun.done();
       co_await weft::select(on_send(to_send, std::move(mine), keep));
-      co_return status == weft::send_status::closed && mine.size() == 44 ? 1 : 0;
+      co_return status == weft::send_status::closed&& mine.size() == 44 ? 1 : 0;
     }));
     all.push_back(rt.go([=, &begun]() -> weft::routine<int> {
       bool ended = false;
@@ -367,8 +373,9 @@ TEST_CASE("a select with many cases takes the one that is ready", "[api][select]
   weft::blocking::channel<int> c(1), empty;
   c.send(1);
   using weft::blocking::select;
-  REQUIRE(select(on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty),
-                 on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty),
-                 on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty),
-                 on_recv(c), on_recv(empty), on_timeout(1h)) == 18);
+  REQUIRE(select(on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty),
+                 on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty),
+                 on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty),
+                 on_recv(empty), on_recv(empty), on_recv(empty), on_recv(c), on_recv(empty),
+                 on_timeout(1h)) == 18);
 }
