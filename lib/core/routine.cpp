@@ -201,6 +201,9 @@ void destroy_root(promise_base& root) noexcept {
 std::coroutine_handle<> complete(promise_base& p) noexcept {
   sched::worker& w = worker_of(p);
   if (p.born() == birth::forked) return forked_end(p);
+  if (p.ended() == outcome::exception) {  // the handle may be dropped when the runtime is gone
+    p.frame = const_cast<exception_handler*>(w.home().how().on_unhandled_exception);
+  }
   const bool on_pool = p.lives() == home::blocking_pool;
   if (on_pool) {
     sched::set_pool_routine(nullptr);

@@ -114,7 +114,7 @@ void describe(const detail::promise_base& p, int fd) noexcept {
 }
 
 void report_unhandled(detail::promise_base& p) noexcept {
-  const exception_handler& handler = worker_of(p).home().how().on_unhandled_exception;
+  const exception_handler& handler = *static_cast<const exception_handler*>(p.frame);
   std::exception_ptr error = failure_of(p);
   if (handler.call != nullptr) {
     handler.call(handler.context, {std::move(error), detail::id_of(p), name_of(p), spawn_site_of(p)});

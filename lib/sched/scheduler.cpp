@@ -16,6 +16,24 @@ namespace {
 
 constexpr unsigned most_threads = 1U << 20;  // the table of workers has room for all
 
+struct kept_handler {
+  exception_handler what;
+  kept_handler* next;
+};
+
+constinit std::uint32_t handlers_lock = 0;
+constinit kept_handler* handlers = nullptr;
+
+/// One of each kind: programs have few.
+const exception_handler* kept_for_ever(const exception_handler& h) {
+  const os::guard hold(handlers_lock);
+  for (const kept_handler* k = handlers; k != nullptr; k = k->next) {
+    if (k->what.call == h.call && k->what.context == h.context) return &k->what;
+  }
+  handlers = new kept_handler{h, handlers};
+  return &handlers->what;
+}
+
 settings read_settings(const runtime_options& o, os::port& port) {
   settings s;
   s.manual = o.workers == manual;
@@ -28,7 +46,7 @@ settings read_settings(const runtime_options& o, os::port& port) {
   s.stall_threshold = std::clamp<os::nanos>(detail::nanos_of(o.stall_threshold), 10'000, os::no_limit);
   s.stop_grace = detail::nanos_of(o.stop_grace);
   s.name = std::string(o.name);
-  s.on_unhandled_exception = o.on_unhandled_exception;
+  s.on_unhandled_exception = kept_for_ever(o.on_unhandled_exception);
   return s;
 }
 

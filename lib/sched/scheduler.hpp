@@ -36,7 +36,8 @@ struct settings {
   os::nanos stall_threshold;
   os::nanos stop_grace;
   std::string name;
-  exception_handler on_unhandled_exception;
+  const exception_handler*
+      on_unhandled_exception;  // for ever: a handle that is dropped may outlive the runtime
 };
 
 /// Something with a thread of its own that lives as long as a runtime (a dump on a signal); its destructor
