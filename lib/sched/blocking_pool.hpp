@@ -62,8 +62,6 @@ class blocking_pool {
   /// Ends the idle threads and waits for all.  Nothing is submitted any more.
   void close() noexcept;
 
-  scheduler& home() const noexcept { return *home_; }
-
   std::size_t threads() const noexcept;
 
   static constexpr unsigned not_still = ~0U;

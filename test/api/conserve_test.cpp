@@ -79,8 +79,12 @@ weft::routine<> send_in_all_ways(weft::channel<token> a, weft::channel<token> b,
     bool gone = false;
     try {
       switch (d.roll(5)) {
-        case 0: gone = co_await a.send(std::move(mine)) == weft::send_status::sent; break;
-        case 1: gone = a.try_send(std::move(mine)) == weft::try_send_status::sent; break;
+        case 0:
+          gone = co_await a.send(std::move(mine)) == weft::send_status::sent;
+          break;
+        case 1:
+          gone = a.try_send(std::move(mine)) == weft::try_send_status::sent;
+          break;
         case 2: {
           const std::chrono::nanoseconds limit(d.roll(3) * 5'000);
           gone = co_await a.send_for(std::move(mine), limit) == weft::send_until_status::sent;
@@ -88,8 +92,8 @@ weft::routine<> send_in_all_ways(weft::channel<token> a, weft::channel<token> b,
         }
         case 3: {
           auto look = [&gone](weft::send_status s) { gone = s == weft::send_status::sent; };
-          co_await weft::select(weft::on_send(a, std::move(mine), look), weft::on_send(b, std::move(mine), look),
-                                weft::on_timeout(10us));
+          co_await weft::select(weft::on_send(a, std::move(mine), look),
+                                weft::on_send(b, std::move(mine), look), weft::on_timeout(10us));
           break;
         }
         default:
@@ -142,7 +146,8 @@ weft::routine<> receive_in_all_ways(weft::channel<token> a, weft::channel<token>
 
 }  // namespace
 
-TEST_CASE("no value is lost or doubled under close and cancel and timeout and select at once", "[api][conserve]") {
+TEST_CASE("no value is lost or doubled under close and cancel and timeout and select at once",
+          "[api][conserve]") {
   const unsigned workers = GENERATE(1U, 2U, 16U);
   const std::size_t capacity = GENERATE(std::size_t{0}, std::size_t{3});
   totals sum;

@@ -58,7 +58,7 @@ TEST_CASE("every facade operation works on every kind of thread", "[api][facade]
     good += ch.recv_for(0s).status == weft::recv_status::empty;
     good += ch.send_for(1, 1h) == weft::send_until_status::sent;
     good += select(on_recv(ch), on_timeout(1h)) == 0;
-    sleep_for(1us);  // house: sleeps because its name is what is tested
+    sleep_for(1us);            // house: sleeps because its name is what is tested
     sleep_until(weft::now());  // house: sleeps because its name is what is tested
     good += block_on_io([](int a) { return a; }, 3) == 3;
     good += run(gives(6)) == 6;
@@ -306,7 +306,7 @@ TEST_CASE("using namespace weft::blocking names nothing twice", "[api][facade]")
   REQUIRE(select(on_join(h), on_recv(ours)) == 0);
   REQUIRE(wait(std::move(h)) == 1);
   sleep_for(std::chrono::microseconds(1));  // house: sleeps because its name is what is tested
-  sleep_until(weft::now());  // house: sleeps because its name is what is tested
+  sleep_until(weft::now());                 // house: sleeps because its name is what is tested
   REQUIRE(block_on_io(&::getpid) == ::getpid());
   REQUIRE(run(weft::routine<int>(gives(2))) == 2);
   REQUIRE(std::get<0>(all(gives(1), gives(2))) == 1);

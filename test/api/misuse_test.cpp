@@ -159,7 +159,7 @@ TEST_CASE("destroying a runtime on its own worker aborts and names the routine",
     weft::blocking::wait(never.wait());
   });
   INFO(d.said);
-  REQUIRE(is_one_sentence(d, "a runtime is destroyed on one of its own workers"));
+  REQUIRE(is_one_sentence(d, "a runtime is destroyed on one of its own"));
   REQUIRE(names_the_culprit(d));
 }
 
