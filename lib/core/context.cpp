@@ -55,6 +55,8 @@ void claim_in(context_base& x, waiter& w, winners& won) noexcept {
   won.add(w, word_of(w).claim(by_cancel, no_cancel));
 }
 
+}  // namespace
+
 void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept {
   const os::guard hold(x.lock);
   if (load_state(x) != cancel_state::live) return;
@@ -69,6 +71,8 @@ void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept {
   }
   for (context* child = x.children; child != nullptr; child = child->next) cancel_tree(*child, why, won);
 }
+
+namespace {
 
 /// Under the parent's lock.
 void link_child(context_base& parent, context& x) noexcept {

@@ -52,4 +52,7 @@ class winners {
   waiter* first_ = nullptr;
 };
 
+/// Cancels x and all inside it; the caller delivers, and may hold a lock meanwhile.
+void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept;
+
 }  // namespace weft::core

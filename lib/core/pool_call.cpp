@@ -34,9 +34,14 @@ class call_scope : sched::running_call {
   call_scope(sched::blocking_pool& pool, context_base* outer) noexcept : pool_(pool) {
     sched::set_current_scope(outer);
     open_for_thread(inside_, false, no_deadline);  // no deadline of its own: allocates nothing
-    cancel = [](running_call& self) noexcept { static_cast<call_scope&>(self).stop(); };
+    cancel = [](running_call& self, void* won) noexcept {
+      static_cast<call_scope&>(self).stop(*static_cast<winners*>(won));
+    };
     pool_.enter(*this);
-    if (pool_.home().stopping()) stop();
+    if (!pool_.home().stopping()) return;
+    winners won;
+    stop(won);
+    won.deliver_all();
   }
 
   call_scope(const call_scope&) = delete;
@@ -49,8 +54,8 @@ class call_scope : sched::running_call {
   }
 
  private:
-  void stop() noexcept {
-    if (inside_.shielded == 0) cancel_context(inside_, cancel_requested);
+  void stop(winners& won) noexcept {
+    if (inside_.shielded == 0) cancel_tree(inside_, cancel_requested, won);
   }
 
   sched::blocking_pool& pool_;

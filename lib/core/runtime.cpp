@@ -138,7 +138,9 @@ void cancel_all(sched::scheduler& home) {
   walk all{&home, {}};
   sched::for_each_block(&cancel_one, &all);
   home.port().simulated() ? deliver_by_birth(all.won) : all.won.deliver_all();
-  home.pool().cancel_running();
+  winners in_calls;
+  home.pool().cancel_running(&in_calls);
+  in_calls.deliver_all();
 }
 
 }  // namespace core

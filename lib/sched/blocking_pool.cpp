@@ -236,9 +236,9 @@ void blocking_pool::leave(running_call& call) noexcept {
   if (call.next != nullptr) call.next->prev = call.prev;
 }
 
-void blocking_pool::cancel_running() noexcept {
+void blocking_pool::cancel_running(void* winners) noexcept {
   const os::guard hold(lock_);
-  for (running_call* c = running_; c != nullptr; c = c->next) c->cancel(*c);
+  for (running_call* c = running_; c != nullptr; c = c->next) c->cancel(*c, winners);
 }
 
 void blocking_pool::close() noexcept {

@@ -31,7 +31,8 @@ class scheduler;
 struct running_call {
   running_call* prev = nullptr;
   running_call* next = nullptr;
-  void (*cancel)(running_call& self) noexcept = nullptr;  // under the pool's lock
+  /// Under the pool's lock: claims; nobody is woken before the lock is given up.
+  void (*cancel)(running_call& self, void* winners) noexcept = nullptr;
 };
 
 class blocking_pool {
@@ -57,7 +58,7 @@ class blocking_pool {
   /// Between the two, cancel_running() calls `call.cancel`.
   void enter(running_call& call) noexcept;
   void leave(running_call& call) noexcept;
-  void cancel_running() noexcept;
+  void cancel_running(void* winners) noexcept;
 
   /// Ends the idle threads and waits for all.  Nothing is submitted any more.
   void close() noexcept;
