@@ -260,8 +260,9 @@ TEST_CASE("values of every size go through every kind of channel", "[api][channe
     using type = decltype(value);
     weft::runtime rt({.workers = 2});
     weft::blocking::channel<type> ch(capacity);
-    auto h = rt.go([ch, value] {
-      for (int i = 0; i < 50; ++i) ch.send(value);
+    const auto kept = std::make_shared<type>(value);  // frames hold nothing over-aligned
+    auto h = rt.go([ch, kept] {
+      for (int i = 0; i < 50; ++i) ch.send(*kept);
       ch.close();
     });
     int n = 0;
