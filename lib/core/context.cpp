@@ -329,8 +329,9 @@ cancel_state cancel_requested_for(const waiter& w) noexcept {
     x = static_cast<const context*>(x)->parent;
     if (x == nullptr) return live;
   }
-  if (w.scope->shielded == 0 && w.worker != nullptr && worker_of(w).home().stopping())
-    return cancel_requested;
+  const auto* worker = static_cast<const sched::worker*>(
+      __atomic_load_n(&w.worker, __ATOMIC_RELAXED));  // relaxed: as in is_cancelled()
+  if (w.scope->shielded == 0 && worker != nullptr && worker->home().stopping()) return cancel_requested;
   return live;
 }
 

@@ -44,12 +44,14 @@ inline std::uint8_t shield_of(const waiter& w) noexcept {
 inline bool is_cancelled(const waiter& w) noexcept {
   const detail::context_base* x = w.scope;
   if (x == nullptr) return false;
-  if (x->kind != detail::routine_root || w.worker == nullptr) [[unlikely]]
+  const auto* worker = static_cast<const sched::worker*>(__atomic_load_n(
+      &w.worker, __ATOMIC_RELAXED));  // relaxed: once published it may run elsewhere; same runtime
+  if (x->kind != detail::routine_root || worker == nullptr) [[unlikely]]
     return detail::cancel_requested_for(w) != detail::cancel_state::live;
   const auto s =
       std::atomic_ref(const_cast<std::uint8_t&>(x->state)).load(std::memory_order_seq_cst);  // W2, with C1
   if (s != detail::live) return true;
-  return x->shielded == 0 && static_cast<const sched::worker*>(w.worker)->home().stopping();
+  return x->shielded == 0 && worker->home().stopping();
 }
 
 /// The winner has nothing more to do with the waiter than this: a routine that was `parked` becomes runnable,

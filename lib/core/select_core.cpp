@@ -117,6 +117,31 @@ void enroll(select_core& s, waiter& w) noexcept {
 
 }  // namespace
 
+namespace {
+
+/// All cases at one instant.  True: one has happened.  False: the locks are still held.
+bool try_locked(select_core& s, lock_set& locks) {
+  locks.lock();
+  bool done = false;
+  try {
+    done = for_each_case(s, [&](select_case& c, std::uint32_t i) {
+      if (!c.kind->poll_locked(c)) return false;
+      s.chosen = i;
+      return true;
+    });
+  } catch (...) {
+    locks.unlock();
+    throw;
+  }
+  if (!done) return false;
+  locks.unlock();
+  select_case& c = *s.cases[s.chosen];
+  c.kind->unlocked(c);
+  return true;
+}
+
+}  // namespace
+
 bool select_ready(select_core& s, waiter& w) {
   os::step();
   if (is_cancelled(w)) {
@@ -129,6 +154,11 @@ bool select_ready(select_core& s, waiter& w) {
     return true;
   });
   if (!done && !s.has_otherwise) return false;
+  if (!done &&
+      s.count > 2) {  // "nothing is ready" must hold at one instant: a value may have slipped behind the look
+    lock_set locks(s);
+    if (!try_locked(s, locks)) locks.unlock();
+  }
   s.how = wait_end::done;
   return may_go_on(w);
 }
@@ -139,22 +169,7 @@ bool select_park(select_core& s, waiter& w) noexcept {
   }
   try {
     lock_set locks(s);
-    locks.lock();
-    bool done = false;
-    try {
-      done = for_each_case(s, [&](select_case& c, std::uint32_t i) {
-        if (!c.kind->poll_locked(c)) return false;
-        s.chosen = i;
-        return true;
-      });
-    } catch (...) {
-      locks.unlock();
-      throw;
-    }
-    if (done) {
-      locks.unlock();
-      select_case& c = *s.cases[s.chosen];
-      c.kind->unlocked(c);
+    if (try_locked(s, locks)) {
       s.how = wait_end::done;
       return false;
     }

@@ -160,7 +160,7 @@ TEST_CASE("a thread that is cancelled leaves nothing behind that uses its stack"
   weft::blocking::channel<std::string> never;
   const auto attempts = [&never] {
     for (int i = 0; i < 20; ++i) {
-      int ended = 0;
+      std::atomic<int> ended{0};
       std::string mine = "a value too long for the small string buffer", place = mine;
       auto handler = [&ended]() -> weft::routine<> {
         ++ended;

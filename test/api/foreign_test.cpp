@@ -7,7 +7,6 @@
 #include <coroutine>
 #include <exception>
 #include <future>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -161,22 +160,20 @@ task<long> receives(weft::channel<int> from) {
   co_return sum;
 }
 
-/// Resumes on a thread of its own.
+using handles = weft::blocking::channel<std::coroutine_handle<>>;
+
+/// Resumes on the thread that receives the handle.
 struct elsewhere {
-  std::optional<std::thread>* thread;
-  std::atomic<long>* number;
+  handles to;
   int value;
 
-  elsewhere(std::optional<std::thread>& t, std::atomic<long>& n, int v) noexcept
-      : thread(&t), number(&n), value(v) {}
+  elsewhere(const handles& t, int v) noexcept : to(t), value(v) {}
 
   bool await_ready() const noexcept { return false; }
 
   void await_suspend(std::coroutine_handle<> h) const {
-    thread->emplace([h, told = number] {
-      *told = thread_number();
-      h.resume();
-    });
+    const handles own = to;  // the awaiter may be gone before this returns
+    (void)own.try_send(std::coroutine_handle<>(h));
   }
 
   int await_resume() const noexcept { return value; }
@@ -295,17 +292,22 @@ TEST_CASE("routines and threads and foreign coroutines share one channel", "[api
 TEST_CASE("a routine that awaits something foreign goes on on its own workers", "[api][foreign]") {
   const unsigned workers = GENERATE(1U, 2U, 16U);
   weft::runtime rt({.workers = workers});
+  handles suspended(1);
+  std::atomic<long> number{0};
+  std::thread other([&] {
+    number = thread_number();
+    for (const auto h : suspended) h.resume();
+  });
   for (int i = 0; i < 100; ++i) {
-    std::optional<std::thread> other;
-    std::atomic<long> number{0};
     auto h = rt.go([&, i]() -> weft::routine<bool> {
-      const int got = co_await elsewhere(other, number, i);
-      const bool is_elsewhere = thread_number() == number;
-      co_return got == i && !is_elsewhere && weft::this_routine::id() != 0;
+      elsewhere op(suspended, i);
+      const int got = co_await op;
+      co_return got == i&& thread_number() != number&& weft::this_routine::id() != 0;
     });
     REQUIRE(h.join());
-    other->join();
   }
+  suspended.close();
+  other.join();
 }
 
 TEST_CASE("a routine awaits foreign awaitables of every form", "[api][foreign]") {
