@@ -62,6 +62,16 @@ class call_scope : sched::running_call {
   context inside_;
 };
 
+/// The wait begins under the pool's lock: who cancels it afterwards finds the job in the queue.
+bool begin_wait(sched::blocking_job& job) noexcept {
+  auto& c = static_cast<pool_call&>(job);
+  return begin_waiting(*c.party, wait_reason::block_on_io, &c);
+}
+
+bool end_wait(sched::blocking_job& job) noexcept {
+  return word_of(*static_cast<pool_call&>(job).party).claim(by_self) != claimed::lost;
+}
+
 void run_call(sched::blocking_job& job) noexcept {
   auto& c = static_cast<pool_call&>(job);
   waiter& party = *c.party;
@@ -77,6 +87,7 @@ void run_call(sched::blocking_job& job) noexcept {
 
 bool pool_call_ready(pool_call& c, waiter& w) noexcept {
   os::step();
+  c.how = wait_end::pending;  // an operation may be awaited again
   if (!is_cancelled(w)) return false;
   c.how = wait_end::cancelled;
   return true;
@@ -87,15 +98,12 @@ bool pool_call_park(pool_call& c, waiter& w) noexcept {
   c.begin = &begin_call;
   c.run = &run_call;
   c.routine = w.kind() == waiter_kind::routine ? id_of(w) : 0;
-  if (!begin_waiting(w, wait_reason::block_on_io, &c)) {
+  try {
+    // It may be over already when this returns.
+    if (pool_for(w).submit(c, &begin_wait, &end_wait)) return true;
     c.how = wait_end::cancelled;
     return false;
-  }
-  try {
-    pool_for(w).submit(c);  // it may be over already
-    return true;
   } catch (...) {
-    if (word_of(w).claim(by_self) == claimed::lost) return true;  // cancelled meanwhile
     c.refused = std::current_exception();
     c.how = wait_end::out_of_memory;
     return false;

@@ -43,10 +43,12 @@ void blocking_pool::unlink(blocking_job& job) noexcept {
   --queued_;
 }
 
-void blocking_pool::submit(blocking_job& job) {
+bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexcept,
+                           bool (*refused)(blocking_job&) noexcept) {
   idle_thread* to_wake = nullptr;
   {
     const os::guard hold(lock_);
+    if (!waits(job)) return false;
     link(job);
     ++jobs_;
     to_wake = idle_;
@@ -55,19 +57,24 @@ void blocking_pool::submit(blocking_job& job) {
       to_wake->below = nullptr;
     }
   }
-  if (to_wake != nullptr) return wake(*to_wake);
+  if (to_wake != nullptr) {
+    wake(*to_wake);
+    return true;
+  }
   try {
     start_thread();
   } catch (...) {
     const os::guard hold(lock_);
-    if (alive_ != 0) return;  // a thread that is there takes it later
+    if (alive_ != 0) return true;  // a thread that is there takes it later
     const blocking_job* at = first_;
     while (at != nullptr && at != &job) at = at->next;
-    if (at == nullptr) return;  // one has taken it and is gone; the job may be, too
+    if (at == nullptr) return true;  // one has taken it and is gone; the job may be, too
     unlink(job);
+    if (!refused(job)) return true;
     --jobs_;
     throw;
   }
+  return true;
 }
 
 void blocking_pool::wake(idle_thread& t) noexcept {

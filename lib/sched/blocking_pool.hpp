@@ -46,7 +46,13 @@ class blocking_pool {
 
   /// Queues the job and sees to it that a thread will take it.  Throws std::system_error only if there is no
   /// thread at all and none can be had; then the job is not queued.
-  void submit(blocking_job& job);
+  void submit(blocking_job& job) { (void)submit(job, &always, &always); }
+
+  /// Of a job whose owner waits for it and may be cancelled, after which it takes the job back.  Both under
+  /// the pool's lock: waits() begins the wait - false: nothing is queued, and so says the result -; refused()
+  /// ends it before submit() throws - false: it has ended otherwise, and nothing is thrown.
+  bool submit(blocking_job& job, bool (*waits)(blocking_job&) noexcept,
+              bool (*refused)(blocking_job&) noexcept);
   /// True if the job was still queued: it is no longer, and will not run.  Else it has begun or its begin()
   /// failed.
   bool take_back(blocking_job& job) noexcept;
@@ -84,6 +90,8 @@ class blocking_pool {
 
  private:
   struct pool_thread;
+
+  static bool always(blocking_job&) noexcept { return true; }
 
   struct idle_thread {
     std::uint32_t word = 0;  // 0 sleeps, 1 woken

@@ -154,3 +154,19 @@ TEST_CASE("stop waits for the call that has begun and drops those that have not"
   rt.stop();
   REQUIRE(rt.stats().live == 0);
 }
+
+TEST_CASE("block_on_io is cancelled while it begins, on as many threads as there are", "[api][blocking]") {
+  weft::runtime rt({.workers = 4, .max_blocking_threads = 4});
+  const auto calls = [](int n) -> weft::routine<> {
+    for (int i = 0; i < n; ++i) {
+      int x = i;
+      co_await weft::block_on_io([](int* p) { ++*p; }, &x);
+    }
+  };
+  for (int round = 0; round < 20; ++round) {
+    std::vector<weft::join_handle<>> all;
+    for (int i = 0; i < 64; ++i) all.push_back(rt.go(calls, 1'000));
+    for (auto& h : all) h.cancel();
+    for (auto& h : all) REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
+  }
+}
