@@ -51,8 +51,8 @@ routine<> any_child(routine<T> child, any_state<T>* all, int me) {
     } else {
       T value = co_await std::move(child);
       if (all->first(all->winner, me)) {
-        all->value.emplace(std::move(value));
         cancel_context(*all->scope, cancel_requested);
+        all->value.emplace(std::move(value));  // if that throws, it is a failure, and the others are over too
       }
     }
   } catch (...) {
@@ -81,12 +81,10 @@ routine<any_result<T>> run_any(routine<T>* routines) {
     co_await ended;
     if (not_started) std::rethrow_exception(not_started);
   }
-  if (state.winner >= 0) {
-    if constexpr (std::is_void_v<T>) {
-      co_return any_result<T>{static_cast<std::size_t>(state.winner)};
-    } else {
-      co_return any_result<T>{static_cast<std::size_t>(state.winner), *std::move(state.value)};
-    }
+  if constexpr (std::is_void_v<T>) {
+    if (state.winner >= 0) co_return any_result<T>{static_cast<std::size_t>(state.winner)};
+  } else if (state.value) {
+    co_return any_result<T>{static_cast<std::size_t>(state.winner), *std::move(state.value)};
   }
   if (state.error) std::rethrow_exception(state.error);
   throw_cancelled(self);

@@ -257,6 +257,9 @@ auto all(Range&& routines) {
 template <detail::facade_body Body>
 auto scope(Body&& body) {
   using result = std::invoke_result_t<std::remove_reference_t<Body>&, task_scope&>;
+  static_assert(
+      !weft::detail::is_routine<result>,
+      "weft: blocking::scope(body): body is a plain function; wait(weft::scope(body)) runs a coroutine");
   weft::detail::thread_scope open(false, weft::detail::no_deadline);
   task_scope members(open.scope);
   std::exception_ptr ended;

@@ -117,3 +117,34 @@ TEST_CASE("using namespace weft::blocking is not ambiguous beside the system's h
   REQUIRE(select(on_send(a, 1), otherwise()) == 0);
   REQUIRE(select(biased, on_recv(a), on_timeout(1s)) == 0);
 }
+
+TEST_CASE("a thread that gives up a wait has ended the routine that waited for it", "[api][blocking]") {
+  weft::blocking::channel<int> ch;
+  bool handled = false;
+  const auto handler = [&](std::optional<int>) -> weft::routine<> {
+    handled = true;
+    co_return;
+  };
+  for (int i = 0; i < 20; ++i) {
+    const auto waits = [&] { weft::blocking::select(weft::on_recv(ch, handler)); };
+    REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, waits), weft::timeout_error);
+    REQUIRE(ch.try_send(1) == weft::try_send_status::full);  // nobody waits any more
+  }
+  REQUIRE_FALSE(handled);
+
+  bool ended = false;
+  const auto runs = [](bool* done, weft::channel<int> never) -> weft::routine<> {
+    bool cancelled = false;
+    try {
+      co_await never.recv();
+    } catch (const weft::cancelled&) {
+      cancelled = true;
+    }
+    co_await weft::shield(weft::sleep_for(1ms));
+    *done = cancelled;
+    co_await weft::yield();
+  };
+  const auto run = [&] { weft::blocking::run(runs(&ended, ch)); };
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, run), weft::timeout_error);
+  REQUIRE(ended);
+}

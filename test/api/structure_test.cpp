@@ -110,3 +110,49 @@ TEST_CASE("a shielded routine is not cancelled", "[api][shield]") {
   REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
   REQUIRE(steps == 2);
 }
+
+TEST_CASE("all takes a time limit, a shield and a thread's wait like anything else", "[api][all]") {
+  weft::runtime rt({.workers = 2});
+  auto h = rt.go([]() -> weft::routine<int> {
+    auto [a, b] = co_await weft::shield(weft::all(later(0, 1), later(0, 2)));
+    std::vector<weft::routine<int>> more;
+    more.push_back(later(0, 3));
+    const std::vector<int> c = co_await weft::with_timeout(1h, weft::all(std::move(more)));
+    try {
+      co_await weft::with_timeout(1ms, weft::all(later(3'600'000, 1), later(3'600'000, 2)));
+    } catch (const weft::timeout_error&) {
+      co_return a + b + c[0];
+    }
+    co_return 0;
+  });
+  REQUIRE(h.join() == 6);
+  std::vector<weft::routine<int>> more;
+  more.push_back(later(0, 3));
+  REQUIRE(weft::blocking::wait(weft::all(std::move(more))) == std::vector<int>{3});
+}
+
+TEST_CASE("a value of any whose move throws is a failure", "[api][any]") {
+  struct fragile {
+    int moves_left;
+
+    explicit fragile(int moves) : moves_left(moves) {}
+
+    fragile(fragile&& other) : moves_left(other.moves_left - 1) {
+      if (moves_left == 0) throw std::runtime_error("boom");
+    }
+  };
+
+  int failed = 0;
+  bool arrived = false;
+  for (int moves = 1; !arrived; ++moves) {
+    const auto make = [](int n) -> weft::routine<fragile> { co_return fragile(n); };
+    const auto one = [&]() -> weft::routine<> { co_await weft::any(make(moves)); };
+    try {
+      weft::go(one).join();
+      arrived = true;
+    } catch (const std::runtime_error&) {
+      ++failed;
+    }
+  }
+  REQUIRE(failed > 2);
+}
