@@ -49,7 +49,10 @@ class promise_shared : public promise_base {
 
   final_awaiter final_suspend() const noexcept { return {}; }
 
-  void unhandled_exception() noexcept { capture_failure(*this, slot_.error); }
+  void unhandled_exception() noexcept {
+    drop_value();
+    capture_failure(*this, slot_.error);
+  }
 
   /// Notes where the routine awaits, for the dump, and picks the awaiter: one store and no allocation.
   /// `at` is what std::source_location::current() wraps: g++ keeps two class temporaries of each await in the
@@ -57,6 +60,12 @@ class promise_shared : public promise_base {
   template <typename A>
   auto await_transform(A&& awaited, const void* at = __builtin_source_location()) {
     __atomic_store_n(&site, reinterpret_cast<std::uintptr_t>(at), __ATOMIC_RELAXED);  // read by dumps only
+    if constexpr (!std::is_lvalue_reference_v<A>) {
+      static_assert(
+          alignof(A) <= 16,
+          "weft: what is awaited may not be over-aligned, frames are not: let a pointer to the value "
+          "go through the channel");
+    }
     if constexpr (operation<A>) {
       check_safe_to_await<A>();
       return op_awaiter<std::remove_reference_t<A>&>(awaited, root());
@@ -91,6 +100,16 @@ class promise_shared : public promise_base {
  protected:
   promise_shared() noexcept = default;
 
+  /// co_return has stored a value already, and then the destructor of a local threw.
+  void drop_value() noexcept {
+    if (this->ended() != outcome::value) return;
+    this->ended(outcome::none);
+    if constexpr (!std::is_void_v<T>) {
+      using kept = stored<T>;
+      slot_.value.~kept();
+    }
+  }
+
   ~promise_shared() {
     if (this->ended() == outcome::exception || this->ended() == outcome::cancelled) {
       slot_.error.~exception_ptr();
@@ -112,6 +131,7 @@ class promise final : public promise_shared<T> {
   requires std::is_convertible_v<U&&, T> || std::is_constructible_v<T, U&&>
 
   void return_value(U&& result) {
+    this->drop_value();
     if constexpr (std::is_reference_v<T>) {
       auto&& bound = static_cast<T>(result);
       ::new (static_cast<void*>(&this->slot_.value)) stored<T>(__builtin_addressof(bound));
@@ -171,6 +191,8 @@ template <typename T>
 class [[nodiscard("a routine does nothing until it is awaited or given to go()")]] routine {
  public:
   using promise_type = detail::promise<T>;
+  static_assert(alignof(detail::result_slot<T>) <= 16,
+                "weft: a routine's result may not be over-aligned, frames are not: return a pointer to it");
 
   routine() noexcept = default;
   routine(routine && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}

@@ -3,6 +3,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "support/catch.hpp"
 
@@ -158,4 +159,31 @@ TEST_CASE("no sleeper wakes early", "[api][time]") {
   int wrong = 0;
   for (int i = 0; i < n; ++i) wrong += *weft::blocking::wait(early.recv()) ? 1 : 0;
   REQUIRE(wrong == 0);
+}
+
+TEST_CASE("an argument that a parameter is only made from is kept until the routine ends", "[api][go]") {
+  weft::channel<int> gate;
+  const auto looks = [](std::string_view text, weft::channel<int> until) -> weft::routine<std::string> {
+    co_await until.recv();
+    co_return std::string(text);
+  };
+  const std::string text(100, 'x');
+  auto h = weft::go(looks, std::string(text), gate);
+  const std::string elsewhere(100, 'y');  // where the argument was, if it is gone
+  gate.close();
+  REQUIRE(h.join() == text);
+}
+
+TEST_CASE("a value that co_return has stored is destroyed when a local's destructor throws", "[api][go]") {
+  struct throws {
+    ~throws() noexcept(false) { throw std::runtime_error("boom"); }
+  };
+
+  const auto value = std::make_shared<int>(1);
+  auto h = weft::go([value]() -> weft::routine<std::shared_ptr<int>> {
+    const throws at_the_end;
+    co_return value;
+  });
+  REQUIRE_THROWS_AS(h.join(), std::runtime_error);
+  REQUIRE(value.use_count() == 1);
 }
