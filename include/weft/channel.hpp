@@ -257,9 +257,7 @@ class channel : public detail::channel_ref<1, 1>,
       : channel_ref(detail::make_channel_core(detail::ops_of<T>, detail::bounded(capacity))) {}
 
   /// Sends never wait; memory is the limit.
-  static channel unbounded() {
-    return channel(*detail::make_channel_core(detail::ops_of<T>, detail::unbounded_capacity));
-  }
+  static channel unbounded() { return channel(*detail::make_unbounded_core(detail::ops_of<T>)); }
 
  protected:
   explicit channel(detail::channel_core& owned) noexcept : channel_ref(&owned) {}

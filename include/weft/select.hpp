@@ -141,11 +141,21 @@ class any_case {
   WEFT_API virtual ~any_case();
 
   virtual select_case& erased() noexcept = 0;
-  virtual void start(select_core& s, std::uint32_t index) noexcept = 0;
+  virtual void start(select_core& s, std::uint32_t index) = 0;
   /// Calls the handler; the routine is empty unless that is a coroutine.
   virtual routine<> run() = 0;
 
   any_case* next = nullptr;
+};
+
+/// What a kept case sends in the next wait; made anew once it was sent.
+template <typename C>
+struct next_value {};
+
+template <typename C>
+
+requires C::copies_value struct next_value<C> {
+  std::optional<typename C::value_type> copy;
 };
 
 template <typename C>
@@ -155,9 +165,19 @@ class kept_case final : public any_case {
 
   select_case& erased() noexcept override { return case_.erased(); }
 
-  void start(select_core& s, std::uint32_t index) noexcept override { case_.start(s, index); }
+  void start(select_core& s, std::uint32_t index) override {
+    if constexpr (requires { next_.copy; }) {
+      if (!next_.copy) next_.copy.emplace(case_.value());
+      case_.start_with(&*next_.copy);
+    } else {
+      case_.start(s, index);
+    }
+  }
 
   routine<> run() override {
+    if constexpr (requires { next_.copy; }) {
+      if (case_.has_sent()) next_.copy.reset();
+    }
     if constexpr (is_coroutine_case<C>) {
       return drop_result(case_.run());
     } else {
@@ -168,6 +188,7 @@ class kept_case final : public any_case {
 
  private:
   typename C::active case_;
+  [[no_unique_address]] next_value<C> next_;
 };
 
 class selector_op;
@@ -201,6 +222,10 @@ class selector {
         !C::borrows_value,
         "weft: a selector keeps its cases, and an rvalue given to on_send is only borrowed: name the value "
         "and pass the name, it is copied");
+    if constexpr (C::copies_value) {
+      static_assert(std::is_copy_constructible_v<typename C::value_type>,
+                    "weft: a selector sends a copy of the value each time: use select() for a move-only one");
+    }
     return keep(new detail::kept_case<std::remove_cvref_t<C>>(std::forward<C>(c)));
   }
 

@@ -79,10 +79,14 @@ void advance_head(channel_core& c) noexcept {
 
 }  // namespace
 
+void throw_no_such_capacity() {
+  throw std::length_error("weft: a channel of this capacity cannot be had");
+}
+
 void make_buffer(channel_core& c) {
   if (is_unbounded(c) || c.capacity == 0 || c.ops.size == 0) return;
   if (c.capacity > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / c.ops.size) {
-    throw std::length_error("weft: a channel of this capacity cannot be had");
+    throw_no_such_capacity();
   }
   c.ring = static_cast<std::byte*>(::operator new(c.capacity* c.ops.size, alignment(c), std::nothrow));
   if (c.ring == nullptr) throw std::length_error("weft: there is no memory for a channel of this capacity");

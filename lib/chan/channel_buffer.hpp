@@ -29,6 +29,7 @@ inline bool is_unbounded(const channel_core& c) noexcept {
   return c.capacity == detail::unbounded_capacity;
 }
 
+[[noreturn]] void throw_no_such_capacity();
 /// Throws std::length_error for a capacity that cannot be had.
 void make_buffer(channel_core& c);
 void free_buffer(channel_core& c) noexcept;

@@ -143,7 +143,9 @@ namespace weft::detail {
 using namespace core;
 using namespace chan;
 
-channel_core* make_channel_core(const element_ops& ops, std::size_t capacity) {
+namespace {
+
+channel_core* make_core(const element_ops& ops, std::size_t capacity) {
   auto* c = new channel_core(ops, capacity);
   try {
     make_buffer(*c);
@@ -152,6 +154,17 @@ channel_core* make_channel_core(const element_ops& ops, std::size_t capacity) {
     throw;
   }
   return c;
+}
+
+}  // namespace
+
+channel_core* make_channel_core(const element_ops& ops, std::size_t capacity) {
+  if (capacity == unbounded_capacity) chan::throw_no_such_capacity();
+  return make_core(ops, capacity);
+}
+
+channel_core* make_unbounded_core(const element_ops& ops) {
+  return make_core(ops, unbounded_capacity);
 }
 
 void hold_channel(channel_core& c, std::uint32_t senders, std::uint32_t receivers) noexcept {
@@ -199,6 +212,7 @@ void misuse_empty_channel() noexcept {
 
 bool send_ready(channel_wait& op, waiter& w) noexcept {
   os::step();
+  op.how = wait_end::pending;  // an operation may be awaited again
   if (is_cancelled(w)) {
     op.how = wait_end::cancelled;
     return true;
@@ -221,6 +235,7 @@ bool send_ready(channel_wait& op, waiter& w) noexcept {
 
 bool recv_ready(channel_wait& op, waiter& w) noexcept {
   os::step();
+  op.how = wait_end::pending;  // an operation may be awaited again
   if (is_cancelled(w)) {
     op.how = wait_end::cancelled;
     return true;

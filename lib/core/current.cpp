@@ -94,6 +94,7 @@ void yield_op::finish(detail::waiter& w) {
 
 bool sleep_op::ready(detail::waiter& w) noexcept {
   os::step();
+  how_ = wait_end::pending;  // an operation may be awaited again
   if (!is_cancelled(w)) return false;
   how_ = wait_end::cancelled;
   return true;

@@ -290,6 +290,7 @@ namespace weft::detail {
 bool join_ready(join_wait& j, waiter& w) noexcept {
   os::step();
   if (j.child == &w) misuse_join_oneself();
+  j.how = wait_end::pending;  // an operation may be awaited again
   if (is_cancelled(w)) {
     j.how = wait_end::cancelled;
     return true;

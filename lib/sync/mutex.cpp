@@ -31,6 +31,7 @@ bool take(std::uint32_t& state) noexcept {
 }  // namespace
 
 mutex::~mutex() {
+  const os::guard hold(line_.lock);  // an unlock() that found nobody in the line may still be inside
   if (std::atomic_ref(state_).load(std::memory_order_acquire) != free_state) {  // A1, pairs with R1
     base::misuse("a mutex is destroyed while it is locked; unlock it first");
   }

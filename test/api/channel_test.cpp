@@ -151,3 +151,50 @@ TEST_CASE("a select that lost a case has moved nothing", "[api][select]") {
   REQUIRE(value == "mine");
   REQUIRE(weft::blocking::select(weft::on_recv(empty), weft::otherwise()) == 1);
 }
+
+TEST_CASE("an operation that has a name may be awaited again", "[api][channel]") {
+  auto h = weft::go([]() -> weft::routine<std::string> {
+    weft::channel<std::string> ch(1);
+    std::string got;
+    auto recv = ch.recv();
+    for (const char* text : {"a", "b", "c"}) {
+      weft::go([ch, text]() -> weft::routine<> { co_await ch.send(text); });
+      got += (co_await recv).value();
+    }
+    weft::event e;
+    auto happens = e.wait();
+    e.set();
+    co_await happens;
+    e.reset();
+    try {
+      co_await weft::with_timeout(1ms, std::move(happens));
+    } catch (const weft::timeout_error&) {
+      got += "t";
+    }
+    weft::mutex m;
+    auto lock = m.lock();
+    co_await lock;
+    try {
+      co_await weft::with_timeout(1ms, std::move(lock));
+    } catch (const weft::timeout_error&) {
+      got += "t";
+    }
+    m.unlock();
+    auto sleeps = weft::sleep_for(1h);
+    for (int i = 0; i < 2; ++i) {
+      try {
+        co_await weft::with_timeout(1ms, std::move(sleeps));
+      } catch (const weft::timeout_error&) {
+        got += "t";
+      }
+    }
+    co_return got;
+  });
+  REQUIRE(h.join() == "abctttt");
+}
+
+TEST_CASE("a channel of the largest capacity there is cannot be had, and is not an unbounded one",
+          "[api][channel]") {
+  REQUIRE_THROWS_AS(weft::channel<int>(std::numeric_limits<std::size_t>::max()), std::length_error);
+  REQUIRE(weft::channel<int>::unbounded().capacity() == std::numeric_limits<std::size_t>::max());
+}

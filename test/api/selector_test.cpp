@@ -2,6 +2,7 @@
 #include <weft/weft.hpp>
 
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -141,4 +142,13 @@ TEST_CASE("plain code waits on a selector", "[api][selector]") {
   REQUIRE(blocking::wait(s.wait()) == 0);
   REQUIRE(got == 5);
   sender.join();
+}
+
+TEST_CASE("a selector sends the value that it was given each time", "[api][selector]") {
+  weft::channel<std::string> ch(3);
+  const std::string text(100, 'x');
+  weft::selector s;
+  s.add(weft::on_send(ch, text));
+  for (int i = 0; i < 3; ++i) REQUIRE(weft::blocking::wait(s.wait()) == 0);
+  for (int i = 0; i < 3; ++i) REQUIRE(ch.try_recv().value == text);
 }

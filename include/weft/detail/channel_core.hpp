@@ -66,6 +66,7 @@ constexpr std::size_t bounded(std::size_t capacity) noexcept {
 
 /// Throws std::length_error for a capacity that cannot be had.
 WEFT_API channel_core* make_channel_core(const element_ops& ops, std::size_t capacity);
+WEFT_API channel_core* make_unbounded_core(const element_ops& ops);
 /// Handles are counted by end; the last sender closes, the last receiver makes sends fail and destroys the
 /// buffer.
 WEFT_API void hold_channel(channel_core& c, std::uint32_t senders, std::uint32_t receivers) noexcept;

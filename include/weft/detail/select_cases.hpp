@@ -25,6 +25,25 @@ struct case_base {};
 template <typename C>
 concept selectable = std::derived_from<std::remove_cvref_t<C>, case_base>;
 
+/// Does it take a reference?  Not known of templates.
+template <typename Signature>
+inline constexpr bool takes_reference = false;
+template <typename R, typename P>
+inline constexpr bool takes_reference<R (*)(P)> = std::is_reference_v<P>;
+template <typename R, typename C, typename P>
+inline constexpr bool takes_reference<R (C::*)(P)> = std::is_reference_v<P>;
+template <typename R, typename C, typename P>
+inline constexpr bool takes_reference<R (C::*)(P) const> = std::is_reference_v<P>;
+
+template <typename F>
+constexpr bool handler_takes_reference() {
+  if constexpr (requires { &F::operator(); }) {
+    return takes_reference<decltype(&F::operator())>;
+  } else {
+    return takes_reference<std::decay_t<F>>;
+  }
+}
+
 /// What a handler gives: void, or a routine to be awaited.
 template <typename F, typename... Args>
 struct handler_result {
@@ -32,7 +51,12 @@ struct handler_result {
     if constexpr (std::is_same_v<F, no_handler>) {
       return std::type_identity<void>();
     } else if constexpr (std::is_invocable_v<F&, Args...>) {
-      return std::type_identity<std::invoke_result_t<F&, Args...>>();
+      using given = std::invoke_result_t<F&, Args...>;
+      static_assert(
+          !is_routine<given> || !handler_takes_reference<F>(),
+          "weft: a select handler that is a coroutine takes the operation's result by value: it runs "
+          "when what a reference would refer to is gone");
+      return std::type_identity<given>();
     } else {
       static_assert(std::is_invocable_v<F&>,
                     "weft: a select handler takes the operation's result, or nothing");
@@ -67,6 +91,7 @@ class case_shared : public case_base {
 
   /// The value to send is somebody else's and may be gone after the full expression.
   static constexpr bool borrows_value = false;
+  static constexpr bool copies_value = false;
 
   /// `on_send(ch, v, f).when(!queue.empty())`: takes part only if true.
   Self when(bool enabled) && {
@@ -152,6 +177,7 @@ class send_case final : public case_shared<send_case<T, V, F>, F> {
                          std::conditional_t<std::is_reference_v<V>, std::remove_reference_t<V>*, V>>;
 
  public:
+  using value_type = V;
   static constexpr bool borrows_value = std::is_reference_v<V>;
   using result = typename handler_result<std::remove_reference_t<F>, send_status>::type;
 
@@ -168,22 +194,31 @@ class send_case final : public case_shared<send_case<T, V, F>, F> {
 
     void start(select_core&, std::uint32_t) noexcept {
       if constexpr (borrows_value) {
-        wait_.value = value_;
+        start_with(value_);
       } else {
-        wait_.value = &value_;
+        start_with(&value_);
       }
+    }
+
+    /// A selector's, which keeps the value and sends copies.
+    void start_with(void* value) noexcept {
+      wait_.value = value;
       wait_.how = wait_end::pending;
       this->erased_.node.op = &wait_;
     }
 
-    decltype(auto) run() {
-      return handle(this->f_, wait_.how == wait_end::done ? send_status::sent : send_status::closed);
-    }
+    const kept_value& value() const noexcept { return value_; }
+
+    bool has_sent() const noexcept { return wait_.how == wait_end::done; }
+
+    decltype(auto) run() { return handle(this->f_, has_sent() ? send_status::sent : send_status::closed); }
 
    private:
     channel_wait wait_;
     kept_value value_;
   };
+
+  static constexpr bool copies_value = !std::is_reference_v<V> && !std::is_void_v<V>;
 
  private:
   channel_core* channel_;
