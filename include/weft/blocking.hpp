@@ -74,6 +74,7 @@ concept facade_body = std::invocable < std::remove_reference_t<Body>
 /// Runs a routine to its end; gives its result or rethrows.  If this thread is cancelled, so is the routine.
 template <typename T>
 T run(routine<T> r) {
+  weft::detail::reserve_spare();
   return weft::detail::join_own(weft::go(std::move(r)));
 }
 
@@ -260,6 +261,7 @@ auto scope(Body&& body) {
   static_assert(
       !weft::detail::is_routine<result>,
       "weft: blocking::scope(body): body is a plain function; wait(weft::scope(body)) runs a coroutine");
+  weft::detail::reserve_spare();
   weft::detail::thread_scope open(false, weft::detail::no_deadline);
   task_scope members(open.scope);
   std::exception_ptr ended;

@@ -102,10 +102,14 @@ void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
   os::port& port = os::current_port();
   const std::uint32_t& low = futex_word(*self_);
   // A host is never asleep for good: its loop's descriptors are outside.
-  const bool for_ever = deadline == no_deadline && !port.simulated() && hosting_ == nullptr;
+  // The scopes that a thread has entered end by its own clock too: the runtime whose timer they have may
+  // stop.
+  const os::nanos limit = self_ == &own_ ? live_deadline(own_.scope) : no_deadline;
+  bool limited = limit != no_deadline;
+  const bool for_ever = deadline == no_deadline && !limited && !port.simulated() && hosting_ == nullptr;
   const os::nanos first_look = for_ever ? port.now() + patience : os::never;
   std::optional<listed_sleep> listed;
-  const auto sleep_on = [&](std::uint32_t seen, os::nanos until) {
+  const auto sleep_until = [&](std::uint32_t seen, os::nanos until) {
     // A simulated run that is at its end: nobody would end this wait.
     if (port.over() && word_of(*self_).claim(by_cancel, no_cancel) != claimed::lost) {
       word_of(*self_).set_delivered();
@@ -119,6 +123,14 @@ void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
     if (port.wait(low, seen, first_look)) return true;
     listed.emplace(*self_);
     sched::look_for_deadlock();
+    return true;
+  };
+  const auto sleep_on = [&](std::uint32_t seen, os::nanos until) {
+    if (!limited || limit >= until) return sleep_until(seen, until);
+    if (!sleep_until(seen, limit)) {
+      limited = false;
+      pass_deadline(*own_.scope);
+    }
     return true;
   };
   leave_when_delivered(word_of(*self_), is_parked, deadline, sleep_on);

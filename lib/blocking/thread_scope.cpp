@@ -25,4 +25,9 @@ thread_scope::~thread_scope() {
   }
 }
 
+void reserve_spare() {
+  sched::worker* here = sched::current_worker();
+  if (here != nullptr && !here->home().how().manual) here->home().reserve_spare();
+}
+
 }  // namespace weft::detail

@@ -262,6 +262,20 @@ void detach_thread(context_base& x, waiter& party) noexcept {
   unlink_member(full(x), party);
 }
 
+std::int64_t live_deadline(const context_base* x) noexcept {
+  return x == nullptr || load_state(*x) != cancel_state::live ? no_deadline : deadline_in(x);
+}
+
+void pass_deadline(context_base& x) noexcept {
+  const std::int64_t passed = deadline_in(&x);
+  context* outermost = &full(x);
+  while (outermost->parent != nullptr && deadline_in(outermost->parent) == passed &&
+         outermost->shielded == outermost->parent->shielded) {
+    outermost = &full(*outermost->parent);
+  }
+  detail::cancel_context(*outermost, detail::deadline_passed);
+}
+
 void fail(context& x, std::exception_ptr error) noexcept {
   {
     const os::guard hold(x.lock);

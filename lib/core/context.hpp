@@ -28,6 +28,10 @@ void attach_thread(context_base& x, waiter& party) noexcept;
 void detach_thread(context_base& x, waiter& party) noexcept;
 /// The earliest deadline that holds in x, which may be null.
 std::int64_t deadline_in(const context_base* x) noexcept;
+/// The earliest deadline that `x` is under, if it has not been cancelled yet.
+std::int64_t live_deadline(const context_base* x) noexcept;
+/// It has passed: cancels the outermost context that has it.
+void pass_deadline(context_base& x) noexcept;
 /// Keeps the first failure and cancels the others.
 void fail(context& x, std::exception_ptr error) noexcept;
 /// A context that opens without being known to its parent (a fork group) becomes known, before something in

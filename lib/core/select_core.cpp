@@ -23,7 +23,6 @@
 #include <memory>
 #include <new>
 
-#include "base/fatal.hpp"
 #include "core/join.hpp"
 #include "core/park.hpp"
 #include "core/waiting_line.hpp"
@@ -270,12 +269,7 @@ std::uint32_t* no_lock(select_case&) noexcept {
 }
 
 bool join_case_enroll(select_case& c) noexcept {
-  promise_base& child = child_of(c);
-  if (&child == c.node.owner) base::misuse("a routine waits for its own end; join it from another one");
-  if (join_enroll(child, c.node)) return true;
-  if (!join_done(child))
-    base::misuse("two waits for the end of one routine at the same time; one handle, one joiner");
-  return false;
+  return join_enroll(child_of(c), c.node);
 }
 
 void join_case_withdraw(select_case& c, bool won) noexcept {

@@ -1,3 +1,4 @@
+#include <weft/error.hpp>
 #include <weft/runtime.hpp>
 #include <weft/time.hpp>
 
@@ -45,6 +46,7 @@ later_event::later_event(std::int64_t deadline) {
   sched::worker* here = sched::current_worker();
   sched::scheduler* home = sched::scheduler::here();
   sched::worker& w = here != nullptr ? *here : home != nullptr ? home->at(0) : runtime::global().core().at(0);
+  if (here == nullptr && w.home().stopping()) throw stopped();  // nobody is left to set it
   timer_ = w.timers.arm(deadline, &set_event, static_cast<event*>(this));
   if (here == nullptr) w.home().timer_armed(deadline);
 }

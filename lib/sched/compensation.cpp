@@ -26,6 +26,10 @@ void scheduler::begin_block(worker& w) {
   look_again(w);
 }
 
+void scheduler::reserve_spare() {
+  if (!has_spare()) add_spare();
+}
+
 void scheduler::add_spare() {
   worker* spare = take_gone();
   if (!count_thread()) {

@@ -213,6 +213,11 @@ class parking {
     return true;
   }
 
+  bool has_spare() noexcept {
+    const Guard hold(set_lock_);
+    return !reserve_.empty();
+  }
+
   /// S2, of a worker that does not sleep as idle: blocked or retired.
   void look_again(Worker& w) noexcept {
     if (self().found_meanwhile(w) || w.has_queued()) wake_one();

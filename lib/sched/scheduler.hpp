@@ -87,6 +87,8 @@ class scheduler : public parking<scheduler, worker> {
   /// The worker's thread is about to block: lists a spare as idle.  Throws std::system_error past
   /// max_threads.
   void begin_block(worker& w);
+  /// Somebody will block here and must not fail then.  Throws as begin_block().
+  void reserve_spare();
 
   /// Counts a thread of the runtime in; false if there are max_threads.
   bool count_thread() noexcept;

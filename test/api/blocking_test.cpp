@@ -148,3 +148,14 @@ TEST_CASE("a thread that gives up a wait has ended the routine that waited for i
   REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, run), weft::timeout_error);
   REQUIRE(ended);
 }
+
+TEST_CASE("a thread that must wait for what it starts fails first if no spare worker is to be had",
+          "[api][blocking]") {
+  weft::runtime rt({.workers = 1, .max_threads = 1});
+  bool began = false;
+  auto h = rt.go([&] { weft::blocking::scope([&](weft::task_scope&) { began = true; }); });
+  REQUIRE_THROWS_AS(h.join(), std::system_error);
+  REQUIRE_FALSE(began);
+  auto runs = rt.go([] { weft::blocking::run([]() -> weft::routine<> { co_return; }()); });
+  REQUIRE_THROWS_AS(runs.join(), std::system_error);
+}

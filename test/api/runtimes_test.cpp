@@ -253,3 +253,16 @@ TEST_CASE("plain callables that block beyond max_threads fail clearly and the re
   REQUIRE(rt.stats().threads <= 4);
   REQUIRE(rt.go(plus_one, 1).join() == 2);
 }
+
+TEST_CASE("a thread's own time limit does not need the runtime, which may stop meanwhile", "[api][runtime]") {
+  weft::blocking::channel<int> never;
+  const auto waits = [&] {
+    weft::runtime::global().stop();
+    never.recv();
+  };
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, waits), weft::timeout_error);
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, [&] { never.recv(); }), weft::timeout_error);
+  const auto outer = [&] { weft::blocking::with_timeout(1h, [&] { never.recv(); }); };
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, outer), weft::timeout_error);
+  REQUIRE_THROWS_AS(weft::after(1ms), weft::stopped);
+}

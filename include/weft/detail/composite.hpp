@@ -83,6 +83,7 @@ auto operation_as_child(Op&& op, waiter& root) {
 /// On a thread: runs it as a routine, to its end.
 template <composite Op>
 decltype(auto) wait_on_thread(Op&& op) {
+  reserve_spare();
   return join_own(go_here(std::source_location::current(), op.run()));
 }
 
@@ -101,6 +102,7 @@ routine<forked_result<Op>> run_forks(Op op) {
 
 template <forking Op>
 auto wait_on_thread(Op&& op) {
+  reserve_spare();
   return join_own(go_here(std::source_location::current(), run_forks(std::move(op))));
 }
 

@@ -21,6 +21,9 @@ WEFT_API bool join_park(join_wait& j, waiter& w) noexcept;
 /// Withdraws.  j.how is done, cancelled or timed_out afterwards.
 WEFT_API void join_settle(join_wait& j, waiter& w) noexcept;
 
+/// Before something is started that this thread must wait for: throws what blocking would, on a worker.
+WEFT_API void reserve_spare();
+
 WEFT_API bool join_done(const promise_base& child) noexcept;
 /// The handle goes: the frame is freed now or by the routine's end; an exception that nobody saw is reported.
 WEFT_API void detach(promise_base& child) noexcept;
