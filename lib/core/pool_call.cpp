@@ -6,6 +6,7 @@
 #include <weft/block_on_io.hpp>
 #include <weft/runtime.hpp>
 
+#include "base/fatal.hpp"
 #include "core/context.hpp"
 #include "core/park.hpp"
 #include "sched/blocking_pool.hpp"
@@ -130,6 +131,10 @@ void* begin_blocking() {
 void end_blocking(void* token) noexcept {
   if (token == nullptr) return;
   auto& w = *static_cast<sched::worker*>(token);
+  if (sched::current_worker() != &w) {
+    base::misuse(
+        "a blocking_region ends on another thread than it began on; let none live across a co_await");
+  }
   w.home().end_block(w);
 }
 

@@ -1,5 +1,7 @@
 #include "sched/blocking_pool.hpp"
 
+#include <weft/error.hpp>
+
 #include <atomic>
 #include <system_error>
 
@@ -48,6 +50,7 @@ bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexc
   idle_thread* to_wake = nullptr;
   {
     const os::guard hold(lock_);
+    if (closing_) throw stopped();
     if (!waits(job)) return false;
     link(job);
     ++jobs_;
@@ -65,7 +68,7 @@ bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexc
     start_thread();
   } catch (...) {
     const os::guard hold(lock_);
-    if (alive_ != 0) return true;  // a thread that is there takes it later
+    if (somebody_takes_jobs()) return true;
     const blocking_job* at = first_;
     while (at != nullptr && at != &job) at = at->next;
     if (at == nullptr) return true;  // one has taken it and is gone; the job may be, too
@@ -90,6 +93,12 @@ bool blocking_pool::take_back(blocking_job& job) noexcept {
   return true;
 }
 
+/// Under the lock.  Not those that wait in facade calls, perhaps for this very job; not those that are about
+/// to end; not those that are being started, which may fail.
+bool blocking_pool::somebody_takes_jobs() const noexcept {
+  return counted_ > starting_;
+}
+
 /// One thread more, unless there are enough.  Throws what the port throws.
 void blocking_pool::start_thread() {
   os::thread_id ended{};
@@ -102,6 +111,7 @@ void blocking_pool::start_thread() {
     }
     ended_.reserve(alive_ + 2);
     ++counted_;
+    ++starting_;
     ++alive_;
   }
   if (ended.value != 0) home_->port().join(ended);
@@ -121,9 +131,11 @@ void blocking_pool::start_thread() {
       throw;
     }
     (void)me.release();
+    --starting_;
   } catch (...) {
     const os::guard hold(lock_);
     --counted_;
+    --starting_;
     --alive_;
     throw;
   }
@@ -210,7 +222,8 @@ bool blocking_pool::rest(idle_thread& me) noexcept {
   return true;
 }
 
-void blocking_pool::begin_wait() noexcept {
+void blocking_pool::begin_wait() {
+  if (pool_waits()++ != 0) return;
   bool grow;
   {
     const os::guard hold(lock_);
@@ -221,11 +234,16 @@ void blocking_pool::begin_wait() noexcept {
   try {
     start_thread();
   } catch (...) {
-    // The queued jobs run when a thread is free; this call would only have been quicker.
+    const os::guard hold(lock_);
+    if (first_ == nullptr || somebody_takes_jobs()) return;  // it would only have been quicker
+    ++counted_;
+    pool_waits() = 0;
+    throw;
   }
 }
 
 void blocking_pool::end_wait() noexcept {
+  if (--pool_waits() != 0) return;
   const os::guard hold(lock_);
   ++counted_;
 }

@@ -44,8 +44,8 @@ class blocking_pool {
 
   scheduler& home() const noexcept { return *home_; }
 
-  /// Queues the job and sees to it that a thread will take it.  Throws std::system_error only if there is no
-  /// thread at all and none can be had; then the job is not queued.
+  /// Queues the job and sees to it that a thread will take it.  Throws std::system_error only if no thread
+  /// takes jobs and none can be had, and `stopped` after close(); then the job is not queued.
   void submit(blocking_job& job) { (void)submit(job, &always, &always); }
 
   /// Of a job whose owner waits for it and may be cancelled, after which it takes the job back.  Both under
@@ -57,8 +57,10 @@ class blocking_pool {
   /// failed.
   bool take_back(blocking_job& job) noexcept;
 
-  /// A pool thread is about to wait in a facade call / has come back.
-  void begin_wait() noexcept;
+  /// A pool thread is about to wait in a facade call / has come back.  Nested calls are part of the first.
+  /// Throws std::system_error if jobs are queued, this was the last thread that took any and no other can be
+  /// had.
+  void begin_wait();
   void end_wait() noexcept;
 
   /// Between the two, cancel_running() calls `call.cancel`.
@@ -103,6 +105,7 @@ class blocking_pool {
   blocking_job* take_job(pool_thread& me) noexcept;
   bool rest(idle_thread& me) noexcept;
   void start_thread();
+  bool somebody_takes_jobs() const noexcept;
   void wake(idle_thread& t) noexcept;
   void link(blocking_job& job) noexcept;
   void unlink(blocking_job& job) noexcept;
@@ -113,6 +116,7 @@ class blocking_pool {
   blocking_job* last_ = nullptr;
   std::size_t queued_ = 0;
   std::size_t counted_ = 0;
+  std::size_t starting_ = 0;  // of those counted
   std::size_t alive_ = 0;
   std::uint64_t jobs_ = 0;
   pool_thread* all_ = nullptr;

@@ -21,9 +21,16 @@ bool scheduler::count_thread() noexcept {
 }
 
 void scheduler::begin_block(worker& w) {
-  w.expose_slot();
-  while (!replace(w)) add_spare();
-  look_again(w);
+  if (w.blocks == 0) {
+    w.expose_slot();
+    while (!replace(w)) add_spare();
+    look_again(w);
+  }
+  ++w.blocks;
+}
+
+void scheduler::end_block(worker& w) noexcept {
+  if (--w.blocks == 0) parking::end_block(w);
 }
 
 void scheduler::reserve_spare() {
@@ -31,12 +38,12 @@ void scheduler::reserve_spare() {
 }
 
 void scheduler::add_spare() {
-  worker* spare = take_gone();
+  // Counted first and a worker last: so there are never more workers than max_threads, the table's size.
   if (!count_thread()) {
-    if (spare != nullptr) put_gone(*spare);
     throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
                             "weft: a blocking call needs one thread more than runtime_options::max_threads");
   }
+  worker* spare = take_gone();
   try {
     if (spare == nullptr) {
       spare = &add_worker();
@@ -49,8 +56,8 @@ void scheduler::add_spare() {
     spare->park_word.store(parked, std::memory_order_relaxed);  // relaxed: the lock publishes it
     start_thread(*spare);
   } catch (...) {
-    uncount_thread();
     if (spare != nullptr) put_gone(*spare);
+    uncount_thread();
     throw;
   }
   count_shared.spares.add_shared();

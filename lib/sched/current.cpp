@@ -7,6 +7,7 @@ namespace weft::sched {
 namespace {
 constinit thread_local worker* this_thread = nullptr;
 constinit thread_local blocking_pool* this_pool = nullptr;
+constinit thread_local unsigned this_pool_waits = 0;
 constinit thread_local detail::context_base* this_scope = nullptr;
 constinit thread_local detail::waiter* this_pool_routine = nullptr;
 }  // namespace
@@ -31,6 +32,10 @@ constinit thread_local detail::waiter* this_pool_routine = nullptr;
 
 [[gnu::noinline]] void set_current_pool(blocking_pool* p) noexcept {
   this_pool = p;
+}
+
+[[gnu::noinline]] unsigned& pool_waits() noexcept {
+  return this_pool_waits;
 }
 
 [[gnu::noinline]] detail::waiter* current_routine() noexcept {

@@ -22,6 +22,10 @@ void set_current_worker(worker*) noexcept;
 [[nodiscard]] blocking_pool* current_pool() noexcept;
 void set_current_pool(blocking_pool*) noexcept;
 
+/// On a pool's thread: the facade calls that it is in, one inside another, since a select's handler may
+/// block, too.
+[[nodiscard]] unsigned& pool_waits() noexcept;
+
 /// The routine that this thread runs: on a worker, or in a call that it has made on the blocking pool.  Null
 /// if none.
 [[nodiscard]] detail::waiter* current_routine() noexcept;

@@ -14,7 +14,7 @@ namespace weft::sched {
 
 namespace {
 
-constexpr unsigned most_threads = 1U << 20;  // the table of workers has room for all
+constexpr unsigned most_threads = 0xffff;  // parking counts them in 16 bits
 
 struct kept_handler {
   exception_handler what;
@@ -38,7 +38,11 @@ settings read_settings(const runtime_options& o, os::port& port) {
   settings s;
   s.manual = o.workers == manual;
   s.workers = s.manual ? 1 : o.workers == 0 ? port.cpus() : o.workers;
-  s.max_threads = std::max(std::min(o.max_threads, most_threads), s.workers);
+  if (s.workers > most_threads) {
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                            "weft: runtime_options::workers is more than the 65,535 a runtime can have");
+  }
+  s.max_threads = std::clamp(o.max_threads, s.workers, most_threads);
   s.max_blocking_threads = std::max(o.max_blocking_threads, 1U);
   // Simulated, idle threads stay: they would move the time, and hide that all wait for ever.
   const os::nanos idle = port.simulated() ? os::never : detail::nanos_of(o.blocking_idle_timeout);
@@ -54,8 +58,9 @@ settings read_settings(const runtime_options& o, os::port& port) {
 std::uint32_t shard_hint(const os::port& port) noexcept {
   if (worker* w = current_worker()) return w->index();
   if (port.simulated()) return 0;  // addresses differ between runs
-  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) >>
-                                    20);  // its stack's
+  // Threads' tokens are as far apart as their stacks, a multiple of 8 MiB: multiplied, they spread.
+  const auto token = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this_thread_token()));
+  return static_cast<std::uint32_t>(token * 0x9e3779b97f4a7c15 >> 40);
 }
 
 }  // namespace
@@ -174,7 +179,9 @@ void scheduler::inject_chain(waiter* first, waiter* last, std::uint32_t n) noexc
 
 waiter* scheduler::take_injected(worker& by, std::uint32_t& n) noexcept {
   if (inject_.empty()) return nullptr;
-  return inject_.pop_batch(by.index(), how_.workers, n);
+  // Every eighth time from another shard on: its own may never be empty, and those behind it would starve.
+  const std::uint32_t takes = by.injected_takes++;
+  return inject_.pop_batch(takes % 8 == 7 ? takes / 8 : by.index(), how_.workers, n);
 }
 
 bool scheduler::has_work() const noexcept {
@@ -229,7 +236,13 @@ void scheduler::keep(std::unique_ptr<companion> c) {
 }
 
 void scheduler::join_threads() noexcept {
-  companions_.clear();
+  const os::guard alone(join_lock_);
+  std::vector<std::unique_ptr<companion>> ending;
+  {
+    const os::guard hold(set_lock_);
+    ending.swap(companions_);
+  }
+  ending.clear();
   pool_.close();
   let_all_leave();
   for (unsigned i = 0; i < count(); ++i) {

@@ -85,10 +85,11 @@ class scheduler : public parking<scheduler, worker> {
   // --- blocked workers: compensation.cpp ---
 
   /// The worker's thread is about to block: lists a spare as idle.  Throws std::system_error past
-  /// max_threads.
+  /// max_threads.  Nested calls are part of the first: a handler that blocks, inside a select that has.
   void begin_block(worker& w);
   /// Somebody will block here and must not fail then.  Throws as begin_block().
   void reserve_spare();
+  void end_block(worker& w) noexcept;
 
   /// Counts a thread of the runtime in; false if there are max_threads.
   bool count_thread() noexcept;
@@ -120,7 +121,7 @@ class scheduler : public parking<scheduler, worker> {
   bool wait_drained(os::nanos deadline) noexcept;
   /// A worker passes by: tells wait_drained().
   void check_drained() noexcept;
-  /// Ends the threads.  Drained before.
+  /// Ends the threads.  Drained before.  Any number of threads may call it, at the same time and again.
   void join_threads() noexcept;
   /// The process is at its end: workers sleep for good at their next scheduling point.
   void freeze() noexcept;
@@ -213,6 +214,7 @@ class scheduler : public parking<scheduler, worker> {
   std::unique_ptr<std::atomic<worker*>[]> table_;
   std::atomic<unsigned> count_{0};
   std::uint32_t table_lock_ = 0;
+  std::uint32_t join_lock_ = 0;  // of join_threads(): one stop() joins, those beside it wait for that
 
   inject_queue<waiter, &waiter::next> inject_;
   blocking_pool pool_;

@@ -43,9 +43,10 @@ class worker;
 using detail::forkable;
 using detail::waiter;
 
-/// Transfers before the stack is unwound to the loop: 32 frames of a sanitizer build are harmless, and one
-/// bounce (2-4 ns) in 32 is not seen.
-inline constexpr std::int32_t hand_offs = 32;
+/// Transfers before the stack is unwound to the loop: so many frames of a sanitizer build are harmless, and
+/// one bounce (2-4 ns) in 15 is hardly seen.  Between two items of the ring are at most four turns of 1 + 15:
+/// its own, the slot's and, while work streams in from outside, one of the inject queue after each.
+inline constexpr std::int32_t hand_offs = 15;
 /// Operations that may complete without suspending before the routine yields; Tokio's value.
 inline constexpr std::int32_t ready_operations = 128;
 /// Dispatches between two looks at the inject queue; Go's and Tokio's value, a prime.
@@ -147,13 +148,16 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void runs(waiter* r) noexcept { current_.store(r, std::memory_order_relaxed); }  // relaxed: as above
 
   timer_heap timers;
+  std::uint32_t blocks = 0;  // own thread: announced calls that it is in, one inside another
 
   struct {
     counter spawned, finished, resumed, stolen, parks, injected, bounces, yields, timers_fired;
   } count;
 
   os::thread_id thread;
-  std::uint32_t watched_tick = 0;     // the monitor's
+  std::uint32_t watched_tick = 0;  // the monitor's, as the next
+  std::uint64_t watched_parks = 0;
+  std::uint32_t injected_takes = 0;   // own thread
   std::atomic<int> thread_number{0};  // the kernel's, for dumps
 
  private:

@@ -1,0 +1,171 @@
+// Calls that block inside one another, at the limits, and on a runtime that is being stopped.
+
+#include <weft/blocking.hpp>
+#include <weft/error.hpp>
+#include <weft/stats.hpp>
+#include <weft/weft.hpp>
+
+#include <atomic>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include <sched.h>
+
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// To one who waits already: nothing is buffered.
+void send_to_waiting(weft::channel<int>& rendezvous) {
+  while (rendezvous.try_send(1) != weft::try_send_status::sent) ::sched_yield();
+}
+
+weft::routine<> call_on_pool(void (*f)()) {
+  co_await weft::block_on_io(f);
+}
+
+void nothing() {}
+
+weft::routine<> call_later() {
+  for (int i = 0; i < 10'000; ++i) co_await weft::yield();
+  co_await call_on_pool(&nothing);
+}
+
+template <typename F>
+weft::routine<> on_pool(F& f) {
+  co_await weft::block_on_io(f);
+}
+
+weft::routine<> receive(weft::channel<int> from) {
+  co_await from.recv();
+}
+
+}  // namespace
+
+TEST_CASE("calls on a worker that block inside one another need one thread more, not one each",
+          "[api][blocking]") {
+  weft::runtime rt({.workers = 1, .max_threads = 2});
+  weft::channel<int> ch, inner;
+  bool failed = false;
+  auto h = rt.go([&] {
+    const weft::blocking_region announced;
+    try {
+      weft::blocking::select(weft::on_recv(ch, [&](const auto&) { weft::blocking::wait(inner.recv()); }));
+    } catch (const std::system_error&) {
+      failed = true;
+    }
+  });
+  send_to_waiting(ch);
+  send_to_waiting(inner);
+  h.join();
+  REQUIRE_FALSE(failed);
+  REQUIRE(rt.stats().spares == 1);
+}
+
+TEST_CASE("what a blocking_region starts runs although the region goes on", "[api][blocking]") {
+  weft::runtime rt({.workers = 1});
+  const int many = 1000;
+  std::atomic<int> ran{0};
+  rt.go([&] {
+      const weft::blocking_region announced;
+      for (int i = 1; i <= many; ++i) {
+        (void)weft::go([&] { ran.fetch_add(1); });
+        while (ran.load() < i) ::sched_yield();
+      }
+    }).join();
+  REQUIRE(ran.load() == many);
+}
+
+TEST_CASE("a select's handler on a pool thread may block for another call of the pool", "[api][pool]") {
+  weft::runtime rt({.workers = 1});
+  weft::channel<int> ch;
+  bool handled = false;
+  auto call = [&] {
+    weft::blocking::select(weft::on_recv(ch, [&](const auto&) {
+      rt.go(call_later()).join();
+      handled = true;
+    }));
+  };
+  auto h = rt.go(on_pool<decltype(call)>, std::ref(call));
+  send_to_waiting(ch);
+  h.join();
+  REQUIRE(handled);
+}
+
+TEST_CASE("a call that only a thread beyond max_threads could run fails", "[api][pool]") {
+  weft::runtime rt({.workers = 1, .max_threads = 2});
+  bool failed = false;
+  const auto join_and_tell = [&](auto& h) {
+    try {
+      h.join();
+    } catch (const std::system_error&) {
+      failed = true;
+    }
+  };
+  SECTION("it comes while the only thread waits for it") {
+    auto call = [&] {
+      auto h = rt.go(call_later());
+      join_and_tell(h);
+    };
+    rt.go(on_pool<decltype(call)>, std::ref(call)).join();
+    REQUIRE(failed);
+  }
+  SECTION("it is queued when the only thread begins to wait for it") {
+    auto call = [&] {
+      auto h = rt.go(call_on_pool(&nothing));
+      while (rt.stats().blocking_queued == 0) ::sched_yield();
+      join_and_tell(h);
+    };
+    rt.go(on_pool<decltype(call)>, std::ref(call)).join();
+    REQUIRE(failed);
+  }
+}
+
+TEST_CASE("a stopped runtime's pool refuses calls", "[api][pool][stop]") {
+  weft::runtime::global().go(&nothing).join();
+  weft::runtime::global().stop();
+  REQUIRE_THROWS_AS(weft::blocking::wait(weft::block_on_io(&nothing)), weft::stopped);
+  weft::init_global_runtime({});
+}
+
+TEST_CASE("stop on several threads at once returns on all of them", "[api][runtime][stop]") {
+  for (int round = 0; round < 20; ++round) {
+    weft::runtime rt({.workers = 2});
+    const weft::channel<int> ch;
+    for (int i = 0; i < 10; ++i) (void)rt.go(receive, ch);
+    constexpr int stoppers = 4;
+    std::atomic<int> there{0};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < stoppers; ++i) {
+      threads.emplace_back([&] {
+        there.fetch_add(1);
+        while (there.load() < stoppers) ::sched_yield();
+        rt.stop();
+      });
+    }
+    for (auto& each : threads) each.join();
+    REQUIRE(rt.stats().live == 0);
+  }
+}
+
+TEST_CASE("options without a limit are taken as such", "[api][runtime]") {
+  weft::runtime rt({.workers = 1,
+                    .max_threads = ~0U,
+                    .blocking_idle_timeout = std::chrono::nanoseconds::max(),
+                    .stall_threshold = std::chrono::nanoseconds::max()});
+  weft::channel<int> ch;
+  for (int i = 0; i < 100; ++i) {
+    auto h = rt.go([&] { weft::blocking::wait(ch.recv()); });
+    send_to_waiting(ch);
+    h.join();
+  }
+  REQUIRE(rt.stats().spares <= 2);  // two calls may overlap
+  REQUIRE(rt.stats().monitor_looks <= 1);
+}
+
+TEST_CASE("more workers than can be counted are refused", "[api][runtime]") {
+  REQUIRE_THROWS_AS(weft::runtime({.workers = 70'000}), std::system_error);
+}
