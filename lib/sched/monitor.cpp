@@ -11,6 +11,7 @@
 // is blocked in an announced call is not active, its queues are stealable and were looked at.
 
 #include <algorithm>
+#include <utility>
 
 #include "os/lock.hpp"
 #include "sched/scheduler.hpp"
@@ -31,7 +32,8 @@ constexpr os::nanos timer_grace = 300'000;
 /// One thread's notes about the workers.
 class monitor {
  public:
-  explicit monitor(scheduler& home) : home_(home), pause_(home.how_.stall_threshold) {}
+  explicit monitor(scheduler& home)
+      : home_(home), looked_at_(home.port_.now()), pause_(home.how_.stall_threshold) {}
 
   void run() noexcept {
     int quiet = 0;
@@ -42,6 +44,7 @@ class monitor {
         if (++quiet > quiet_looks) {
           quiet = 0;
           home_.sleep_until_kicked(seen, &look_for_deadlock);
+          looked_at_ = home_.port_.now();
           pause_ = home_.how_.stall_threshold;
           continue;
         }
@@ -57,17 +60,25 @@ class monitor {
  private:
   void look() noexcept {
     bool waiting = home_.has_injected();
+    const os::nanos now = home_.port_.now();
+    const os::nanos passed = now - std::exchange(looked_at_, now);
     const unsigned n = home_.count();
     for (unsigned i = 0; i < n; ++i) {
       worker& w = home_.at(i);
       const std::uint32_t tick = w.tick();
+      const std::uint32_t ran = tick - w.watched_tick;
+      const std::uint64_t parks = w.count.parks.read();
       const bool queued = w.has_queued();
-      // Standing still, or with more to do than a wake costs.
-      if (queued && (tick == w.watched_tick ||
-                     w.dispatch_time() * (w.queued() + 1) > 2 * home_.how_.stall_threshold / 10)) {
-        waiting = true;
+      // Standing still, or with more to do than a wake costs.  A worker that has not slept is measured here,
+      // too: its own measure may be 60 dispatches old, and those may have been long ones.
+      if (queued && ran == 0) waiting = true;
+      if (queued && ran != 0) {
+        const os::nanos each =
+            parks == w.watched_parks ? std::max(passed / ran, w.dispatch_time()) : w.dispatch_time();
+        waiting = waiting || each * (w.queued() + 1) > home_.how_.stall_threshold / 5;
       }
       w.watched_tick = tick;
+      w.watched_parks = parks;
     }
     const bool late = run_late_timers();
     const bool somebody = home_.idle() != 0;
@@ -100,6 +111,7 @@ class monitor {
   }
 
   scheduler& home_;
+  os::nanos looked_at_;
   os::nanos pause_;
 };
 

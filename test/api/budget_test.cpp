@@ -1,4 +1,10 @@
+#include <weft/stats.hpp>
 #include <weft/weft.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <vector>
 
 #include "support/catch.hpp"
 
@@ -76,4 +82,52 @@ TEST_CASE("operations that are ready at once do not keep the worker from others"
     const int n = before_another_runs([]() -> weft::routine<> { co_return; });
     REQUIRE(n <= most);
   }
+}
+
+TEST_CASE("a yield ends within 64 resumptions for each that is ready, though work streams in from outside",
+          "[api][fairness]") {
+  constexpr int yielders = 20, streaming = 50;
+  weft::runtime rt({.workers = 1});
+  std::atomic<bool> over{false};
+  weft::channel<int> there, back;
+  const auto ping = [&]() -> weft::routine<> {
+    while (!over.load()) {
+      co_await there.send(1);
+      co_await back.recv();
+    }
+    there.close();
+  };
+  const auto pong = [&]() -> weft::routine<> {
+    while (co_await there.recv()) co_await back.send(1);
+  };
+  const auto yielder = [&]() -> weft::routine<> {
+    while (!over.load()) co_await weft::yield();
+  };
+  const auto watch = [&]() -> weft::routine<std::uint64_t> {
+    std::uint64_t worst = 0;
+    for (int i = 0; i < 1000; ++i) {
+      const std::uint64_t before = rt.stats().dispatches;
+      co_await weft::yield();
+      worst = std::max(worst, rt.stats().dispatches - before);
+    }
+    over.store(true);
+    co_return worst;
+  };
+  std::vector<weft::join_handle<>> all;
+  all.push_back(rt.go(ping));
+  all.push_back(rt.go(pong));
+  for (int i = 0; i < yielders; ++i) all.push_back(rt.go(yielder));
+  auto watching = rt.go(watch);
+  std::atomic<int> streams{0};
+  const auto small = [&]() -> weft::routine<> {
+    streams.fetch_sub(1);
+    co_return;
+  };
+  while (!over.load()) {
+    if (streams.load() >= streaming) continue;
+    streams.fetch_add(1);
+    (void)rt.go(small);
+  }
+  for (auto& each : all) each.join();
+  REQUIRE(watching.join() <= 64 * (yielders + 1 + streaming + 1));  // and the one in the slot
 }
