@@ -5,6 +5,7 @@
 #include <weft/detail/channel_ops.hpp>
 #include <weft/detail/deadline.hpp>
 #include <weft/detail/select_case.hpp>
+#include <weft/routine.hpp>
 #include <weft/status.hpp>
 #include <weft/sync/event.hpp>
 
