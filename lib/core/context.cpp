@@ -49,9 +49,19 @@ waiter& owner_of_root(context_base& x) noexcept {
   return *reinterpret_cast<waiter*>(reinterpret_cast<std::byte*>(&x) - offsetof(waiter, own_scope));
 }
 
+/// A waiter enters and leaves x under x.lock, so under it the answer to "is it x?" stands; which other one it
+/// is may change meanwhile, hence atomic.
+context_base* scope_of(const waiter& w) noexcept {
+  return __atomic_load_n(&w.scope, __ATOMIC_RELAXED);  // relaxed: the lock orders it, if it is x
+}
+
+void set_scope(waiter& w, context_base* x) noexcept {
+  __atomic_store_n(&w.scope, x, __ATOMIC_RELAXED);  // relaxed: as above
+}
+
 /// Under x.lock.
 void claim_in(context_base& x, waiter& w, winners& won) noexcept {
-  if (w.scope != &x) return;  // it is in a context opened inside; that is a child, or shielded
+  if (scope_of(w) != &x) return;  // it is in a context opened inside; that is a child, or shielded
   won.add(w, word_of(w).claim(by_cancel, no_cancel));
 }
 
@@ -100,7 +110,7 @@ void enter_parent(context& x, bool shielded) noexcept {
   if (parent == nullptr) return;
   if (!shielded) link_up(*parent);
   const os::guard hold(parent->lock);
-  if (x.owner != nullptr) x.owner->scope = &x;
+  if (x.owner != nullptr) set_scope(*x.owner, &x);
   if (shielded) return;
   link_child(*parent, x);
   if (const std::uint8_t s = load_state(*parent); s != cancel_state::live) store_state(x, s);
@@ -111,7 +121,7 @@ void close_in(context& x) noexcept {
   if (x.parent == nullptr) return;
   const os::guard hold(x.parent->lock);
   if (is_linked(x)) unlink_child(*x.parent, x);
-  if (x.owner != nullptr) x.owner->scope = x.parent;
+  if (x.owner != nullptr) set_scope(*x.owner, x.parent);
 }
 
 /// Whose timers serve a thread that is no worker.
