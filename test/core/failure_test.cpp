@@ -23,6 +23,7 @@
 #include "os/port.hpp"
 #include "sched/frame_pool.hpp"
 #include "support/catch.hpp"
+#include "support/living_routines.hpp"
 
 using namespace std::chrono_literals;
 
@@ -218,19 +219,6 @@ weft::routine<ended> attempt(operation op, void (*fail_after)(long), long k) {
   co_return how;
 }
 
-std::size_t living_routines() {
-  std::size_t n = 0;
-  weft::sched::for_each_block(
-      [](void* count, void* frame) {
-        std::atomic_ref word(
-            *reinterpret_cast<std::uint64_t*>(static_cast<char*>(frame) + weft::sched::claim_word_offset));
-        if (weft::core::state_of(word.load()) != weft::core::state::none) ++*static_cast<std::size_t*>(count);
-        return true;
-      },
-      &n);
-  return n;
-}
-
 /// By name: a sanitizer may have a thread of its own.
 std::size_t threads_of_runtimes() {
   std::size_t n = 0;
@@ -266,7 +254,7 @@ long fails_cleanly(operation op, void (*fail_after)(long)) {
     }
     CHECK(failures < 200);
   }
-  CHECK(living_routines() == 0);
+  CHECK(weft::test::living_routines() == 0);
   CHECK(weft::sched::read_frame_stats().listed == 0);
   return failures;
 }

@@ -18,6 +18,7 @@
 #include "core/park.hpp"
 #include "sched/frame_pool.hpp"
 #include "support/catch.hpp"
+#include "support/living_routines.hpp"
 
 using namespace std::chrono_literals;
 
@@ -37,20 +38,6 @@ double resident_mb() {
   long total = 0, resident = 0;
   std::ifstream("/proc/self/statm") >> total >> resident;
   return static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
-}
-
-/// Routines that live, in any runtime.
-std::size_t living_routines() {
-  std::size_t n = 0;
-  weft::sched::for_each_block(
-      [](void* count, void* frame) {
-        std::atomic_ref word(
-            *reinterpret_cast<std::uint64_t*>(static_cast<char*>(frame) + weft::sched::claim_word_offset));
-        if (weft::core::state_of(word.load()) != weft::core::state::none) ++*static_cast<std::size_t*>(count);
-        return true;
-      },
-      &n);
-  return n;
 }
 
 /// Until the last of `n` receivers has parked.
@@ -179,7 +166,7 @@ TEST_CASE("a million parked routines fit in 260 MB, and stop ends them all", "[c
     if (!sanitized()) REQUIRE(resident_mb() < 260);
     rt.stop();
     REQUIRE(rt.stats().live == 0);
-    REQUIRE(living_routines() == 0);
+    REQUIRE(weft::test::living_routines() == 0);
     REQUIRE(weft::sched::read_frame_stats().listed == 0);
   }
   weft::runtime next({.workers = 2});

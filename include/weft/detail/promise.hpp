@@ -91,7 +91,7 @@ inline promise_base& promise_of(void* frame) noexcept {
   return std::coroutine_handle<promise_base>::from_address(frame).promise();
 }
 
-// --- switching, all in lib/core/switch.cpp ---
+// --- switching: lib/sched/worker.cpp; the end of a routine: lib/core/routine.cpp ---
 
 /// The budget is spent: `frame` continues from the worker's loop.
 WEFT_API std::coroutine_handle<> bounce(waiter& root, void* frame) noexcept;
