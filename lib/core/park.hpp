@@ -94,6 +94,11 @@ inline bool may_go_on(waiter& w) noexcept {
   return w.kind() != waiter_kind::routine || --w.worker->ready > 0;
 }
 
+/// What may_go_on() has said last.
+inline bool is_spent(const waiter& w) noexcept {
+  return w.kind() == waiter_kind::routine && w.worker->ready <= 0;
+}
+
 /// The waiter - not a thread - goes to the end of its worker's queue; it is published by that.
 void yield_now(waiter& w) noexcept;
 
@@ -125,6 +130,14 @@ inline void append(detail::wait_queue& q, wait_node& n) noexcept {
   n.next = nullptr;
   (q.last != nullptr ? q.last->next : q.first) = &n;
   q.last = &n;
+  n.linked = true;
+}
+
+inline void prepend(detail::wait_queue& q, wait_node& n) noexcept {
+  n.prev = nullptr;
+  n.next = q.first;
+  (q.first != nullptr ? q.first->prev : q.last) = &n;
+  q.first = &n;
   n.linked = true;
 }
 

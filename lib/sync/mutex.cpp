@@ -1,18 +1,11 @@
-// mutex
-//
-// state_   free      nobody has it
-//          held      somebody has it, nobody waits
-//          awaited   somebody has it, the line may not be empty; changes from and to it under the line's lock
-//          only
-//
-// Invariant: the line is not empty only while the state is `awaited`; so an unlock that finds `held` need not
-// look.
+// mutex: the word (sync/mutex_word.hpp) and the line of those who wait.
 
 #include <weft/sync/mutex.hpp>
 
 #include "base/fatal.hpp"
 #include "core/waiting_line.hpp"
 #include "os/lock.hpp"
+#include "sync/mutex_word.hpp"
 
 namespace weft {
 
@@ -20,70 +13,91 @@ using namespace core;
 
 namespace {
 
-constexpr std::uint32_t free_state = 0, held = 1, awaited = 2;
+using sync::mutex_word;
 
-bool take(std::uint32_t& state) noexcept {
-  std::uint32_t seen = free_state;
-  return std::atomic_ref(state).compare_exchange_strong(seen, held,
-                                                        std::memory_order_acquire);  // A1, pairs with R1
+constexpr std::uint16_t served = 0, called = 1;  // how a waiter was woken
+
+/// In the line's lock, with the mutex in somebody's hands: true, the waiter sleeps.
+bool wait_for_it(looking_wait& wait, waiter& w) noexcept {
+  if (!begin_waiting(w, wait_reason::mutex, static_cast<line_wait*>(&wait))) {
+    wait.how = wait_end::cancelled;
+    return false;
+  }
+  if (wait.called) {
+    prepend(wait.line->queue, w.node);
+  } else {
+    if (w.kind() != waiter_kind::thread) w.node.index = called;
+    append(wait.line->queue, w.node);
+  }
+  return true;
 }
 
 }  // namespace
 
 mutex::~mutex() {
   const os::guard hold(line_.lock);  // an unlock() that found nobody in the line may still be inside
-  if (std::atomic_ref(state_).load(std::memory_order_acquire) != free_state) {  // A1, pairs with R1
-    base::misuse("a mutex is destroyed while it is locked; unlock it first");
-  }
+  if (mutex_word(state_).is_unused()) return;
+  if (mutex_word(state_).is_held()) base::misuse("a mutex is destroyed while it is locked; unlock it first");
+  base::misuse("a mutex is destroyed while somebody waits for it; keep it until they have ended");
 }
 
 bool mutex::try_lock() noexcept {
   os::step();
-  return take(state_);
+  return mutex_word(state_).take();
 }
 
 void mutex::unlock() noexcept {
   os::step();
-  std::uint32_t seen = held;
-  const std::atomic_ref state(state_);
-  const bool gone =
-      state.compare_exchange_strong(seen, free_state, std::memory_order_release);  // R1, with A1
-  if (gone) return;
-  if (seen == free_state) base::misuse("a mutex is unlocked that is not locked");
+  switch (mutex_word(state_).let_go()) {
+    case mutex_word<>::release::done:
+      return;
+    case mutex_word<>::release::not_held:
+      base::misuse("a mutex is unlocked that is not locked");
+    case mutex_word<>::release::wake:
+      break;
+  }
   claimed how = claimed::lost;
   waiter* next;
   {
     const os::guard hold(line_.lock);
     next = claim_first(line_, how);
-    const std::uint32_t after = next == nullptr ? free_state : line_.queue.first == nullptr ? held : awaited;
-    std::atomic_ref(state_).store(after, std::memory_order_release);  // R1, pairs with A1
+    const bool more = line_.queue.first != nullptr;
+    if (next == nullptr) {
+      mutex_word(state_).free();
+    } else if (next->node.index == served) {
+      mutex_word(state_).hand_over(more);
+    } else {
+      auto& wait = static_cast<looking_wait&>(*static_cast<line_wait*>(next->node.op));
+      wait.called = true;
+      look_first<&lock_op::look>(wait, *next);
+      mutex_word(state_).call(more);
+    }
   }
   if (next != nullptr) deliver(*next, how);
 }
 
 bool lock_op::ready(detail::waiter& w) noexcept {
   os::step();
+  wait_.called = false;
   if (over_before(wait_, w)) return true;
-  if (!take(static_cast<mutex*>(wait_.object)->state_)) return false;
-  return served_at_once(wait_, w);
+  if (!may_go_on(w) || !mutex_word(static_cast<mutex*>(wait_.object)->state_).take()) return false;
+  wait_.how = wait_end::done;
+  return true;
 }
 
 bool lock_op::park(detail::waiter& w) noexcept {
-  if (over_at_once(wait_)) return park_done(w);
-  auto& m = *static_cast<mutex*>(wait_.object);
-  const os::guard hold(wait_.line->lock);
-  for (;;) {
-    if (take(m.state_)) {
-      wait_.how = wait_end::done;
-      return false;
-    }
-    std::uint32_t seen = held;
-    if (std::atomic_ref(m.state_).compare_exchange_strong(seen, awaited,
-                                                          std::memory_order_acquire) ||  // A1, R1
-        seen == awaited) {
-      return wait_in_line(wait_, w, wait_reason::mutex);
-    }
+  return is_spent(w) ? yield_before<&lock_op::look>(wait_, w) : !look(wait_, w);
+}
+
+/// True: it is over, locked or cancelled.
+bool lock_op::look(detail::looking_wait& wait, detail::waiter& w) noexcept {
+  auto& m = *static_cast<mutex*>(wait.object);
+  const os::guard hold(wait.line->lock);
+  if (wait.called ? mutex_word(m.state_).look() : mutex_word(m.state_).take_or_announce()) {
+    wait.how = wait_end::done;
+    return true;
   }
+  return !wait_for_it(wait, w);
 }
 
 }  // namespace weft

@@ -46,24 +46,29 @@ std::uint64_t semaphore::available() const noexcept {
   return permits_;
 }
 
-acquire_op::acquire_op(semaphore& s) noexcept : wait_{&s, &s.line_} {}
+acquire_op::acquire_op(semaphore& s) noexcept : wait_{{&s, &s.line_}, {}} {}
 
 bool acquire_op::ready(detail::waiter& w) noexcept {
   if (over_before(wait_, w)) return true;
-  if (!static_cast<semaphore*>(wait_.object)->try_acquire()) return false;
-  return served_at_once(wait_, w);
+  if (!may_go_on(w) || !static_cast<semaphore*>(wait_.object)->try_acquire()) return false;
+  wait_.how = wait_end::done;
+  return true;
 }
 
 bool acquire_op::park(detail::waiter& w) noexcept {
-  if (over_at_once(wait_)) return park_done(w);
-  auto& s = *static_cast<semaphore*>(wait_.object);
-  const os::guard hold(wait_.line->lock);
+  return is_spent(w) ? yield_before<&acquire_op::look>(wait_, w) : !look(wait_, w);
+}
+
+/// True: it is over, with a permit or cancelled.
+bool acquire_op::look(detail::looking_wait& wait, detail::waiter& w) noexcept {
+  auto& s = *static_cast<semaphore*>(wait.object);
+  const os::guard hold(wait.line->lock);
   if (s.permits_ != 0) {
     --s.permits_;
-    wait_.how = wait_end::done;
-    return false;
+    wait.how = wait_end::done;
+    return true;
   }
-  return wait_in_line(wait_, w, wait_reason::semaphore);
+  return !wait_in_line(wait, w, wait_reason::semaphore);
 }
 
 }  // namespace weft

@@ -42,8 +42,7 @@ weft::routine<int> leaf() {
 }
 
 weft::routine<> awaits_children() {
-  int sum = 0;
-  while (!enough) sum += co_await leaf();
+  while (!enough) (void)co_await leaf();
 }
 
 weft::routine<> forks() {

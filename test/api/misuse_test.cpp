@@ -142,6 +142,27 @@ TEST_CASE("destroying a locked mutex aborts and names the routine", "[api][misus
   REQUIRE(names_the_culprit(d));
 }
 
+TEST_CASE("destroying a mutex that somebody waits for aborts and names the routine", "[api][misuse]") {
+  const auto d = weft::test::last_words([] {
+    weft::runtime rt({.workers = 1});
+    auto h = rt.go(culprit, []() -> weft::routine<> {
+      weft::mutex m;
+      weft::event begun;
+      co_await m.lock();
+      auto waits = weft::go([&]() -> weft::routine<> {
+        begun.set();
+        co_await m.lock();
+      });
+      co_await begun.wait();
+      m.unlock();
+    });
+    h.join();
+  });
+  INFO(d.said);
+  REQUIRE(is_one_sentence(d, "a mutex is destroyed while somebody waits for it"));
+  REQUIRE(names_the_culprit(d));
+}
+
 TEST_CASE("unlocking a mutex that is not locked aborts", "[api][misuse]") {
   const auto d = weft::test::last_words([] {
     weft::mutex m;

@@ -26,6 +26,20 @@ struct line_wait {
   wait_end how = wait_end::pending;
 };
 
+/// Resumed in the place of a coroutine, to look before that goes on: begins as a coroutine's frame does.
+struct second_look {
+  void (*resume)(void* self) = nullptr;
+  void (*destroy)(void* self) = nullptr;  // never called
+  void* frame = nullptr;                  // of the coroutine
+  waiter* who = nullptr;
+};
+
+/// A wait in a line for what only one can have: nobody yields who has just got it
+/// (lib/core/waiting_line.hpp).
+struct looking_wait : line_wait, second_look {
+  bool called = false;  // was woken to look, not served
+};
+
 /// After the wait: withdraws if it was not served; throws if it was cancelled.
 WEFT_API void finish_line_wait(line_wait& wait, waiter& w);
 

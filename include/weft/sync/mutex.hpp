@@ -25,7 +25,9 @@ class [[nodiscard("co_await it")]] lock_op : public detail::op_base {
   }
 
  private:
-  detail::line_wait wait_;
+  friend class mutex;
+  static bool look(detail::looking_wait & wait, detail::waiter & w) noexcept;
+  detail::looking_wait wait_;
 };
 
 /// Unlocks when it goes.
@@ -67,10 +69,11 @@ class [[nodiscard("co_await it")]] scoped_lock_op : public detail::op_base {
   mutex* mutex_;
 };
 
-/// May be held over a co_await, and unlocked on another thread.  Fair: who waits longest gets it, handed over
-/// by unlock().  Not recursive.  Destroying a locked one is misuse. \par Order  What happened before unlock()
-/// happens before the next lock() returns. \par Cost   One read-modify-write to lock and one to unlock while
-/// nobody waits.
+/// May be held over a co_await, and unlocked on another thread.  First come, first served, but whoever runs
+/// may pass a waiter that has been woken: each is passed once at most, then unlock() hands the mutex over.
+/// Not recursive.  Destroying a locked one is misuse. \par Order  What happened before unlock() happens
+/// before the next lock() returns. \par Cost   One read-modify-write to lock and one to unlock while nobody
+/// waits.
 class WEFT_API mutex {
  public:
   mutex() noexcept = default;
@@ -85,16 +88,16 @@ class WEFT_API mutex {
   scoped_lock_op scoped() noexcept { return scoped_lock_op(*this); }
 
   [[nodiscard]] bool try_lock() noexcept;
-  /// Any thread; gives it to whoever has waited longest.
+  /// Any thread; wakes whoever has waited longest.
   void unlock() noexcept;
 
  private:
   friend class lock_op;
-  std::uint32_t state_ = 0;  // free, held, or held with waiters; atomic
+  std::uint32_t state_ = 0;  // lib/sync/mutex_word.hpp
   detail::waiting_line line_;
 };
 
-inline lock_op::lock_op(mutex& m) noexcept : wait_{&m, &m.line_} {}
+inline lock_op::lock_op(mutex& m) noexcept : wait_{{&m, &m.line_}, {}} {}
 
 inline void scoped_lock::unlock() noexcept {
   if (mutex_ != nullptr) std::exchange(mutex_, nullptr)->unlock();

@@ -23,7 +23,8 @@ class [[nodiscard("co_await it")]] acquire_op : public detail::op_base {
   }
 
  private:
-  detail::line_wait wait_;
+  static bool look(detail::looking_wait & wait, detail::waiter & w) noexcept;
+  detail::looking_wait wait_;
 };
 
 /// acquire() takes a permit, waiting for one; release() gives some back.  First come, first served.

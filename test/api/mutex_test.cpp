@@ -1,0 +1,137 @@
+// Who gets a mutex, and that one who yields does not take it along.
+
+#include <weft/scope.hpp>
+#include <weft/select.hpp>
+#include <weft/stats.hpp>
+#include <weft/weft.hpp>
+
+#include <cstdint>
+#include <vector>
+
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int routines = 8;
+
+template <typename Step>
+void let_eight_count(weft::runtime& rt, Step step) {
+  auto h = rt.go([&]() -> weft::routine<> {
+    co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+      for (int i = 0; i < routines; ++i) s.go(step);
+      co_return;
+    });
+  });
+  h.join();
+}
+
+}  // namespace
+
+TEST_CASE("whoever runs may pass a waiter of a mutex, once", "[api][mutex]") {
+  weft::runtime rt({.workers = 1});
+  auto h = rt.go([]() -> weft::routine<bool> {
+    weft::mutex m;
+    weft::event begun;
+    bool has_it = false;
+    co_await m.lock();
+    auto waits = weft::go([&]() -> weft::routine<> {
+      begun.set();
+      co_await m.lock();
+      has_it = true;
+    });
+    co_await begun.wait();
+    m.unlock();
+    const bool passed = m.try_lock();
+    for (int i = 0; i < 10; ++i) co_await weft::yield();  // it looks, in vain
+    const bool waited = !has_it;
+    m.unlock();
+    const bool passed_again = m.try_lock();
+    co_await std::move(waits);
+    const bool held_by_it = has_it && !m.try_lock();
+    m.unlock();
+    co_return passed&& waited && !passed_again && held_by_it;
+  });
+  REQUIRE(h.join());
+}
+
+TEST_CASE("eight routines that lock and unlock one mutex switch once in a hundred times or less",
+          "[api][mutex]") {
+  constexpr int rounds = 20'000;
+  weft::runtime rt({.workers = 1});
+  weft::mutex m;
+  int counter = 0;
+  const auto before = rt.stats();
+  let_eight_count(rt, [&]() -> weft::routine<> {
+    for (int i = 0; i < rounds; ++i) {
+      co_await m.lock();
+      ++counter;
+      m.unlock();
+    }
+  });
+  const auto switches = rt.stats().dispatches - before.dispatches;
+  REQUIRE(counter == routines * rounds);
+  REQUIRE(switches < routines * rounds / 100);
+}
+
+TEST_CASE("eight routines that take and give back one permit switch once in a hundred times or less",
+          "[api][mutex]") {
+  constexpr int rounds = 20'000;
+  weft::runtime rt({.workers = 1});
+  weft::semaphore s(1);
+  const auto before = rt.stats();
+  let_eight_count(rt, [&]() -> weft::routine<> {
+    for (int i = 0; i < rounds; ++i) {
+      co_await s.acquire();
+      s.release();
+    }
+  });
+  REQUIRE(rt.stats().dispatches - before.dispatches < routines * rounds / 100);
+  REQUIRE(s.available() == 1);
+}
+
+TEST_CASE(
+    "a mutex keeps one at a time inside, held over suspensions, with waiters cancelled and threads among "
+    "them",
+    "[api][mutex][race]") {
+  constexpr int rounds = 10'000;
+  const unsigned workers = GENERATE(1u, 2u, 16u);
+  weft::runtime rt({.workers = workers});
+  weft::mutex m;
+  std::int64_t counter = 0;  // the mutex protects it
+  std::vector<weft::join_handle<std::int64_t>> all;
+  for (int r = 0; r < routines; ++r) {
+    all.push_back(rt.go([&, r]() -> weft::routine<std::int64_t> {
+      std::int64_t mine = 0;
+      for (int i = 0; i < rounds; ++i) {
+        try {
+          co_await weft::with_timeout(i % 3 == 0 ? 20us : 1h, m.lock());
+        } catch (const weft::timeout_error&) {
+          continue;
+        }
+        const std::int64_t seen = counter;
+        if ((i + r) % 4 == 0) co_await weft::yield();
+        counter = seen + 1;
+        ++mine;
+        m.unlock();
+      }
+      co_return mine;
+    }));
+  }
+  auto plain = rt.go([&] {
+    std::int64_t mine = 0;
+    for (int i = 0; i < rounds; ++i) {
+      weft::blocking::wait(m.lock());
+      ++counter;
+      ++mine;
+      m.unlock();
+    }
+    return mine;
+  });
+  std::int64_t expected = plain.join();
+  for (auto& each : all) expected += each.join();
+  REQUIRE(counter == expected);
+  REQUIRE(m.try_lock());
+  m.unlock();
+}
