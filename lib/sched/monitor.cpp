@@ -4,7 +4,7 @@
 // It backs up what the wake rules leave out to be cheap: the slot and the last item of a ring wake nobody
 // when pushed (they run within nanoseconds, unless the routine before them computes or blocks), and a worker
 // inside a long routine does not run its timers.  It looks every `stall_threshold` while there is something
-// to watch, backs off to 5 ms - so that nobody sleeps for 10 ms beside work - and sleeps for good once all
+// to watch, backs off to 4 ms - so that nobody sleeps for 10 ms beside work - and sleeps for good once all
 // workers have been parked for a while.
 //
 // How it falls asleep and is woken is in parking.hpp.  An occupied slot counts as queued work; a worker that
@@ -20,7 +20,7 @@ namespace weft::sched {
 
 namespace {
 
-constexpr os::nanos longest_pause = 5'000'000;
+constexpr os::nanos longest_pause = 4'000'000;  // twice that is below 10 ms: a look may be too early to see
 /// Looks that found all parked before the monitor goes to sleep: a runtime that is woken every few ms does
 /// not pay for waking the monitor each time.
 constexpr int quiet_looks = 4;
