@@ -242,10 +242,9 @@ detail::foreign_routine_awaiter<T> operator co_await(routine<T>&& r) {
 ///
 /// `f` is a coroutine function, a coroutine lambda (with captures, if you like) or a plain callable.  `f` and
 /// `args` are copied (decayed) and live until the routine ends; f is called once, with rvalues: at once if it
-/// returns a routine - what that call throws leaves go() - else on the worker.  (By-value parameters of a
-/// coroutine function are part of its frame: of a routine that is joined they are destroyed when its result
-/// is taken.)  The routine runs on the current runtime, or from a foreign thread on the global one.  Never
-/// waits, never runs the routine's body in place.
+/// returns a routine - what that call throws leaves go() - else on the worker.  The routine runs on the
+/// current runtime, or from a foreign thread on the global one.  Never waits, never runs the routine's body
+/// in place.
 ///
 /// \throws stopped         if the runtime was stopped
 /// \throws std::bad_alloc  if there is no memory for the frame

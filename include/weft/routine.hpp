@@ -97,6 +97,8 @@ class promise_shared : public promise_base {
 
   std::exception_ptr& error() noexcept { return slot_.error; }
 
+  static void drop_result_of(promise_base& p) noexcept { static_cast<promise_shared&>(p).drop_result(); }
+
  protected:
   promise_shared() noexcept = default;
 
@@ -110,13 +112,16 @@ class promise_shared : public promise_base {
     }
   }
 
-  ~promise_shared() {
+  void drop_result() noexcept {
     if (this->ended() == outcome::exception || this->ended() == outcome::cancelled) {
       slot_.error.~exception_ptr();
-    } else if constexpr (!std::is_void_v<T>) {
-      using kept = stored<T>;
-      if (this->ended() == outcome::value) slot_.value.~kept();
+    } else {
+      drop_value();
     }
+  }
+
+  ~promise_shared() {
+    if (!this->outlives_frame()) drop_result();
   }
 
   result_slot<T> slot_;

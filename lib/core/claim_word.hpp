@@ -66,6 +66,7 @@ enum flags : std::uint8_t {
   no_stop = 2,    // shielded: the runtime's stop does not reach it
   pinned = 4,     // a dump reads it
   on_thread = 8,  // the waiter is a thread: whoever claims it delivers, early or not (rule 2)
+  outlives = 16,  // not of a wait: the coroutine was destroyed, the promise stays (promise_base)
 };
 
 /// Who won, beside the case indices 0 ...
@@ -210,6 +211,14 @@ class claim_word {
     const std::uint64_t before = word_.load(std::memory_order_relaxed);  // relaxed: nobody else writes it now
     word_.store(word(sequence_of(before) + (s == state::none ? 1 : 0), 0, 0, s),
                 std::memory_order_release);  // R2, pairs with C2
+  }
+
+  /// Of a routine that has ended.  Own thread.
+  void outlives_frame(bool does) noexcept {
+    const std::uint64_t before = word_.load(std::memory_order_relaxed);  // relaxed: nobody else writes it now
+    const auto f = static_cast<std::uint8_t>(does ? outlives : no_flags);
+    word_.store(word(sequence_of(before), 0, f, state_of(before)),
+                std::memory_order_relaxed);  // relaxed: nobody else reads the flag
   }
 
  private:

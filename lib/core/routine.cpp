@@ -73,10 +73,28 @@ void run_on_pool(sched::blocking_job& job) noexcept {
   delete &static_cast<pool_start&>(job);
   sched::set_pool_routine(&r);
   if (is_cancelled(r)) {  // before its first resumption: it ends without a value and without an exception
-    complete(static_cast<promise_base&>(r));
+    complete(static_cast<promise_base&>(r), nullptr);
   } else {
     std::coroutine_handle<>::from_address(r.frame).resume();  // to its end: a plain callable awaits nothing
   }
+}
+
+/// What is left of a frame that was destroyed when its routine ended, around the promise with the result:
+/// stands where a frame has the addresses of its code.
+struct remains {
+  void (*drop)(promise_base&) noexcept;
+  std::size_t bytes;
+};
+
+static_assert(sizeof(remains) <= sched::claim_word_offset);
+static_assert(promise_base::outlives_bit == std::uint64_t{outlives} << 8);
+
+/// Destroys the coroutine - its parameters - and keeps the promise's memory.
+void destroy_but_result(promise_base& p, void (*drop)(promise_base&) noexcept) noexcept {
+  word_of(p).outlives_frame(true);
+  void* const frame = frame_of(p);
+  std::coroutine_handle<>::from_address(frame).destroy();
+  static_cast<remains*>(frame)->drop = drop;
 }
 
 /// launch() has failed after the counting.
@@ -98,6 +116,13 @@ void* promise_base::allocate(std::size_t bytes) {
 }
 
 void promise_base::release(void* frame, std::size_t bytes) noexcept {
+  // The claim word is the pool's as well (Invariant T): right also if no promise was ever made here.
+  auto& word = *reinterpret_cast<std::uint64_t*>(static_cast<std::byte*>(frame) + sched::claim_word_offset);
+  if ((word & outlives_bit) != 0) {
+    claim_word<>(word).outlives_frame(false);
+    static_cast<remains*>(frame)->bytes = bytes;
+    return;
+  }
   sched::free_frame(frame, bytes);
 }
 
@@ -194,11 +219,17 @@ void capture_failure(promise_base& p, std::exception_ptr& slot) noexcept {
 
 void destroy_root(promise_base& root) noexcept {
   annex* extra = root.annexed() ? root.origin.extra : nullptr;
-  std::coroutine_handle<promise_base>::from_promise(root).destroy();
+  if (root.born() == birth::joined) {
+    auto* const left = static_cast<remains*>(frame_of(root));
+    if (left->drop != nullptr) left->drop(root);
+    sched::free_frame(left, left->bytes);
+  } else {
+    std::coroutine_handle<promise_base>::from_promise(root).destroy();
+  }
   if (extra != nullptr) extra->destroy(*extra, true);
 }
 
-std::coroutine_handle<> complete(promise_base& p) noexcept {
+std::coroutine_handle<> complete(promise_base& p, void (*drop)(promise_base&) noexcept) noexcept {
   sched::worker& w = worker_of(p);
   if (p.born() == birth::forked) return forked_end(p);
   if (p.ended() == outcome::exception) {  // the handle may be dropped when the runtime is gone
@@ -225,7 +256,8 @@ std::coroutine_handle<> complete(promise_base& p) noexcept {
       break;
     }
     default: {
-      // What go() was given is gone when the joiner goes on; the frame keeps the result.
+      // What go() was given is gone when the joiner goes on: a last sender among it has closed its channel.
+      destroy_but_result(p, drop);
       if (p.annexed()) p.origin.extra->destroy(*p.origin.extra, false);
       waiter* joiner = nullptr;
       claimed how = claimed::lost;

@@ -119,7 +119,7 @@ void* worker::enter(waiter& r) noexcept {
     r.fresh(false);
     // Cancelled before its first resumption it ends without a value and without an exception.
     if (detail::cancel_requested_for(r) != detail::live)
-      return complete(static_cast<detail::promise_base&>(r)).address();
+      return complete(static_cast<detail::promise_base&>(r), nullptr).address();
   }
   return r.frame;
 }

@@ -257,6 +257,57 @@ TEST_CASE("what the routine owned is gone when it has ended and not when it is j
             return rt.go([](const weft::channel_sender<int>& to) -> weft::routine<> { co_await to.send(4); },
                          std::move(tx));
           }) == 4);
+  const auto by_value = [](weft::channel_sender<int> to, int n) -> weft::routine<> {
+    co_await to.send(int{n});
+  };
+  REQUIRE(run([&](weft::channel_sender<int> tx) { return rt.go(by_value, std::move(tx), 5); }) == 5);
+  REQUIRE(run([&](weft::channel_sender<int> tx) { return rt.go(by_value(std::move(tx), 6)); }) == 6);
+  REQUIRE(run([&](weft::channel_sender<int> tx) {
+            return rt.go(weft::spawn_options{.name = "named"}, by_value, std::move(tx), 7);
+          }) == 7);
+  REQUIRE(run([&](weft::channel_sender<int> tx) {
+            return rt.go([](weft::channel_sender<int> to) { (void)weft::blocking::wait(to.send(8)); },
+                         std::move(tx));
+          }) == 8);
+}
+
+TEST_CASE("a result outlives its routine until it is taken or the handle goes, and is destroyed once",
+          "[api][go]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  std::atomic<int> alive{0};
+  const auto gives = [&alive](counted by_value) -> weft::routine<counted> {
+    co_await weft::yield();
+    co_return by_value;
+  };
+  const auto plain = [&alive] { return counted(alive); };
+  const auto fails = [](counted) -> weft::routine<counted> {
+    co_await weft::yield();
+    throw std::runtime_error("no result");
+  };
+  std::atomic<int> reported{0};
+  {
+    weft::runtime rt({.workers = workers,
+                      .on_unhandled_exception = {[](void* n, const weft::unhandled_exception&) {
+                                                   ++*static_cast<std::atomic<int>*>(n);
+                                                 },
+                                                 &reported}});
+    for (int i = 0; i < 50; ++i) {
+      REQUIRE(rt.go(gives, counted(alive)).join().there());
+      (void)rt.go(gives, counted(alive));  // dropped, mostly before its end
+      auto ended = rt.go(gives, counted(alive));
+      while (!ended.join_for(1h)) continue;
+      REQUIRE(alive >= 1);
+      auto ended_too = rt.go(plain);
+      while (!ended_too.join_for(1h)) continue;
+      REQUIRE_THROWS_AS(rt.go(fails, counted(alive)).join(), std::runtime_error);
+      auto failed = rt.go(fails, counted(alive));
+      while (!failed.join_for(1h)) continue;
+      (void)rt.go(fails, counted(alive));
+    }
+    rt.stop();
+  }
+  REQUIRE(alive == 0);
+  REQUIRE(reported >= 50);
 }
 
 TEST_CASE("what the invocation throws leaves go and nothing is left behind", "[api][go]") {

@@ -65,6 +65,13 @@ struct promise_base : waiter {
   /// Once it has ended: a value or an exception.  Else it was cancelled, or never ran because it was.
   bool has_result() const noexcept { return ended() == outcome::value || ended() == outcome::exception; }
 
+  /// Its frame is destroyed, and the result in it stays for the joiner: see complete().
+  bool outlives_frame() const noexcept {
+    return (__atomic_load_n(&park, __ATOMIC_RELAXED) & outlives_bit) != 0;  // relaxed: own thread set it
+  }
+
+  static constexpr std::uint64_t outlives_bit = 16U << 8;  // a flag of the claim word
+
   waiter& root() noexcept { return born() == birth::child ? *origin.root : *this; }
 
   static void* operator new(std::size_t bytes) { return allocate(bytes); }
@@ -108,7 +115,9 @@ inline std::coroutine_handle<> transfer(waiter& root, void* frame) noexcept {
 WEFT_API std::coroutine_handle<> switch_away(worker_face* worker) noexcept;
 
 /// A root has reached its end: tells whoever waits, frees the frame if nobody will look; what runs instead.
-WEFT_API std::coroutine_handle<> complete(promise_base& root) noexcept;
+/// The coroutine of one that may be joined is destroyed here, as a function's parameters go when it returns;
+/// the promise's memory stays, with the result that `drop` destroys.
+WEFT_API std::coroutine_handle<> complete(promise_base& root, void (*drop)(promise_base&) noexcept) noexcept;
 
 /// In unhandled_exception(): keeps the exception at `slot` and notes whether it is a cancellation.
 WEFT_API void capture_failure(promise_base& p, std::exception_ptr& slot) noexcept;
@@ -119,7 +128,8 @@ struct final_awaiter {
   template <typename Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) const noexcept {
     promise_base& p = self.promise();
-    return p.born() == birth::child ? transfer(*p.origin.root, p.end.continuation) : complete(p);
+    return p.born() == birth::child ? transfer(*p.origin.root, p.end.continuation)
+                                    : complete(p, &Promise::drop_result_of);
   }
 
   void await_resume() const noexcept {}

@@ -211,11 +211,10 @@ decltype(auto) call(F&& f, Args&&... args) {
   }
 }
 
-/// A plain callable as a routine.  The parameters are what go() keeps; they are moved out for the call,
-/// because the frame stays until the routine is joined.
+/// A plain callable as a routine.  The parameters are what go() keeps.
 template <typename F, typename... Args>
 routine<std::invoke_result_t<F, Args...>> call_plain(F f, Args... args) {
-  co_return call(F(std::move(f)), Args(std::move(args))...);
+  co_return call(std::move(f), std::move(args)...);
 }
 
 struct spawn_request {
