@@ -11,6 +11,14 @@
 
 namespace weft {
 
+namespace detail {
+
+/// What a vector can hold of a T: a reference as a pointer, void as std::monostate.
+template <typename T>
+using element_of_results = stored<value_or_unit<T>>;
+
+}  // namespace detail
+
 /// What all(range) returns.
 template <typename T>
 class [[nodiscard("co_await it")]] all_range_op : public detail::fork_base {
@@ -44,9 +52,16 @@ class [[nodiscard("co_await it")]] all_range_op : public detail::fork_base {
   }
 
   auto results() {
-    std::vector<detail::value_or_unit<T>> out;
+    std::vector<detail::element_of_results<T>> out;
     out.reserve(routines_.size());
-    for (auto& r : routines_) out.push_back(detail::child_result(r.frame()));
+    for (auto& r : routines_) {
+      if constexpr (std::is_reference_v<T>) {
+        auto&& referred = detail::child_result(r.frame());
+        out.push_back(__builtin_addressof(referred));
+      } else {
+        out.push_back(detail::child_result(r.frame()));
+      }
+    }
     return out;
   }
 
@@ -56,7 +71,7 @@ class [[nodiscard("co_await it")]] all_range_op : public detail::fork_base {
 };
 
 /// Runs all routines of a range (moved out of it); gives a vector of their results, in order.  As all(r1, r2,
-/// ...).
+/// ...); of routines that return references a vector of pointers.
 template <detail::routine_range Range>
 auto all(Range&& routines) {
   using value = typename detail::routine_value<typename std::remove_reference_t<Range>::value_type>::type;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <exception>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace weft {
@@ -33,7 +34,7 @@ struct any_state {
   int winner = -1;  // atomic
   int failed = -1;  // atomic
   std::exception_ptr error;
-  std::optional<value_or_nothing<T>> value;
+  std::optional<stored<value_or_nothing<T>>> value;
 
   bool first(int& who, int me) noexcept {
     int none = -1;
@@ -52,7 +53,12 @@ routine<> any_child(routine<T> child, any_state<T>* all, int me) {
       T value = co_await std::move(child);
       if (all->first(all->winner, me)) {
         cancel_context(*all->scope, cancel_requested);
-        all->value.emplace(std::move(value));  // if that throws, it is a failure, and the others are over too
+        if constexpr (std::is_reference_v<T>) {
+          all->value.emplace(__builtin_addressof(value));
+        } else {
+          all->value.emplace(
+              std::move(value));  // if that throws, it is a failure, and the others are over too
+        }
       }
     }
   } catch (...) {
@@ -84,7 +90,12 @@ routine<any_result<T>> run_any(routine<T>* routines) {
   if constexpr (std::is_void_v<T>) {
     if (state.winner >= 0) co_return any_result<T>{static_cast<std::size_t>(state.winner)};
   } else if (state.value) {
-    co_return any_result<T>{static_cast<std::size_t>(state.winner), *std::move(state.value)};
+    const auto index = static_cast<std::size_t>(state.winner);
+    if constexpr (std::is_reference_v<T>) {
+      co_return any_result<T>{index, static_cast<T>(**state.value)};
+    } else {
+      co_return any_result<T>{index, *std::move(state.value)};
+    }
   }
   if (state.error) std::rethrow_exception(state.error);
   throw_cancelled(self);
