@@ -43,10 +43,11 @@ class WEFT_API routine_cancelled final : public std::runtime_error {
   ~routine_cancelled() override;
 };
 
-/// go() on a runtime that was stopped.
+/// The runtime was stopped: what go(), block_on_io() and after() throw then.
 class WEFT_API stopped final : public std::runtime_error {
  public:
   stopped();
+  explicit stopped(const char* what);
   ~stopped() override;
 };
 

@@ -46,7 +46,10 @@ later_event::later_event(std::int64_t deadline) {
   sched::worker* here = sched::current_worker();
   sched::scheduler* home = sched::scheduler::here();
   sched::worker& w = here != nullptr ? *here : home != nullptr ? home->at(0) : runtime::global().core().at(0);
-  if (here == nullptr && w.home().stopping()) throw stopped();  // nobody is left to set it
+  if (here == nullptr && w.home().stopping()) {
+    throw stopped(
+        "weft: the runtime was stopped: nobody is left to set what after() gives when its time comes");
+  }
   timer_ = w.timers.arm(deadline, &set_event, static_cast<event*>(this));
   if (here == nullptr) w.home().timer_armed(deadline);
 }

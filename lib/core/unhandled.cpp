@@ -43,6 +43,8 @@ routine_cancelled::~routine_cancelled() = default;
 
 stopped::stopped() : std::runtime_error("weft: the runtime was stopped and takes no new routines") {}
 
+stopped::stopped(const char* what) : std::runtime_error(what) {}
+
 stopped::~stopped() = default;
 
 }  // namespace weft

@@ -50,7 +50,7 @@ bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexc
   idle_thread* to_wake = nullptr;
   {
     const os::guard hold(lock_);
-    if (closing_) throw stopped();
+    if (closing_) throw stopped("weft: the runtime was stopped and its blocking pool takes no new calls");
     if (!waits(job)) return false;
     link(job);
     ++jobs_;

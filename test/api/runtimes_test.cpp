@@ -264,5 +264,15 @@ TEST_CASE("a thread's own time limit does not need the runtime, which may stop m
   REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, [&] { never.recv(); }), weft::timeout_error);
   const auto outer = [&] { weft::blocking::with_timeout(1h, [&] { never.recv(); }); };
   REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, outer), weft::timeout_error);
+}
+
+TEST_CASE("after on a stopped runtime says that nobody will set its event", "[api][runtime][stop]") {
+  weft::runtime::global().stop();
   REQUIRE_THROWS_AS(weft::after(1ms), weft::stopped);
+  REQUIRE_THROWS_WITH(
+      weft::after(1ms),
+      "weft: the runtime was stopped: nobody is left to set what after() gives when its time comes");
+  auto never = weft::after(std::chrono::hours::max());  // needs nobody
+  REQUIRE_FALSE(never.is_set());
+  weft::init_global_runtime({});
 }

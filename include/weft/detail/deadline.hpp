@@ -17,20 +17,29 @@ namespace weft::detail {
 WEFT_API std::int64_t clock_now() noexcept;
 [[noreturn]] WEFT_API void throw_not_a_duration();
 
-/// Nanoseconds, at least 0; no_deadline for what does not fit.
+/// Nanoseconds, rounded up: nobody is woken early.  At least 0; no_deadline for what does not fit.
 template <typename Rep, typename Period>
 constexpr std::int64_t nanos_of(const std::chrono::duration<Rep, Period>& d) {
-  if constexpr (std::is_floating_point_v<Rep>) {
-    const auto ns = static_cast<long double>(d.count()) * Period::num * 1'000'000'000.0L / Period::den;
+  // The nanoseconds of a period of more than 10^9 s overflow std::ratio; `scale` keeps them out of it.
+  constexpr bool huge = Period::num > 1'000'000'000;
+  using unit = std::ratio_divide<std::ratio<huge ? 1 : Period::num, Period::den>, std::nano>;
+  if constexpr (std::chrono::treat_as_floating_point_v<Rep> || huge) {
+    // As std::chrono compares, so that what it takes for 100 ms is 100 ms.
+    using real = std::conditional_t<std::is_same_v<Rep, long double>, long double, double>;
+    constexpr auto scale = static_cast<real>(huge ? Period::num : 1);
+    const real ns =
+        static_cast<real>(d.count()) * scale * static_cast<real>(unit::num) / static_cast<real>(unit::den);
     if (ns != ns) throw_not_a_duration();
-    if (ns >= static_cast<long double>(no_deadline)) return no_deadline;
-    return ns <= 0 ? 0 : static_cast<std::int64_t>(ns);
+    if (ns >= static_cast<real>(no_deadline)) return no_deadline;
+    if (ns <= 0) return 0;
+    const auto whole = static_cast<std::int64_t>(ns);
+    return static_cast<real>(whole) < ns ? whole + 1 : whole;
   } else {
     if (d.count() <= Rep{0}) return 0;
     __extension__ using wide = unsigned __int128;
-    using ratio = std::ratio_divide<Period, std::nano>;
     const auto count = static_cast<wide>(static_cast<std::uintmax_t>(d.count()));
-    const wide ns = count * static_cast<wide>(ratio::num) / static_cast<wide>(ratio::den);
+    const wide ns = (count * static_cast<wide>(unit::num) + static_cast<wide>(unit::den - 1)) /
+                    static_cast<wide>(unit::den);
     return ns >= static_cast<wide>(no_deadline) ? no_deadline : static_cast<std::int64_t>(ns);
   }
 }
@@ -45,7 +54,6 @@ std::int64_t deadline_after(const std::chrono::duration<Rep, Period>& d) {
 
 template <typename Duration>
 std::int64_t deadline_at(const std::chrono::time_point<std::chrono::steady_clock, Duration>& t) {
-  if (t.time_since_epoch().count() <= 0) return 0;
   return nanos_of(t.time_since_epoch());
 }
 
