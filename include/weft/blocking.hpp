@@ -39,9 +39,15 @@ auto all_of(Range&& routines) {
 
 namespace weft::blocking {
 
+using weft::after;
 using weft::biased;
+using weft::channel_receiver;
+using weft::channel_sender;
+using weft::event;
 using weft::go;
 using weft::join_handle;
+using weft::make_channel;
+using weft::now;
 using weft::on_deadline;
 using weft::on_event;
 using weft::on_join;
@@ -49,12 +55,15 @@ using weft::on_recv;
 using weft::on_send;
 using weft::on_timeout;
 using weft::otherwise;
+using weft::received;
 using weft::recv_status;
+using weft::routine;
 using weft::selector;
 using weft::send_status;
 using weft::send_until_status;
 using weft::spawn_options;
 using weft::task_scope;
+using weft::ticker;
 using weft::try_send_status;
 
 namespace detail {
@@ -112,19 +121,28 @@ class channel : public weft::channel<T> {
 
   static channel unbounded() { return base::unbounded(); }
 
-  template <typename... V>
-  send_status send(V&&... value) const {
-    return wait(base::send(std::forward<V>(value)...));
+  send_status send(const T& value) const { return wait(base::send(value)); }
+
+  send_status send(T&& value) const { return wait(base::send(std::move(value))); }
+
+  template <typename D>
+  send_until_status send_for(const T& value, D d) const {
+    return wait(base::send_for(value, d));
   }
 
-  template <typename... A>
-  send_until_status send_for(A&&... a) const {
-    return wait(base::send_for(std::forward<A>(a)...));
+  template <typename D>
+  send_until_status send_for(T&& value, D d) const {
+    return wait(base::send_for(std::move(value), d));
   }
 
-  template <typename... A>
-  send_until_status send_until(A&&... a) const {
-    return wait(base::send_until(std::forward<A>(a)...));
+  template <typename P>
+  send_until_status send_until(const T& value, P t) const {
+    return wait(base::send_until(value, t));
+  }
+
+  template <typename P>
+  send_until_status send_until(T&& value, P t) const {
+    return wait(base::send_until(std::move(value), t));
   }
 
   auto recv() const { return wait(base::recv()); }

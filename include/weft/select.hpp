@@ -58,14 +58,14 @@ auto make_send_case(channel_core& c, Value&& value, F&& f) {
 
 /// Sends; `f` is called with the send_status.  An lvalue is copied; an rvalue is borrowed, and moved from if
 /// and only if this case happens and the status is `sent`.
-template <typename T, typename Value, typename F = detail::no_handler>
+template <typename T, typename Value = T, typename F = detail::no_handler>
 
 requires(!std::is_void_v<T>) && std::convertible_to<Value&&, T> auto on_send(const channel<T>& ch,
                                                                              Value&& value, F&& f = F{}) {
   return detail::make_send_case<T>(ch.core(), std::forward<Value>(value), std::forward<F>(f));
 }
 
-template <typename T, typename Value, typename F = detail::no_handler>
+template <typename T, typename Value = T, typename F = detail::no_handler>
 
 requires(!std::is_void_v<T>) && std::convertible_to<Value&&, T> auto on_send(const channel_sender<T>& ch,
                                                                              Value&& value, F&& f = F{}) {
