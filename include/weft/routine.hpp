@@ -60,12 +60,7 @@ class promise_shared : public promise_base {
   template <typename A>
   auto await_transform(A&& awaited, const void* at = __builtin_source_location()) {
     __atomic_store_n(&site, reinterpret_cast<std::uintptr_t>(at), __ATOMIC_RELAXED);  // read by dumps only
-    if constexpr (!std::is_lvalue_reference_v<A>) {
-      static_assert(
-          alignof(A) <= 16,
-          "weft: what is awaited may not be over-aligned, frames are not: let a pointer to the value "
-          "go through the channel");
-    }
+    if constexpr (!std::is_lvalue_reference_v<A>) check_fits_frame<A>();
     if constexpr (operation<A>) {
       check_safe_to_await<A>();
       return op_awaiter<std::remove_reference_t<A>&>(awaited, root());
@@ -190,8 +185,9 @@ class child_awaiter {
 ///
 /// T may be void, a reference, move-only, and need not be default-constructible.
 /// Parameters taken by reference must outlive the routine: take values, or pass them through go(), which
-/// keeps copies. Local variables may not be over-aligned (alignas above 16): compilers misplace them in
-/// frames. Cost: one frame from a per-thread pool (1-2 ns); awaiting a child is two indirect jumps.
+/// keeps copies. Parameters and local variables may not be over-aligned (alignas above 16): compilers
+/// misplace them in frames. Cost: one frame from a per-thread pool (1-2 ns); awaiting a child is two indirect
+/// jumps.
 template <typename T>
 class [[nodiscard("a routine does nothing until it is awaited or given to go()")]] routine {
  public:
@@ -250,6 +246,14 @@ inline routine<void> promise<void>::get_return_object() noexcept {
   return routine<void>(std::coroutine_handle<promise>::from_promise(*this));
 }
 
+/// As a parameter, which g++ and clang put into the frame.
+template <typename P>
+inline constexpr bool fits_frame = alignof(P) <= 16;
+template <typename P>
+inline constexpr bool fits_frame<P&> = true;
+template <typename P>
+inline constexpr bool fits_frame<P&&> = true;
+
 template <typename R>
 inline constexpr bool is_routine = false;
 template <typename T>
@@ -265,3 +269,12 @@ struct routine_value<routine<T>> {
 
 }  // namespace detail
 }  // namespace weft
+
+template <typename T, typename... Parameters>
+struct std::coroutine_traits<weft::routine<T>, Parameters...> {
+  static_assert(
+      (weft::detail::fits_frame<Parameters> && ...),
+      "weft: a coroutine's parameters may not be over-aligned, frames are not: take a reference or a "
+      "pointer (go() keeps what it is given, aligned)");
+  using promise_type = typename weft::routine<T>::promise_type;
+};

@@ -53,8 +53,15 @@ requires requires {
 }
 inline constexpr bool owns_callable<Op> = true;
 
+template <typename A>
+constexpr void check_fits_frame() {
+  static_assert(alignof(A) <= 16,
+                "weft: what is awaited may not be over-aligned, frames are not: pass a pointer to the value");
+}
+
 template <typename Op>
 constexpr void check_safe_to_await() {
+  check_fits_frame<Op>();
   static_assert(
       !WEFT_DESTROYS_TWICE || std::is_lvalue_reference_v<Op> || !owns_callable<std::remove_cvref_t<Op>>,
       "weft: g++ 12 destroys the captures of a lambda written inside co_await twice: name the lambda and "

@@ -3,9 +3,10 @@
 // spawn: from a callable and its arguments to a running routine.
 //
 // The callable and the arguments are kept until the routine ends.  A plain callable is wrapped in a coroutine
-// whose parameters they are.  A coroutine function is invoked at once; what it borrows from (its captures,
-// reference parameters) is put into an annex first - unless nothing can be borrowed, because the callable is
-// empty or a function pointer and takes every parameter by value.
+// whose parameters they are, or in an annex if they are over-aligned: frames are not.  A coroutine function
+// is invoked at once; what it borrows from (its captures, reference parameters) is put into an annex first -
+// unless nothing can be borrowed, because the callable is empty or a function pointer and takes every
+// parameter by value.
 
 #include <weft/detail/promise.hpp>
 #include <weft/routine.hpp>
@@ -217,6 +218,12 @@ routine<std::invoke_result_t<F, Args...>> call_plain(F f, Args... args) {
   co_return call(std::move(f), std::move(args)...);
 }
 
+template <typename R, typename Kept>
+routine<R> call_kept(Kept* own) {
+  co_return std::apply([own](auto&... a) -> R { return call(std::move(own->f), std::move(a)...); },
+                       own->args);
+}
+
 struct spawn_request {
   spawn_options options;
   launch_info how;
@@ -248,21 +255,27 @@ auto spawn(spawn_request what, F&& f, Args&&... args) {
     static_assert(std::is_invocable_v<fn, std::decay_t<Args>...>,
                   "weft: go(f, args...) calls f with copies of the arguments, as rvalues");
     using result = std::invoke_result_t<fn, std::decay_t<Args>...>;
-    if constexpr (!is_routine<result>) {
-      what.how.plain = true;
+    using keeps = kept<fn, std::decay_t<Args>...>;
+    if constexpr (!is_routine<result>) what.how.plain = true;
+    if constexpr (!is_routine<result> && alignof(keeps) <= 16) {
       return spawn(what,
                    call_plain<fn, std::decay_t<Args>...>(std::forward<F>(f), std::forward<Args>(args)...));
-    } else if constexpr (borrows_nothing<fn, std::decay_t<Args>...>()) {
+    } else if constexpr (is_routine<result> && borrows_nothing<fn, std::decay_t<Args>...>()) {
       return spawn(what, std::forward<F>(f)(std::forward<Args>(args)...));
     } else {
-      annex_holder<kept<fn, std::decay_t<Args>...>> extra(what.options.name, what.how.spawned_at,
-                                                          std::forward<F>(f), std::forward<Args>(args)...);
+      annex_holder<keeps> extra(what.options.name, what.how.spawned_at, std::forward<F>(f),
+                                std::forward<Args>(args)...);
       auto& own = extra.payload();
-      result made =
-          std::apply([&](auto&&... a) { return call(std::move(own.f), std::move(a)...); }, own.args);
+      auto made = [&own] {
+        if constexpr (is_routine<result>) {
+          return std::apply([&](auto&... a) { return call(std::move(own.f), std::move(a)...); }, own.args);
+        } else {
+          return call_kept<result>(&own);
+        }
+      }();
       if (!made) misuse_empty_routine();
       what.how.extra = extra.get();
-      auto frame = launch_frame<result>(std::move(made), what.how);
+      auto frame = launch_frame<decltype(made)>(std::move(made), what.how);
       extra.released();
       return frame;
     }
