@@ -45,8 +45,8 @@ bool claim_first(channel_core& c, wait_queue& q, handover& after) noexcept {
   return false;
 }
 
-void close_locked(channel_core& c, winners& won) noexcept {
-  c.closed.store(true, std::memory_order_release);  // R3, pairs with A3
+/// Everybody who waits goes: senders with their values.
+void end_waits(channel_core& c, winners& won) noexcept {
   for (wait_queue* q : {&c.senders, &c.receivers}) {
     handover h;
     while (claim_first(c, *q, h)) {
@@ -55,6 +55,11 @@ void close_locked(channel_core& c, winners& won) noexcept {
     }
   }
   note_senders(c);
+}
+
+void close_locked(channel_core& c, winners& won) noexcept {
+  c.closed.store(true, std::memory_order_release);  // R3, pairs with A3
+  end_waits(c, won);
 }
 
 /// Nobody can receive any more: the buffer's values are destroyed outside the lock, which this gives up.
@@ -79,6 +84,8 @@ wait_end send_locked(channel_core& c, void* value, handover& after) {
 }
 
 wait_end recv_locked(channel_core& c, void* storage, handover& after) noexcept {
+  // Through a handle that is gone.  What is buffered belongs to who dropped the last.
+  if (c.no_receivers) return wait_end::closed;
   if (c.count.load(std::memory_order_relaxed) != 0) {  // relaxed: under the lock
     get(c, storage);
     if (c.senders.first != nullptr) {
@@ -187,12 +194,7 @@ void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receiver
   const bool no_senders = (left >> 32) == 0, no_receivers = (left & 0xffffffff) == 0;
   if (no_receivers && !c.no_receivers) {
     c.no_receivers = true;
-    handover h;
-    while (chan::claim_first(c, c.senders, h)) {
-      h.other->how = wait_end::closed;
-      won.add(*h.party, h.how);
-    }
-    note_senders(c);
+    end_waits(c, won);  // receivers too: they borrowed the handle, and nothing can come any more
   }
   if (no_senders && !c.closed.load(std::memory_order_relaxed))
     close_locked(c, won);  // relaxed: under the lock
