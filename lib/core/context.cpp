@@ -174,29 +174,31 @@ std::int64_t deadline_in(const context_base* x) noexcept {
 
 void winners::add(waiter& w, claimed how) noexcept {
   if (how != claimed::parked) return;
-  w.next = first_;
-  first_ = &w;
+  w.next = nullptr;
+  (first_ != nullptr ? last_->next : first_) = &w;
+  last_ = &w;
 }
 
 void winners::deliver_all() noexcept {
+  const bool several = first_ != last_;
   while (waiter* w = first_) {
     first_ = w->next;
-    deliver(*w, claimed::parked);
+    if (several && w->kind() != waiter_kind::thread) {
+      sched::scheduler::wake_in_turn(*w);
+      os::step(true);
+    } else {
+      deliver(*w, claimed::parked);
+    }
   }
 }
 
 waiter* winners::take_routines() noexcept {
-  waiter* routines = nullptr;
+  winners routines;
   while (waiter* w = first_) {
     first_ = w->next;
-    if (w->kind() == waiter_kind::thread) {
-      deliver(*w, claimed::parked);
-    } else {
-      w->next = routines;
-      routines = w;
-    }
+    w->kind() == waiter_kind::thread ? deliver(*w, claimed::parked) : routines.add(*w, claimed::parked);
   }
-  return routines;
+  return routines.first_;
 }
 
 void init_root(waiter& w) noexcept {

@@ -40,7 +40,8 @@ void link_up(context_base& x) noexcept;
 /// Takes that back when the group ends.
 void leave_group(context& x) noexcept;
 
-/// The waiters that a cancel has won, to be delivered when no lock is held.
+/// The waiters that a cancel has won, to be delivered when no lock is held: several in their order, behind
+/// what is ready already.
 class winners {
  public:
   void add(waiter& w, claimed how) noexcept;
@@ -54,6 +55,7 @@ class winners {
 
  private:
   waiter* first_ = nullptr;
+  waiter* last_ = nullptr;  // if there is a first
 };
 
 /// Cancels x and all inside it; the caller delivers, and may hold a lock meanwhile.

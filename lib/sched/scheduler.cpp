@@ -158,6 +158,16 @@ void scheduler::wake(waiter& r) noexcept {
   }
 }
 
+void scheduler::wake_in_turn(waiter& r) noexcept {
+  scheduler& home = static_cast<worker*>(r.worker)->home();
+  worker* here = current_worker();
+  if (here != nullptr && &here->home() == &home && here->blocks == 0) {
+    here->push_back(r);
+  } else {
+    home.inject(r);
+  }
+}
+
 void scheduler::wake_chain(waiter* first) noexcept {
   while (first != nullptr) {
     waiter* next = first->next;

@@ -71,6 +71,8 @@ class scheduler : public parking<scheduler, worker> {
 
   /// Makes a routine runnable that this caller has claimed.  Any thread; honours its home.
   static void wake(waiter& r) noexcept;
+  /// One of several: behind what is ready, where wake() would let the last go first.
+  static void wake_in_turn(waiter& r) noexcept;
   /// A chain linked through waiter::next.
   static void wake_chain(waiter* first) noexcept;
   void inject(waiter& r) noexcept;
