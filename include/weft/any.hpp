@@ -3,12 +3,13 @@
 // any(): the first of several routines that succeeds.
 
 #include <weft/detail/composite.hpp>
-#include <weft/scope.hpp>
+#include <weft/detail/scope_core.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <exception>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -73,15 +74,15 @@ routine<any_result<T>> run_any(routine<T>* routines) {
   {
     open_scope open(self, false, no_deadline);
     state.scope = &open.scope;
-    task_scope members(open.scope);
     std::exception_ptr not_started;
     try {
       for (std::size_t i = 0; i < N; ++i) {
-        members.go(any_child<T>(std::move(routines[i]), &state, static_cast<int>(i)));
+        start_member(open.scope, std::source_location(),  // no line of the user's
+                     any_child<T>(std::move(routines[i]), &state, static_cast<int>(i)));
       }
     } catch (...) {
       not_started = std::current_exception();
-      members.cancel();
+      cancel_context(open.scope, cancel_requested);
     }
     scope_join_op ended(open.scope);
     co_await ended;

@@ -23,6 +23,7 @@
 #include <exception>
 #include <iterator>
 #include <optional>
+#include <source_location>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -82,18 +83,22 @@ concept facade_body = std::invocable < std::remove_reference_t<Body>
 
 /// Runs a routine to its end; gives its result or rethrows.  If this thread is cancelled, so is the routine.
 template <typename T>
-T run(routine<T> r) {
+T run(routine<T> r, std::source_location at = std::source_location::current()) {
   weft::detail::reserve_spare();
-  return weft::detail::join_own(weft::go(std::move(r)));
+  return weft::detail::join_own(weft::detail::start(at, std::move(r)));
 }
 
 /// Waits for any operation of weft: `wait(event.wait())`, `wait(ch.recv_for(1s))`.
 template <typename Op>
 requires weft::detail::operation<Op> || weft::detail::composite<Op> || weft::detail::forking<Op>
 
-decltype(auto) wait(Op&& op) {
+decltype(auto) wait(Op&& op, std::source_location at = std::source_location::current()) {
   using weft::detail::wait_on_thread;
-  return wait_on_thread(std::forward<Op>(op));
+  if constexpr (weft::detail::operation<Op>) {
+    return wait_on_thread(std::forward<Op>(op));
+  } else {
+    return wait_on_thread(std::forward<Op>(op), at);
+  }
 }
 
 template <typename T>
@@ -102,8 +107,8 @@ T wait(join_handle<T>&& h) {
 }
 
 template <typename T>
-T wait(routine<T> r) {
-  return run(std::move(r));
+T wait(routine<T> r, std::source_location at = std::source_location::current()) {
+  return run(std::move(r), at);
 }
 
 /// A weft::channel whose waiting operations block the thread.  Adds nothing: the two convert into one

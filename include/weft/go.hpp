@@ -3,9 +3,8 @@
 // go(), join_handle, yield(): starting routines and waiting for their end.
 
 #include <weft/detail/deadline.hpp>
-#include <weft/detail/join.hpp>
-#include <weft/detail/operation.hpp>
 #include <weft/detail/spawn.hpp>
+#include <weft/detail/started.hpp>
 #include <weft/routine.hpp>
 
 #include <chrono>
@@ -22,31 +21,6 @@ namespace detail {
 
 WEFT_API std::int64_t current_deadline() noexcept;
 
-template <typename T>
-class join_op;
-
-/// Waits for the end without taking the result: join_for, join_until.
-class join_until_op : public op_base {
- public:
-  join_until_op(promise_base& child, std::int64_t deadline) noexcept : wait_{&child}, deadline_(deadline) {}
-
-  bool ready(waiter& w) noexcept { return join_ready(wait_, w); }
-
-  bool park(waiter& w) noexcept { return join_park(wait_, w); }
-
-  std::int64_t deadline() const noexcept { return deadline_; }
-
-  bool finish(waiter& w) {
-    join_settle(wait_, w);
-    if (wait_.how != wait_end::done && wait_.how != wait_end::timed_out) throw_wait_end(wait_.how, w);
-    return wait_.how == wait_end::done;
-  }
-
- private:
-  join_wait wait_;
-  std::int64_t deadline_;
-};
-
 }  // namespace detail
 
 /// Owns the result of a routine that go() started.  Move-only; one thread or routine uses it at a time.
@@ -54,25 +28,12 @@ class join_until_op : public op_base {
 /// Dropping it detaches the routine, which goes on.  If the routine has failed already, its exception is
 /// reported to runtime_options::on_unhandled_exception then, else when it fails.
 template <typename T = void>
-class join_handle {
+class join_handle : public detail::started<T> {
  public:
   join_handle() noexcept = default;
 
-  explicit join_handle(std::coroutine_handle<detail::promise<T>> frame) noexcept : frame_(frame) {}
-
-  join_handle(join_handle&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
-
-  join_handle& operator=(join_handle&& other) noexcept {
-    if (this != &other) {
-      if (frame_) detail::detach(frame_.promise());
-      frame_ = std::exchange(other.frame_, nullptr);
-    }
-    return *this;
-  }
-
-  ~join_handle() {
-    if (frame_) detail::detach(frame_.promise());
-  }
+  explicit join_handle(std::coroutine_handle<detail::promise<T>> frame) noexcept
+      : detail::started<T>(frame) {}
 
   /// Blocks this thread until the routine has ended; gives its result or rethrows its exception.  The handle
   /// is empty afterwards.  In a routine write `co_await std::move(h)`: same result, and no thread waits.
@@ -80,124 +41,38 @@ class join_handle {
   /// \throws routine_cancelled  if the routine ended by cancellation
   /// \throws cancelled          if the calling routine was cancelled first: the handle is still the caller's
   /// \par Order  Everything the routine did happens before join returns.
-  T join() { return detail::wait_on_thread(detail::join_op<T>(*this)); }
+  T join() { return detail::started<T>::join(); }
 
   /// Blocks until the routine has ended or `d` has passed; true if it has ended.  Does not consume the
   /// result.
   template <typename Rep, typename Period>
   [[nodiscard]] bool join_for(std::chrono::duration<Rep, Period> d) {
-    return detail::wait_on_thread(detail::join_until_op(promise(), detail::deadline_after(d)));
+    return detail::wait_on_thread(detail::join_until_op(this->promise(), detail::deadline_after(d)));
   }
 
   /// The same until a point of the steady clock.
   template <typename Duration>
   [[nodiscard]] bool join_until(std::chrono::time_point<std::chrono::steady_clock, Duration> t) {
-    return detail::wait_on_thread(detail::join_until_op(promise(), detail::deadline_at(t)));
+    return detail::wait_on_thread(detail::join_until_op(this->promise(), detail::deadline_at(t)));
   }
 
   /// True once the routine has ended.  Never waits.
-  [[nodiscard]] bool done() const noexcept { return detail::join_done(promise()); }
+  [[nodiscard]] bool done() const noexcept { return detail::started<T>::done(); }
 
   /// Asks the routine to end: its next or current wait throws `cancelled`.  Never waits; any thread.
-  void cancel() noexcept { detail::cancel_routine(promise()); }
+  void cancel() noexcept { detail::started<T>::cancel(); }
 
-  [[nodiscard]] std::uint64_t id() const noexcept { return detail::id_of(promise()); }
+  [[nodiscard]] std::uint64_t id() const noexcept { return detail::id_of(this->promise()); }
 
   /// The name given at go(); empty if none.  Valid as long as the handle is.
   [[nodiscard]] std::string_view name() const noexcept {
-    const detail::promise_base& p = promise();
+    const detail::promise_base& p = this->promise();
     return p.annexed() ? std::string_view(p.origin.extra->name, p.origin.extra->name_size)
                        : std::string_view();
   }
-
-  /// False after the result was taken or the handle was moved from.
-  explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
-
-  // Not for callers.
-  detail::promise<T>& promise() const noexcept {
-    if (!frame_) detail::misuse_empty_handle();
-    return frame_.promise();
-  }
-
-  T consume() {
-    const frame_owner owner{std::exchange(frame_, nullptr)};
-    detail::promise<T>& p = owner.frame.promise();
-    if (!p.has_result()) detail::throw_routine_cancelled();
-    return p.take();
-  }
-
- private:
-  struct frame_owner {
-    std::coroutine_handle<detail::promise<T>> frame;
-
-    ~frame_owner() { detail::destroy_root(frame.promise()); }
-  };
-
-  std::coroutine_handle<detail::promise<T>> frame_;
 };
 
 namespace detail {
-
-/// co_await std::move(handle).
-template <typename T>
-class join_op : public op_base {
- public:
-  explicit join_op(join_handle<T>& handle) noexcept : wait_{&handle.promise()}, handle_(&handle) {}
-
-  bool ready(waiter& w) noexcept { return join_ready(wait_, w); }
-
-  bool park(waiter& w) noexcept { return join_park(wait_, w); }
-
-  T finish(waiter& w) {
-    join_settle(wait_, w);
-    if (wait_.how != wait_end::done) throw_wait_end(wait_.how, w);
-    return handle_->consume();
-  }
-
- private:
-  join_wait wait_;
-  join_handle<T>* handle_;
-};
-
-/// A coroutine of a foreign type awaits a handle.
-template <typename T>
-class foreign_join_awaiter {
- public:
-  explicit foreign_join_awaiter(join_handle<T>& handle) : op_(handle), awaiter_(op_) {}
-
-  foreign_join_awaiter(const foreign_join_awaiter&) = delete;
-  foreign_join_awaiter& operator=(const foreign_join_awaiter&) = delete;
-
-  bool await_ready() { return awaiter_.await_ready(); }
-
-  bool await_suspend(std::coroutine_handle<> h) noexcept { return awaiter_.await_suspend(h); }
-
-  T await_resume() { return awaiter_.await_resume(); }
-
- private:
-  join_op<T> op_;
-  fat_awaiter<join_op<T>> awaiter_;
-};
-
-/// A coroutine of a foreign type awaits a routine: it is started, and joined.
-template <typename T>
-class foreign_routine_awaiter {
- public:
-  explicit foreign_routine_awaiter(join_handle<T> started) : handle_(std::move(started)), awaiter_(handle_) {}
-
-  foreign_routine_awaiter(const foreign_routine_awaiter&) = delete;
-  foreign_routine_awaiter& operator=(const foreign_routine_awaiter&) = delete;
-
-  bool await_ready() { return awaiter_.await_ready(); }
-
-  bool await_suspend(std::coroutine_handle<> h) noexcept { return awaiter_.await_suspend(h); }
-
-  T await_resume() { return awaiter_.await_resume(); }
-
- private:
-  join_handle<T> handle_;
-  foreign_join_awaiter<T> awaiter_;
-};
 
 // --- go ---
 
@@ -235,7 +110,7 @@ detail::foreign_join_awaiter<T> operator co_await(join_handle<T>&& handle) {
 
 template <typename T>
 detail::foreign_routine_awaiter<T> operator co_await(routine<T>&& r) {
-  return detail::foreign_routine_awaiter<T>(detail::go_here(std::source_location::current(), std::move(r)));
+  return detail::foreign_routine_awaiter<T>(detail::start(std::source_location::current(), std::move(r)));
 }
 
 /// Starts a routine: go(f, args...), go(spawn_options{...}, f, args...), go(routine).  Gives a join_handle.

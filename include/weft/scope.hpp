@@ -4,6 +4,7 @@
 
 #include <weft/detail/composite.hpp>
 #include <weft/detail/deadline.hpp>
+#include <weft/detail/scope_core.hpp>
 #include <weft/go.hpp>
 
 #include <chrono>
@@ -18,63 +19,6 @@
 #include <variant>
 
 namespace weft {
-
-class task_scope;
-
-namespace detail {
-
-/// Waits until every member has ended.  Nothing cancels that: the members are.
-class [[nodiscard]] scope_join_op : public op_base {
- public:
-  explicit scope_join_op(context& scope) noexcept : scope_(&scope) {}
-
-  WEFT_API bool ready(waiter& w) noexcept;
-  WEFT_API bool park(waiter& w) noexcept;
-  WEFT_API void finish(waiter& w) noexcept;
-
- private:
-  context* scope_;  // first: what a dump shows
-};
-
-/// The routine that awaits: for code that must know it.
-struct self_op : op_base {
-  waiter* self = nullptr;
-
-  bool ready(waiter& w) noexcept {
-    self = &w;
-    return true;
-  }
-
-  bool park(waiter&) const noexcept { return false; }
-
-  waiter& finish(waiter&) const noexcept { return *self; }
-};
-
-/// Once the members have ended: the first failure, or null.
-WEFT_API std::exception_ptr take_failure(context& scope) noexcept;
-
-template <typename T>
-using value_or_nothing = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
-
-/// A context that is open for the time of a block in a routine.
-class open_scope {
- public:
-  open_scope(waiter& owner, bool shielded, std::int64_t deadline) : owner_(&owner) {
-    open_context(scope, owner, shielded, deadline);
-  }
-
-  open_scope(const open_scope&) = delete;
-  open_scope& operator=(const open_scope&) = delete;
-
-  ~open_scope() { close_context(scope, *owner_); }
-
-  context scope;
-
- private:
-  waiter* owner_;
-};
-
-}  // namespace detail
 
 /// Where a scope's body starts its routines.
 class task_scope {
@@ -157,27 +101,15 @@ class task_scope {
   }
 
  private:
-  template <typename F, typename... Args>
-  void start(std::source_location at, F&& f, Args&&... args) {
-    const detail::launch_info how{nullptr, detail::birth::member, scope_, detail::site_word(at), nullptr};
-    if constexpr (std::is_same_v<std::remove_cvref_t<F>, spawn_options>) {
-      (void)detail::spawn(detail::spawn_request{f, how}, std::forward<Args>(args)...);
-    } else {
-      (void)detail::spawn(detail::spawn_request{{}, how}, std::forward<F>(f), std::forward<Args>(args)...);
-    }
+  template <typename... Args>
+  void start(std::source_location at, Args&&... args) {
+    detail::start_member(*scope_, at, std::forward<Args>(args)...);
   }
 
   detail::context* scope_;
 };
 
 namespace detail {
-
-/// In a handler: the exception that ends a scope's body.  Not a cancellation: it cancels the members.
-WEFT_API void body_failed(context& scope) noexcept;
-/// In a handler: true if the exception is a cancellation.
-WEFT_API bool is_cancellation() noexcept;
-/// In a handler: throws timeout_error if it is a cancellation by the scope's own deadline; else returns.
-WEFT_API void throw_if_own_timeout(const context& scope);
 
 /// What `co_await std::declval<A>()` gives in a routine.
 template <typename A>

@@ -6,6 +6,7 @@
 #include <weft/go.hpp>
 
 #include <cstdint>
+#include <source_location>
 #include <stdexcept>  // std::string
 #include <type_traits>
 
@@ -38,18 +39,22 @@ WEFT_API result run(std::uint64_t seed, void (*program)(void*), void* context);
 ///
 /// \throws std::system_error if the first thread cannot be had
 template <typename F>
-result run(std::uint64_t seed, F&& f) {
-  using function = std::remove_reference_t<F>;
+result run(std::uint64_t seed, F&& f, std::source_location at = std::source_location::current()) {
+  struct call {
+    std::remove_reference_t<F>* f;
+    std::source_location at;
+  };
+
+  call what{&f, at};
   const auto program = [](void* context) {
-    function& call = **static_cast<function**>(context);
-    if constexpr (weft::detail::is_routine<std::invoke_result_t<function&>>) {
-      (void)go(spawn_options{.name = "main"}, call()).join();
+    auto& [call_of, where] = *static_cast<call*>(context);
+    if constexpr (weft::detail::is_routine<std::invoke_result_t<std::remove_reference_t<F>&>>) {
+      (void)weft::detail::go_here(where, spawn_options{.name = "main"}, (*call_of)()).join();
     } else {
-      (void)call();
+      (void)(*call_of)();
     }
   };
-  function* call = &f;  // a function's address is no void*, but this one's is
-  return detail::run(seed, program, &call);
+  return detail::run(seed, program, &what);
 }
 
 }  // namespace weft::sim

@@ -6,7 +6,7 @@
 //
 // A composite derives from composite_base and has `routine<R> run() &`, called once.
 
-#include <weft/go.hpp>
+#include <weft/detail/started.hpp>
 #include <weft/routine.hpp>
 
 #include <concepts>
@@ -37,7 +37,7 @@ concept routine_range = is_routine<typename std::remove_reference_t<Range>::valu
 /// Joins a routine that this thread has started on its own behalf.  If the thread is cancelled, so is the
 /// routine; its end is awaited nevertheless, because it may refer to what the caller owns.
 template <typename T>
-T join_own(join_handle<T> h) {
+T join_own(started<T> h) {
   try {
     return h.join();
   } catch (...) {
@@ -82,9 +82,9 @@ auto operation_as_child(Op&& op, waiter& root) {
 
 /// On a thread: runs it as a routine, to its end.
 template <composite Op>
-decltype(auto) wait_on_thread(Op&& op) {
+decltype(auto) wait_on_thread(Op&& op, std::source_location at) {
   reserve_spare();
-  return join_own(go_here(std::source_location::current(), op.run()));
+  return join_own(start(at, op.run()));
 }
 
 template <composite Op>
@@ -92,7 +92,7 @@ auto operator co_await(Op&& op) {
   check_safe_to_await<Op>();
   auto child = op.run();
   using value = typename routine_value<decltype(child)>::type;
-  return foreign_routine_awaiter<value>(go_here(std::source_location::current(), std::move(child)));
+  return foreign_routine_awaiter<value>(start(std::source_location::current(), std::move(child)));
 }
 
 template <forking Op>
@@ -101,16 +101,16 @@ routine<forked_result<Op>> run_forks(Op op) {
 }
 
 template <forking Op>
-auto wait_on_thread(Op&& op) {
+auto wait_on_thread(Op&& op, std::source_location at) {
   reserve_spare();
-  return join_own(go_here(std::source_location::current(), run_forks(std::move(op))));
+  return join_own(start(at, run_forks(std::move(op))));
 }
 
 template <forking Op>
 auto operator co_await(Op&& op) {
   using value = forked_result<Op>;
   auto forks = run_forks(std::move(op));
-  return foreign_routine_awaiter<value>(go_here(std::source_location::current(), std::move(forks)));
+  return foreign_routine_awaiter<value>(start(std::source_location::current(), std::move(forks)));
 }
 
 }  // namespace weft::detail

@@ -1,0 +1,163 @@
+#pragma once
+
+// started: a routine that go() has started, and the right to its result - all of a join_handle that needs no
+// clock, whose header is dear - and how it is awaited.
+
+#include <weft/detail/join.hpp>
+#include <weft/detail/operation.hpp>
+#include <weft/detail/spawn.hpp>
+#include <weft/routine.hpp>
+
+#include <coroutine>
+#include <cstdint>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace weft::detail {
+
+template <typename T>
+class join_op;
+
+/// Waits for the end without taking the result: join_for, join_until.
+class join_until_op : public op_base {
+ public:
+  join_until_op(promise_base& child, std::int64_t deadline) noexcept : wait_{&child}, deadline_(deadline) {}
+
+  bool ready(waiter& w) noexcept { return join_ready(wait_, w); }
+
+  bool park(waiter& w) noexcept { return join_park(wait_, w); }
+
+  std::int64_t deadline() const noexcept { return deadline_; }
+
+  bool finish(waiter& w) {
+    join_settle(wait_, w);
+    if (wait_.how != wait_end::done && wait_.how != wait_end::timed_out) throw_wait_end(wait_.how, w);
+    return wait_.how == wait_end::done;
+  }
+
+ private:
+  join_wait wait_;
+  std::int64_t deadline_;
+};
+
+template <typename T>
+class started {
+ public:
+  started() noexcept = default;
+
+  explicit started(std::coroutine_handle<weft::detail::promise<T>> frame) noexcept : frame_(frame) {}
+
+  started(started&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+
+  started& operator=(started&& other) noexcept {
+    if (this != &other) {
+      if (frame_) detach(frame_.promise());
+      frame_ = std::exchange(other.frame_, nullptr);
+    }
+    return *this;
+  }
+
+  ~started() {
+    if (frame_) detach(frame_.promise());
+  }
+
+  T join() { return wait_on_thread(join_op<T>(*this)); }
+
+  [[nodiscard]] bool done() const noexcept { return join_done(promise()); }
+
+  void cancel() noexcept { cancel_routine(promise()); }
+
+  explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
+
+  weft::detail::promise<T>& promise() const noexcept {
+    if (!frame_) misuse_empty_handle();
+    return frame_.promise();
+  }
+
+  T consume() {
+    const frame_owner owner{std::exchange(frame_, nullptr)};
+    weft::detail::promise<T>& p = owner.frame.promise();
+    if (!p.has_result()) throw_routine_cancelled();
+    return p.take();
+  }
+
+ private:
+  struct frame_owner {
+    std::coroutine_handle<weft::detail::promise<T>> frame;
+
+    ~frame_owner() { destroy_root(frame.promise()); }
+  };
+
+  std::coroutine_handle<weft::detail::promise<T>> frame_;
+};
+
+/// co_await std::move(handle).
+template <typename T>
+class join_op : public op_base {
+ public:
+  explicit join_op(started<T>& handle) noexcept : wait_{&handle.promise()}, handle_(&handle) {}
+
+  bool ready(waiter& w) noexcept { return join_ready(wait_, w); }
+
+  bool park(waiter& w) noexcept { return join_park(wait_, w); }
+
+  T finish(waiter& w) {
+    join_settle(wait_, w);
+    if (wait_.how != wait_end::done) throw_wait_end(wait_.how, w);
+    return handle_->consume();
+  }
+
+ private:
+  join_wait wait_;
+  started<T>* handle_;
+};
+
+/// A coroutine of a foreign type awaits a handle.
+template <typename T>
+class foreign_join_awaiter {
+ public:
+  explicit foreign_join_awaiter(started<T>& handle) : op_(handle), awaiter_(op_) {}
+
+  foreign_join_awaiter(const foreign_join_awaiter&) = delete;
+  foreign_join_awaiter& operator=(const foreign_join_awaiter&) = delete;
+
+  bool await_ready() { return awaiter_.await_ready(); }
+
+  bool await_suspend(std::coroutine_handle<> h) noexcept { return awaiter_.await_suspend(h); }
+
+  T await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  join_op<T> op_;
+  fat_awaiter<join_op<T>> awaiter_;
+};
+
+/// A coroutine of a foreign type awaits a routine: it is started, and joined.
+template <typename T>
+class foreign_routine_awaiter {
+ public:
+  explicit foreign_routine_awaiter(started<T> child) : handle_(std::move(child)), awaiter_(handle_) {}
+
+  foreign_routine_awaiter(const foreign_routine_awaiter&) = delete;
+  foreign_routine_awaiter& operator=(const foreign_routine_awaiter&) = delete;
+
+  bool await_ready() { return awaiter_.await_ready(); }
+
+  bool await_suspend(std::coroutine_handle<> h) noexcept { return awaiter_.await_suspend(h); }
+
+  T await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  started<T> handle_;
+  foreign_join_awaiter<T> awaiter_;
+};
+
+/// Starts what a thread, or a coroutine of a foreign type, then waits for.
+template <typename T>
+started<T> start(std::source_location at, routine<T> r) {
+  const launch_info how{nullptr, birth::joined, nullptr, site_word(at), nullptr};
+  return started<T>(spawn(spawn_request{{}, how}, std::move(r)));
+}
+
+}  // namespace weft::detail
