@@ -215,7 +215,7 @@ class selector {
   WEFT_API ~selector();
 
   /// Gives the case's index: what wait() returns when it has happened.  A value to be sent is copied in, and
-  /// sent anew each time.  \throws std::bad_alloc
+  /// sent anew each time.  \throws std::bad_alloc, std::length_error beyond 65,533 cases
   template <detail::selectable C>
   std::size_t add(C&& c) {
     static_assert(

@@ -1,8 +1,10 @@
 #include <weft/select.hpp>
 
+#include <stdexcept>
 #include <string_view>
 
 #include "base/fatal.hpp"
+#include "core/claim_word.hpp"
 
 namespace weft {
 
@@ -17,7 +19,10 @@ namespace {
 constexpr std::string_view in_use =
     "a selector is changed or waited on while somebody waits on it; use one for each waiter";
 
-}
+/// Their indices stand in the claim word, below those of the other winners.
+constexpr std::size_t most_cases = core::by_self;
+
+}  // namespace
 
 selector::~selector() {
   if (waiting_) base::misuse("a selector is destroyed while somebody waits on it; it must outlive the wait");
@@ -30,6 +35,10 @@ selector::~selector() {
 
 std::size_t selector::keep(detail::any_case* c) {
   if (waiting_) base::misuse(in_use);
+  if (count_ == most_cases) {
+    delete c;
+    throw std::length_error("weft: a selector has at most 65,533 cases");
+  }
   (last_ != nullptr ? last_->next : first_) = c;
   last_ = c;
   return count_++;

@@ -152,3 +152,19 @@ TEST_CASE("a selector sends the value that it was given each time", "[api][selec
   for (int i = 0; i < 3; ++i) REQUIRE(weft::blocking::wait(s.wait()) == 0);
   for (int i = 0; i < 3; ++i) REQUIRE(ch.try_recv().value == text);
 }
+
+TEST_CASE("a selector refuses a case whose index it could not tell from another's", "[api][selector]") {
+  constexpr std::size_t most = 65'533;
+  weft::runtime rt({.workers = 2});
+  weft::channel<int> silent, last;
+  weft::selector s;
+  int got = 0;
+  while (s.size() < most - 1) s.add(weft::on_recv(silent));
+  REQUIRE(s.add(weft::on_recv(last, [&](std::optional<int> v) { got = v.value_or(-1); })) == most - 1);
+  REQUIRE_THROWS_AS(s.add(weft::on_recv(silent)), std::length_error);
+  auto waits = rt.go([&]() -> weft::routine<std::size_t> { co_return co_await s.wait(); });
+  auto sends = rt.go([&]() -> weft::routine<> { co_await last.send(5); });
+  REQUIRE(waits.join() == most - 1);
+  REQUIRE(got == 5);
+  sends.join();
+}
