@@ -109,8 +109,8 @@ void enroll(select_core& s, waiter& w) noexcept {
     c.node.linked = false;
     if (c.kind->enroll(c)) {
       c.enrolled = true;
-    } else {
-      word_of(w).claim(c.node.index);  // ready after all
+    } else if (word_of(w).claim(c.node.index) == claimed::parked) {  // ready after all
+      word_of(w).set_delivered();  // a thread leaves on that alone, and the winner is the thread itself
     }
   }
 }

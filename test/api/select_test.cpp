@@ -297,6 +297,27 @@ TEST_CASE("on_join only waits and the result stays with the handle", "[api][sele
   REQUIRE_THROWS_AS(failing.join(), std::runtime_error);
 }
 
+TEST_CASE("a thread's select ends though the routine ends while it registers", "[api][select]") {
+  weft::runtime rt({.workers = 2});
+  std::array<weft::channel<int>, 16> silent;
+  const auto select_first = [&](weft::join_handle<>& h) {
+    return std::apply([&](auto&... ch) { return weft::blocking::select(on_recv(ch)..., on_join(h)); },
+                      silent);
+  };
+  for (int i = 0; i < 30'000; ++i) {
+    std::atomic<bool> begun{false};
+    auto h = rt.go(
+        [](std::atomic<bool>* of, int delay) -> weft::routine<> {
+          while (!*of) co_await weft::yield();
+          for (int k = 0; k < delay; ++k) of->store(true);
+        },
+        &begun, i % 256);
+    begun = true;
+    REQUIRE(select_first(h) == silent.size());
+    h.join();
+  }
+}
+
 TEST_CASE("on_event takes after and a reset event does not end a select", "[api][select]") {
   weft::runtime rt({.workers = 2});
   auto h = rt.go([]() -> weft::routine<std::size_t> {
