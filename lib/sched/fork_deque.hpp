@@ -73,7 +73,7 @@ class fork_deque {
     return newest == expected ? pop_bottom() : nullptr;
   }
 
-  /// Anybody but the owner.  The oldest item.
+  /// Anybody.  The oldest item.
   [[nodiscard]] steal_result steal() noexcept {
     std::int64_t top = top_.load(std::memory_order_seq_cst);              // S4, pairs with C1: before bottom
     const std::int64_t bottom = bottom_.load(std::memory_order_seq_cst);  // S3, pairs with S1 and S2

@@ -212,9 +212,17 @@ bool worker::has_queued() const noexcept {
   return next != nullptr || !ring_.empty() || !forks_.empty();
 }
 
-/// Every now and then: the inject queue first, timers, the measurement; whatever wants the worker to stop.
+/// Every now and then: a fork or the inject queue first, timers, the measurement; whatever wants the worker
+/// to stop.
 void* worker::maintain() noexcept {
   const std::uint32_t now_tick = tick();
+  // The oldest fork, as a thief would: the loop takes one only when slot and ring are empty.
+  if (!simulated_ && now_tick - forked_at_ >= poll_interval) {
+    forked_at_ = now_tick;
+    if (forkable* f = steal_fork()) {
+      if (void* frame = take_fork(*f)) return frame;
+    }
+  }
   if (now_tick - polled_at_ >= poll_interval) {
     polled_at_ = now_tick;
     measure(home_->port().now());

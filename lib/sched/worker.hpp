@@ -9,7 +9,8 @@
 //   1. the LIFO slot: the routine made runnable last; its data is in the cache.  At most `hand_offs` in a
 //   row, then
 //   2. the ring, first in first out; from the loop, slot and ring take turns
-//   3. fork continuations of this worker, newest first
+//   3. fork continuations of this worker, newest first; and the oldest before all others every
+//   `poll_interval` dispatches, or routines that yield would starve what their children wait for
 //   4. the inject queue; and before all others every `poll_interval` dispatches
 //   5. due timers, other workers' queues
 //
@@ -45,11 +46,11 @@ using detail::waiter;
 
 /// Transfers before the stack is unwound to the loop: so many frames of a sanitizer build are harmless, and
 /// one bounce (2-4 ns) in 15 is hardly seen.  Between two items of the ring are at most four turns of 1 + 15:
-/// its own, the slot's and, while work streams in from outside, one of the inject queue after each.
+/// its own, the slot's and, every `poll_interval`, one of the inject queue and one of a fork.
 inline constexpr std::int32_t hand_offs = 15;
 /// Operations that may complete without suspending before the routine yields; Tokio's value.
 inline constexpr std::int32_t ready_operations = 128;
-/// Dispatches between two looks at the inject queue; Go's and Tokio's value, a prime.
+/// Dispatches between two looks at the inject queue, and at the forks; Go's and Tokio's value, a prime.
 inline constexpr std::uint32_t poll_interval = 61;
 
 /// Counts what happened on one worker.  Written by its thread only, so a load and a store are enough; read by
@@ -190,6 +191,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   waiter* bounced_ = nullptr;
   std::uint32_t bounces_ = 0;
   std::uint32_t polled_at_ = 0;
+  std::uint32_t forked_at_ = 0;
   std::uint32_t measured_at_ = 0;
   os::nanos measured_when_ = 0;
   std::uint64_t ids_ = 0, ids_end_ = 0;

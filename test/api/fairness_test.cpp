@@ -70,6 +70,16 @@ weft::routine<> returns(weft::channel<int> out, weft::channel<int> in) {
   }
 }
 
+weft::routine<> waits_for_its_sibling() {
+  weft::event e;
+  const auto waits = [](weft::event* of) -> weft::routine<> { co_await of->wait(); };
+  const auto sets = [](weft::event* of) -> weft::routine<> {
+    of->set();
+    co_return;
+  };
+  co_await weft::all(waits(&e), sets(&e));
+}
+
 /// The longest wait of a routine that yields, in resumptions of its only worker.
 weft::routine<std::uint64_t> longest_wait(weft::runtime& rt, int rounds) {
   std::uint64_t longest = 0;
@@ -125,6 +135,28 @@ TEST_CASE("LIFO hand-offs do not starve a ready routine", "[api][fairness]") {
     }
   });
   REQUIRE(longest <= static_cast<std::uint64_t>(64 * (2 * pairs + 1)));
+}
+
+TEST_CASE("the next child of all() starts though the one before waits for it beside routines that yield",
+          "[api][fairness]") {
+  const int k = GENERATE(1, 2, 7);
+  enough = false;
+  weft::runtime rt({.workers = 1});
+  std::vector<weft::join_handle<void>> others;
+  auto longest = rt.go([&]() -> weft::routine<std::uint64_t> {
+    for (int i = 0; i < k; ++i) others.push_back(weft::go(yields));
+    std::uint64_t most = 0;
+    for (int i = 0; i < 100; ++i) {
+      const std::uint64_t before = rt.stats().dispatches;
+      co_await waits_for_its_sibling();
+      most = std::max(most, rt.stats().dispatches - before);
+    }
+    enough = true;
+    co_return most;
+  });
+  // The continuation, the child that was waiting and the parent: each may be last in its turn.
+  CHECK(longest.join() <= static_cast<std::uint64_t>(3 * 64 * (k + 1)));
+  for (auto& h : others) h.join();
 }
 
 TEST_CASE("what comes from outside runs though the worker always has something ready", "[api][fairness]") {
