@@ -124,8 +124,9 @@ void close_in(context& x) noexcept {
   if (x.owner != nullptr) set_scope(*x.owner, x.parent);
 }
 
-/// Whose timers serve a thread that is no worker.
+/// Whose timers serve a thread on which no routine runs; on a worker that is code of a foreign coroutine.
 sched::worker& worker_for_thread() {
+  if (sched::worker* here = sched::current_worker()) return *here;
   sched::blocking_pool* pool = sched::current_pool();
   return pool != nullptr ? pool->home().at(0) : runtime::global().core().at(0);
 }

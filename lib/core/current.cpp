@@ -165,7 +165,10 @@ void become_foreign(waiter& w) {
 
 // --- a routine waits for something foreign ---
 
+/// What runs until the routine is resumed is not the routine: a facade call there waits as a party of its
+/// own.
 void park_for_foreign(waiter& root) noexcept {
+  worker_of(root).runs(nullptr);
   begin(root, state::waiting, wait_reason::foreign, nullptr, no_cancel | no_stop);
 }
 
@@ -178,6 +181,7 @@ void unpark_from_foreign(waiter& root) noexcept {
 
 void end_foreign_wait(waiter& root) noexcept {
   word_of(root).end();
+  worker_of(root).runs(&root);
 }
 
 }  // namespace weft::detail

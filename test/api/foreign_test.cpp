@@ -1,6 +1,8 @@
 // Coroutines of other libraries await weft, and weft's routines await theirs.
 
 #include <weft/all_range.hpp>
+#include <weft/blocking.hpp>
+#include <weft/stats.hpp>
 #include <weft/weft.hpp>
 
 #include <atomic>
@@ -385,4 +387,108 @@ TEST_CASE("cancellation does not reach a foreign awaitable and is thrown at the 
   REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
   REQUIRE(came_back);
   REQUIRE_FALSE(went_on);
+}
+
+namespace {
+
+/// Lazy, and starts by symmetric transfer on the awaiting routine's worker.
+struct lazy {
+  struct promise_type {
+    std::coroutine_handle<> awaits;
+    int value = 0;
+
+    lazy get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+
+    struct back {
+      bool await_ready() const noexcept { return false; }
+
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> h) const noexcept {
+        return h.promise().awaits;
+      }
+
+      void await_resume() const noexcept {}
+    };
+
+    back final_suspend() const noexcept { return {}; }
+
+    void return_value(int v) { value = v; }
+
+    void unhandled_exception() { std::terminate(); }
+  };
+
+  std::coroutine_handle<promise_type> frame;
+
+  bool await_ready() const noexcept { return false; }
+
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> h) const noexcept {
+    frame.promise().awaits = h;
+    return frame;
+  }
+
+  int await_resume() const {
+    const int v = frame.promise().value;
+    frame.destroy();
+    return v;
+  }
+};
+
+lazy blocks_its_thread(weft::channel<int> from) {
+  auto h = weft::go(gives, 1);
+  const int joined = h.join();
+  const auto received = weft::blocking::wait(from.recv());
+  const auto nothing = weft::blocking::wait(from.recv_for(1us));
+  co_return joined + received.value_or(0) + static_cast<int>(nothing.status == weft::recv_status::empty);
+}
+
+/// Its await_suspend() hands the coroutine over through a facade call.
+struct handed_over {
+  weft::channel<std::coroutine_handle<>> to;
+
+  bool await_ready() const noexcept { return false; }
+
+  void await_suspend(std::coroutine_handle<> h) const { (void)weft::blocking::wait(to.send(h)); }
+
+  void await_resume() const noexcept {}
+};
+
+}  // namespace
+
+TEST_CASE("foreign code that a routine awaits may block its thread", "[api][foreign]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  weft::channel<int> numbers;
+  auto sends = rt.go([=]() -> weft::routine<> { co_await numbers.send(40); });
+  auto awaits = rt.go([=]() -> weft::routine<int> { co_return co_await blocks_its_thread(numbers); });
+  REQUIRE(awaits.join() == 42);
+  sends.join();
+  weft::channel<std::coroutine_handle<>> handles;
+  auto resumes = rt.go([=] { weft::blocking::wait(handles.recv())->resume(); });
+  auto waits = rt.go([=]() -> weft::routine<> {
+    const handed_over over{handles};
+    co_await over;
+  });
+  waits.join();
+  resumes.join();
+}
+
+TEST_CASE("a time limit that foreign code enters on a worker is its own runtime's", "[api][foreign]") {
+  weft::runtime rt({.workers = 2});
+  const auto enters = [](weft::runtime& on) -> task<int> {
+    co_await on.schedule();
+    weft::blocking::with_timeout(1ms, [] {
+      weft::blocking::scope([](weft::task_scope& s) {
+        s.go([]() -> weft::routine<> {
+          weft::event never;
+          co_await never.wait();
+        });
+      });
+    });
+    co_return 1;
+  };
+  REQUIRE(enters(rt).get() == 1);
+  rt.stop();
+  REQUIRE(rt.stats().spawned == 1);
+  REQUIRE(rt.stats().finished == 1);
 }
