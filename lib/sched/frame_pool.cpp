@@ -11,6 +11,8 @@
 //   1. A free block's words 0 and 1 are links; word 2, the claim word, is never written here (Invariant T).
 //   2. A cache's spare magazine is empty or full; the depot's stack holds full ones only.
 //   3. A slab's `used` only grows, and blocks below it were zero when they were first handed out.
+//   4. Whose load of the stop flag does not see the stop is in a block that the walk after it visits: V1,
+//   that load, the stop's store and V2 are in one order, all seq_cst.
 //
 // Source: Bonwick, Vmem and magazines (USENIX 2001); Go's gfput/gfget (local lists, a shared one in batches).
 // Rejected: trimming the depot with MADV_DONTNEED: it zeroes claim words, which breaks Invariant T (a promise
@@ -153,7 +155,7 @@ void register_slab(slab* made) noexcept {
   slab_count.fetch_add(1, std::memory_order_relaxed);         // relaxed: a count
   made->older = newest_slab.load(std::memory_order_relaxed);  // relaxed: R1 publishes what it points to
   while (!newest_slab.compare_exchange_weak(made->older, made,
-                                            std::memory_order_acq_rel,     // R1, pairs with A1: the header
+                                            std::memory_order_seq_cst,     // R1, V1, pair with A1, V2
                                             std::memory_order_relaxed)) {  // relaxed: tried again
   }
 }
@@ -180,7 +182,7 @@ block_run bump(depot& of) noexcept {
   const std::uint32_t first = from.used.load(std::memory_order_relaxed);  // relaxed: written under the lock
   const auto wanted = std::min(magazine_size, static_cast<std::uint32_t>(run_bytes / from.stride));
   const std::uint32_t count = std::min(wanted, from.capacity - first);
-  from.used.store(first + count, std::memory_order_relaxed);  // relaxed: publishes no more than zeroed blocks
+  from.used.store(first + count, std::memory_order_seq_cst);  // V1, pairs with V2
   return {&from, first, count};
 }
 
@@ -397,9 +399,9 @@ bool may_vanish(std::size_t annex_bytes, bool over_aligned) noexcept {
 }
 
 void for_each_block(bool (*visit)(void* context, void* frame), void* context) {
-  slab* each = newest_slab.load(std::memory_order_acquire);  // A1, pairs with R1
+  slab* each = newest_slab.load(std::memory_order_seq_cst);  // A1, V2, pair with R1, V1
   for (; each != nullptr; each = each->older) {
-    const std::uint32_t used = each->used.load(std::memory_order_relaxed);  // relaxed: see bump()
+    const std::uint32_t used = each->used.load(std::memory_order_seq_cst);  // V2, pairs with V1
     for (std::uint32_t i = 0; i < used; ++i) {
       if (!visit(context, each->block(i))) return;
     }
