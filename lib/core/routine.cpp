@@ -59,6 +59,10 @@ bool takes_routines(sched::scheduler& home) noexcept {
   base::misuse("two waits for the end of one routine at the same time; one handle, one joiner");
 }
 
+[[noreturn]] void misuse_handle_gone() noexcept {
+  base::misuse("a join_handle is destroyed while somebody waits through it; keep it until the wait is over");
+}
+
 /// A plain callable of a runtime in manual mode: it may block, so the host's thread does not run it.
 struct pool_start : sched::blocking_job {
   waiter* party;
@@ -363,6 +367,7 @@ bool join_done(const promise_base& child) noexcept {
 
 void detach(promise_base& child) noexcept {
   os::step();
+  if (join_of(child).has_node()) misuse_handle_gone();
   if (!join_of(child).detach()) return;
   if (child.ended() == outcome::exception) report_unhandled(child);
   destroy_root(child);

@@ -1,5 +1,7 @@
 #include <weft/sync/semaphore.hpp>
 
+#include <limits>
+
 #include "base/fatal.hpp"
 #include "core/waiting_line.hpp"
 #include "os/lock.hpp"
@@ -34,6 +36,9 @@ void semaphore::release(std::uint64_t n) noexcept {
       if (w == nullptr) break;
       won.add(*w, how);
       --n;
+    }
+    if (n > std::numeric_limits<std::uint64_t>::max() - permits_) {
+      base::misuse("a semaphore's permits do not fit into 64 bits; release() gives back what was acquired");
     }
     permits_ += n;
   }

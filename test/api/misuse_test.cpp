@@ -130,6 +130,45 @@ TEST_CASE("two that wait for the end of one routine abort", "[api][misuse]") {
   REQUIRE(names_the_culprit(d));
 }
 
+TEST_CASE("destroying a handle through which somebody waits aborts", "[api][misuse]") {
+  const auto d = weft::test::last_words([] {
+    weft::runtime rt({.workers = 1});
+    weft::event never, first;
+    auto h =
+        std::make_unique<weft::join_handle<>>(rt.go([&]() -> weft::routine<> { co_await never.wait(); }));
+    auto a = rt.go([&]() -> weft::routine<> {
+      first.set();
+      co_await std::move(*h);
+    });
+    auto b = rt.go(culprit, [&]() -> weft::routine<> {
+      co_await first.wait();  // one worker: a waits by now
+      h.reset();
+    });
+    a.join();
+  });
+  INFO(d.said);
+  REQUIRE(is_one_sentence(d, "a join_handle is destroyed while somebody waits through it"));
+  REQUIRE(names_the_culprit(d));
+}
+
+TEST_CASE("more permits than can be counted abort", "[api][misuse]") {
+  const auto d = weft::test::last_words([] {
+    weft::semaphore s(~std::uint64_t{0});
+    s.release();
+  });
+  INFO(d.said);
+  REQUIRE(is_one_sentence(d, "a semaphore's permits do not fit into 64 bits"));
+}
+
+TEST_CASE("more things to do than can be counted abort", "[api][misuse]") {
+  const auto d = weft::test::last_words([] {
+    weft::wait_group g(~std::uint64_t{0});
+    g.add();
+  });
+  INFO(d.said);
+  REQUIRE(is_one_sentence(d, "a wait_group's count does not fit into 64 bits"));
+}
+
 TEST_CASE("destroying a locked mutex aborts and names the routine", "[api][misuse]") {
   const auto d = weft::test::last_words([] {
     commit_in_routine([]() -> weft::routine<> {
