@@ -32,9 +32,7 @@ class [[nodiscard("co_await it")]] block_on_io_op : public detail::op_base {
   block_on_io_op& operator=(const block_on_io_op&) = delete;
 
   ~block_on_io_op() {
-    if constexpr (!std::is_void_v<result>) {
-      if (has_value_) detail::destroy_element<result>(&room_);
-    }
+    drop_value();
   }
 
   bool ready(detail::waiter & w) noexcept {
@@ -58,7 +56,14 @@ class [[nodiscard("co_await it")]] block_on_io_op : public detail::op_base {
     block_on_io_op* owner = nullptr;
   };
 
+  void drop_value() noexcept {
+    if constexpr (!std::is_void_v<result>) {
+      if (std::exchange(has_value_, false)) detail::destroy_element<result>(&room_);
+    }
+  }
+
   void run_it() noexcept {
+    drop_value();  // of the wait before
     try {
       const auto invoke = [this](auto&... a) -> result {
         return detail::call(std::forward<F>(f_), std::move(a)...);

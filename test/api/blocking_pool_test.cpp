@@ -4,6 +4,8 @@
 #include <weft/weft.hpp>
 
 #include <atomic>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include <sched.h>
@@ -169,4 +171,17 @@ TEST_CASE("block_on_io is cancelled while it begins, on as many threads as there
     for (auto& h : all) h.cancel();
     for (auto& h : all) REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
   }
+}
+
+TEST_CASE("a call that is awaited again destroys what it gave before", "[api][blocking]") {
+  weft::runtime rt({.workers = 2});
+  using kept = std::pair<const std::shared_ptr<int>, int>;  // const: a move leaves it where it was
+  auto h = rt.go([]() -> weft::routine<bool> {
+    const auto gives = [] { return kept(std::make_shared<int>(1), 1); };
+    auto call = weft::block_on_io(gives);
+    const std::weak_ptr<int> first = (co_await call).first;
+    const std::weak_ptr<int> second = (co_await call).first;
+    co_return first.expired() && !second.expired();
+  });
+  REQUIRE(h.join());
 }
