@@ -20,6 +20,8 @@ class [[nodiscard("co_await it")]] block_on_io_op : public detail::op_base {
   using function = std::remove_reference_t<F>;
   using result = std::invoke_result_t<std::conditional_t<std::is_reference_v<F>, F, function>, Args...>;
   static_assert(!std::is_reference_v<result>, "weft: block_on_io gives values: return a pointer instead");
+  static_assert(!detail::is_routine<result>,
+                "weft: block_on_io calls a plain function; what is a coroutine is awaited: co_await f(...)");
 
  public:
   static constexpr bool owns_callable =

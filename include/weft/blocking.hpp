@@ -257,6 +257,8 @@ template <typename F, typename... Args>
 requires detail::here<F>
 
 decltype(auto) block_on_io(F&& f, Args&&... args) {
+  static_assert(!weft::detail::is_routine<std::invoke_result_t<F, Args...>>,
+                "weft: block_on_io calls a plain function; what is a coroutine is run: run(f(...))");
   blocking_region announced;
   return weft::detail::call(std::forward<F>(f), std::forward<Args>(args)...);
 }
@@ -279,7 +281,7 @@ auto all(Range&& routines) {
 /// Calls `body(task_scope&)` on this thread and blocks until every routine it has started has ended; as
 /// weft::scope.
 template <detail::facade_body Body>
-auto scope(Body&& body) {
+auto scope(Body&& body) -> std::invoke_result_t<std::remove_reference_t<Body>&, task_scope&> {
   using result = std::invoke_result_t<std::remove_reference_t<Body>&, task_scope&>;
   static_assert(
       !weft::detail::is_routine<result>,
@@ -288,10 +290,13 @@ auto scope(Body&& body) {
   weft::detail::thread_scope open(false, weft::detail::no_deadline);
   task_scope members(open.scope);
   std::exception_ptr ended;
-  std::optional<weft::detail::value_or_nothing<result>> value;
+  std::optional<weft::detail::stored<weft::detail::value_or_nothing<result>>> value;
   try {
     if constexpr (std::is_void_v<result>) {
       body(members);
+    } else if constexpr (std::is_reference_v<result>) {
+      auto&& referred = body(members);
+      value.emplace(__builtin_addressof(referred));
     } else {
       value.emplace(body(members));
     }
@@ -302,7 +307,11 @@ auto scope(Body&& body) {
   wait(weft::detail::scope_join_op(open.scope));
   if (std::exception_ptr first = weft::detail::take_failure(open.scope)) std::rethrow_exception(first);
   if (ended) std::rethrow_exception(ended);
-  if constexpr (!std::is_void_v<result>) return *std::move(value);
+  if constexpr (std::is_reference_v<result>) {
+    return static_cast<result>(**value);
+  } else if constexpr (!std::is_void_v<result>) {
+    return *std::move(value);
+  }
 }
 
 namespace detail {

@@ -223,7 +223,8 @@ class channel_sender : public detail::channel_ref<1, 0>, public detail::sending<
   explicit channel_sender(detail::channel_core* owned) noexcept : channel_ref(owned) {}
 };
 
-/// The receiving end: copyable, counted.  The last one gone makes sends fail and destroys what is buffered.
+/// The receiving end: copyable, counted.  The last one gone makes sends fail, destroys what is buffered and
+/// ends as closed the receives that wait through it.
 template <typename T>
 class channel_receiver : public detail::channel_ref<0, 1>, public detail::receiving<channel_receiver<T>, T> {
  public:

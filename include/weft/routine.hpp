@@ -73,7 +73,15 @@ class promise_shared : public promise_base {
     } else if constexpr (requires { operation_as_child(std::forward<A>(awaited), root()); }) {
       return operation_as_child(std::forward<A>(awaited), root());
     } else {
-      return foreign_awaiter<A&&>(std::forward<A>(awaited), root());
+      static_assert(
+          requires { awaiter_of(std::forward<A>(awaited)).await_ready(); },
+          "weft: this cannot be awaited; a join_handle is awaited once: co_await std::move(h), a case "
+          "goes into select()");
+      if constexpr (requires { awaiter_of(std::forward<A>(awaited)).await_ready(); }) {
+        return foreign_awaiter<A&&>(std::forward<A>(awaited), root());
+      } else {
+        return std::suspend_always();  // the sentence above is enough
+      }
     }
   }
 

@@ -1,3 +1,4 @@
+#include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
 #include <stdexcept>
@@ -155,4 +156,22 @@ TEST_CASE("a value of any whose move throws is a failure", "[api][any]") {
     }
   }
   REQUIRE(failed > 2);
+}
+
+TEST_CASE("a scope gives the reference that its body returns, on both faces", "[api][scope][facade]") {
+  weft::runtime rt({.workers = 2});
+  int n = 0;
+  auto body = [&n](weft::task_scope& s) -> weft::routine<int&> {
+    s.go([&n] { n = 1; });
+    co_return n;
+  };
+  auto asks = [&]() -> weft::routine<int&> { co_return co_await weft::scope(body); };
+  REQUIRE(&rt.go(asks).join() == &n);
+  REQUIRE(n == 1);
+  const auto on_thread = [&n](weft::task_scope& s) -> int& {
+    s.go([&n] { n = 2; });
+    return n;
+  };
+  REQUIRE(&weft::blocking::scope(on_thread) == &n);
+  REQUIRE(n == 2);
 }

@@ -9,7 +9,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <system_error>
 #include <vector>
@@ -197,6 +199,19 @@ weft::routine<> call_on_the_pool() {
   co_await weft::block_on_io(call);
 }
 
+/// The case has happened when its handler finds no memory: the failure is told and nothing is left.
+weft::routine<> select_with_a_coroutine_handler() {
+  weft::channel<std::unique_ptr<int>> in(1), out(1);
+  (void)in.try_send(std::make_unique<int>(1));
+  auto pass_on = [out](std::optional<std::unique_ptr<int>> v) -> weft::routine<bool> {
+    co_await weft::yield();
+    co_return co_await out.send(*std::move(v)) == weft::send_status::sent;
+  };
+  co_await weft::select(weft::on_recv(in, pass_on), weft::on_timeout(1h));
+  if (in.size() != 0 || out.size() != 1)
+    throw std::logic_error("it ended well and the value has not arrived");
+}
+
 using operation = weft::routine<> (*)();
 
 // --- trying them ---
@@ -272,6 +287,7 @@ TEST_CASE("without memory for a frame each operation fails with bad_alloc and th
   CHECK(fails(all_of_a_range) >= 8);
   CHECK(fails(any_of_three) >= 3);
   CHECK(fails(a_scope) >= 4);
+  CHECK(fails(select_with_a_coroutine_handler) >= 3);
 }
 
 TEST_CASE("without memory from operator new each operation fails with bad_alloc and the runtime lives on",

@@ -251,9 +251,11 @@ auto spawn(spawn_request what, F&& f, Args&&... args) {
     auto frame = launch_frame<fn>(std::move(f), what.how);
     extra.released();
     return frame;
-  } else {
+  } else if constexpr (!std::is_invocable_v<fn, std::decay_t<Args>...>) {
     static_assert(std::is_invocable_v<fn, std::decay_t<Args>...>,
                   "weft: go(f, args...) calls f with copies of the arguments, as rvalues");
+    return std::coroutine_handle<promise<void>>();  // the sentence above is enough
+  } else {
     using result = std::invoke_result_t<fn, std::decay_t<Args>...>;
     using keeps = kept<fn, std::decay_t<Args>...>;
     if constexpr (!is_routine<result>) what.how.plain = true;
