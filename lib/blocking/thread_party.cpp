@@ -30,8 +30,9 @@ constexpr os::nanos patience = 1'000'000;
 /// Where this thread may be counted as asleep for good.
 class listed_sleep {
  public:
-  explicit listed_sleep(const waiter& w) noexcept
-      : party_{&w.park, word(0, 0, 0, state::waiting), word(0, 0xffff, 0xff, state::none)} {
+  listed_sleep(const waiter& w, bool alone) noexcept
+      : party_{&w.park, word(0, 0, 0, state::waiting), word(0, 0xffff, 0xff, state::none),
+               alone ? &w : nullptr, os::thread_number()} {
     party_.value |= word(sequence_of(word_of(const_cast<waiter&>(w)).read()), 0, 0, state::none);
     sched::enlist(party_);
   }
@@ -121,7 +122,7 @@ void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
     }
     if (!for_ever || listed) return port.wait_as(self_ == &own_ ? self_ : nullptr, low, seen, until);
     if (port.wait(low, seen, first_look)) return true;
-    listed.emplace(*self_);
+    listed.emplace(*self_, self_ == &own_);
     sched::look_for_deadlock();
     return true;
   };

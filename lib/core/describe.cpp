@@ -343,13 +343,24 @@ void describe_threads(sched::scheduler& of, text_sink to) {
 
 namespace {
 
-void report_deadlock(sched::scheduler* (*next)(sched::scheduler*)) noexcept {
+/// Threads that run no routine: main(), say, or a call on the blocking pool.
+void describe_party(const sched::sleeping_party& p, os::nanos now) {
+  if (p.alone == nullptr) return;
+  std::string text = fmt::format("thread {}: blocks in ", p.thread);
+  write_wait(text, *p.alone, now);
+  base::write_text(STDERR_FILENO, text + "\n");
+}
+
+void report_deadlock(const sched::sleepers& all) noexcept {
   const text_sink to_stderr{[](void*, std::string_view text) { base::write_text(STDERR_FILENO, text); },
                             nullptr};
   base::write_text(STDERR_FILENO,
                    "weft: all routines are asleep, and every thread that could wake them: a deadlock\n\n");
   try {
-    for (sched::scheduler* s = next(nullptr); s != nullptr; s = next(s)) describe_routines(*s, to_stderr);
+    for (sched::scheduler* s = all.runtimes; s != nullptr; s = s->next_runtime)
+      describe_routines(*s, to_stderr);
+    const os::nanos now = os::current_port().now();
+    for (const sched::sleeping_party* p = all.parties; p != nullptr; p = p->next) describe_party(*p, now);
   } catch (...) {
     base::write_text(STDERR_FILENO, "(no memory to describe them)\n");
   }

@@ -63,10 +63,6 @@ unsigned count_threads() noexcept {
   return count;
 }
 
-scheduler* next_runtime(scheduler* s) {
-  return s == nullptr ? process.first : s->next_runtime;
-}
-
 }  // namespace
 
 void enlist(sleeping_party& p) noexcept {
@@ -106,7 +102,7 @@ void look_for_deadlock() noexcept {
   const stillness again = look_once();
   if (!again.still || again.ticks != first.ticks || again.threads != first.threads) return;
   process.reported_at = first.ticks;
-  report(&next_runtime);
+  report({process.first, process.parties});
 }
 
 deadlock_reporter set_deadlock_reporter(deadlock_reporter r) noexcept {

@@ -18,6 +18,8 @@
 // golang/go#61454 (a
 //         false alarm because a count was lowered before the routine was ready) is why there are two looks.
 
+#include <weft/detail/waiter.hpp>
+
 #include <cstdint>
 
 namespace weft::sched {
@@ -28,7 +30,9 @@ class scheduler;
 struct sleeping_party {
   const std::uint64_t* word;
   std::uint64_t value;
-  std::uint64_t ignored;  // bits of the word that may change
+  std::uint64_t ignored;        // bits of the word that may change
+  const detail::waiter* alone;  // if the thread waits for itself; null: for the routine that runs on it
+  int thread;
   sleeping_party* prev = nullptr;
   sleeping_party* next = nullptr;
 };
@@ -42,8 +46,13 @@ void remove_runtime(scheduler& s) noexcept;
 /// Calls the reporter with every runtime if all is asleep, once until something has run again.
 void look_for_deadlock() noexcept;
 
-/// Called with the list of runtimes locked; `next` gives the one after `s`, the first one for null.
-using deadlock_reporter = void (*)(scheduler* (*next)(scheduler* s)) noexcept;
+/// Everything that sleeps; both lists are locked.
+struct sleepers {
+  scheduler* runtimes;  // by next_runtime
+  const sleeping_party* parties;
+};
+
+using deadlock_reporter = void (*)(const sleepers& all) noexcept;
 /// Gives the one before.  Any thread.
 deadlock_reporter set_deadlock_reporter(deadlock_reporter r) noexcept;
 

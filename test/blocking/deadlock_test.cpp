@@ -31,9 +31,9 @@ weft::channel<int>* to_close = nullptr;
 weft::sched::deadlock_reporter usual = nullptr;
 
 /// What the test is stuck on ends, so that it can look at the report.
-void count_and_end(weft::sched::scheduler* (*next)(weft::sched::scheduler*)) noexcept {
+void count_and_end(const weft::sched::sleepers& all) noexcept {
   ++reports;
-  if (usual != nullptr) usual(next);
+  if (usual != nullptr) usual(all);
   to_close->close();
 }
 
@@ -94,6 +94,15 @@ TEST_CASE("when all routines and all threads are asleep, a report names what eac
   INFO(text);
   REQUIRE(text.find("all routines are asleep") != std::string::npos);
   REQUIRE(text.find("'stuck': waits in recv on channel") != std::string::npos);
+  REQUIRE(text.find("thread " + std::to_string(::getpid()) + ": blocks in join of routine 1") !=
+          std::string::npos);
+}
+
+TEST_CASE("a thread that waits for ever in a program without routines is reported", "[blocking][deadlock]") {
+  blocking::channel<int> nobody_sends;
+  const watched here(nobody_sends, false);
+  REQUIRE_FALSE(nobody_sends.recv());
+  REQUIRE(reports == 1);
 }
 
 TEST_CASE("plain callables that wait for one another for ever are reported", "[blocking][deadlock]") {
