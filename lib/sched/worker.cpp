@@ -276,6 +276,15 @@ void* worker::take_fork(forkable& f) noexcept {
   return f.go_on(f, *this);
 }
 
+void worker::resume(void* frame) noexcept {
+  if (searching) home_->end_search(*this);
+  transfers = hand_offs;
+  if (simulated_) [[unlikely]]
+    begin_simulated_turn();
+  count.resumed.add();
+  std::coroutine_handle<>::from_address(frame).resume();
+}
+
 void worker::run() noexcept {
   set_current_worker(this);
   thread_number.store(os::thread_number(), std::memory_order_relaxed);  // relaxed: for dumps
@@ -297,12 +306,7 @@ void worker::run() noexcept {
       measured_at_ = tick();
       continue;
     }
-    if (searching) home_->end_search(*this);
-    transfers = hand_offs;
-    if (simulated_) [[unlikely]]
-      begin_simulated_turn();
-    count.resumed.add();
-    std::coroutine_handle<>::from_address(frame).resume();
+    resume(frame);
   }
   set_current_worker(nullptr);
 }
@@ -315,12 +319,7 @@ std::size_t worker::run_ready(std::size_t at_most) noexcept {
     void* frame = next_frame();
     if (frame == nullptr) frame = search();
     if (frame == nullptr) break;
-    if (searching) home_->end_search(*this);
-    transfers = hand_offs;
-    if (simulated_) [[unlikely]]
-      begin_simulated_turn();
-    count.resumed.add();
-    std::coroutine_handle<>::from_address(frame).resume();
+    resume(frame);
   }
   runs(nullptr);
   set_current_worker(before);

@@ -168,6 +168,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   waiter* take_slot() noexcept;
   waiter* take_turn() noexcept;
   void* take_picked() noexcept;
+  /// Runs `frame` until everything it hands over to has suspended.
+  void resume(void* frame) noexcept;
   void begin_simulated_turn() noexcept;
   waiter* take_injected() noexcept;
   void* search() noexcept;
