@@ -110,7 +110,7 @@ detail::foreign_join_awaiter<T> operator co_await(join_handle<T>&& handle) {
 
 template <typename T>
 detail::foreign_routine_awaiter<T> operator co_await(routine<T>&& r) {
-  return detail::foreign_routine_awaiter<T>(detail::start(std::source_location::current(), std::move(r)));
+  return detail::foreign_routine_awaiter<T>(std::source_location::current(), std::move(r));
 }
 
 /// Starts a routine: go(f, args...), go(spawn_options{...}, f, args...), go(routine).  Gives a join_handle.

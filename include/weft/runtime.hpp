@@ -23,8 +23,10 @@ class scheduler;
 struct runtime_stats;
 
 namespace detail {
-/// Makes a foreign coroutine runnable on a runtime; it may run before this returns.
-WEFT_API void hop_to(sched::scheduler& to, waiter& as, void* frame) noexcept;
+/// A foreign coroutine hops: counted by the runtime from enter_hop() on, which throws stopped; it may run
+/// before hop() returns.
+WEFT_API void enter_hop(sched::scheduler& to, foreign_party& as);
+WEFT_API void hop_to(foreign_party& as, void* frame) noexcept;
 }  // namespace detail
 
 /// For runtime_options::workers: no threads of its own; the host drives it by poll().
@@ -62,22 +64,24 @@ struct runtime_options {
   exception_handler on_unhandled_exception = {};
 };
 
-/// Awaited by any coroutine: it goes on on a worker of the runtime.
+/// Awaited by any coroutine: it goes on on a worker of the runtime, before a stop that begins meanwhile
+/// returns. \throws stopped  from the runtime's stop() on; the coroutine goes on where it is
 class [[nodiscard("co_await it")]] schedule_op {
  public:
   explicit schedule_op(sched::scheduler & to) noexcept : to_(&to) {}
 
-  bool await_ready() const noexcept {
+  bool await_ready() {
+    detail::enter_hop(*to_, self_);
     return false;
   }
   void await_suspend(std::coroutine_handle<> h) noexcept {
-    detail::hop_to(*to_, self_, h.address());
+    detail::hop_to(self_, h.address());
   }
   void await_resume() const noexcept {}
 
  private:
   sched::scheduler* to_;
-  detail::waiter self_;
+  detail::foreign_party self_;
 };
 
 /// Owns its workers.  Not movable: routines refer to it.
@@ -97,6 +101,7 @@ class WEFT_API runtime {
   static runtime& global();
 
   /// Cancels every routine, waits until all have ended and returns; the workers are gone then.  Idempotent.
+  /// So it does with what coroutines of foreign types await on its workers: that ends by `cancelled`.
   /// Inside one of its own routines it only requests the stop.  From then on go() from outside throws
   /// `stopped`.
   void stop();
@@ -129,7 +134,8 @@ class WEFT_API runtime {
   /// `co_await rt.schedule()` in a coroutine of any type.
   [[nodiscard]] schedule_op schedule() noexcept { return schedule_op(*core_); }
 
-  /// Resumes `h` once on a worker.  \throws stopped, std::bad_alloc
+  /// Resumes `h` once on a worker, before a stop that begins meanwhile returns.  \throws stopped (as go()),
+  /// std::bad_alloc: then `h` is still the caller's
   void post(std::coroutine_handle<> h);
 
   // --- manual mode ---
@@ -235,7 +241,8 @@ class WEFT_API runtime {
 };
 
 /// Sets the options of the global runtime and starts it.
-/// \throws std::logic_error if it runs already; after global().stop() it starts anew.
+/// \throws std::logic_error if it runs already, or if its stop() has not returned yet; after that it starts
+/// anew.
 WEFT_API void init_global_runtime(runtime_options options);
 
 }  // namespace weft

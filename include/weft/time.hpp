@@ -16,8 +16,9 @@
 namespace weft {
 
 namespace sched {
+class scheduler;
 struct timer_cell;
-}
+}  // namespace sched
 
 /// What the timers of the current runtime go by: the steady clock, or the virtual one inside sim::run.
 WEFT_API std::chrono::steady_clock::time_point now() noexcept;
@@ -103,6 +104,7 @@ class WEFT_API later_event : public event {
 
  private:
   sched::timer_cell* timer_ = nullptr;
+  sched::scheduler* kept_ = nullptr;  // whose timer it is, if another thread may end that meanwhile
 };
 
 /// `auto e = after(10ms);`

@@ -4,7 +4,9 @@
 #include <weft/detail/context.hpp>
 
 #include "core/context.hpp"
+#include "core/global.hpp"
 #include "sched/current.hpp"
+#include "sched/scheduler.hpp"
 #include "sched/worker.hpp"
 
 namespace weft::detail {
@@ -13,7 +15,25 @@ thread_scope::thread_scope(bool shielded, std::int64_t deadline) : owner_(sched:
   if (owner_ != nullptr) {
     open_context(scope, *owner_, shielded, deadline);
   } else {
-    core::open_for_thread(scope, shielded, deadline);
+    open_on_thread(shielded, deadline);
+  }
+}
+
+/// The deadline is kept by this thread's runtime, else by the global one - and by the thread itself, whenever
+/// it waits: the global one may be stopped meanwhile.
+void thread_scope::open_on_thread(bool shielded, std::int64_t deadline) {
+  if (deadline == no_deadline) return core::open_for_thread(scope, shielded, deadline, nullptr);
+  sched::worker* timers = sched::current_worker();
+  if (timers == nullptr) {
+    sched::scheduler* home = sched::scheduler::here();
+    if (home == nullptr) home = kept_ = &core::hold_global();
+    timers = &home->at(0);
+  }
+  try {
+    core::open_for_thread(scope, shielded, deadline, timers);
+  } catch (...) {
+    if (kept_ != nullptr) kept_->drop();
+    throw;
   }
 }
 
@@ -22,6 +42,7 @@ thread_scope::~thread_scope() {
     close_context(scope, *owner_);
   } else {
     core::close_for_thread(scope);
+    if (kept_ != nullptr) kept_->drop();
   }
 }
 

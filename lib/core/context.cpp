@@ -124,14 +124,7 @@ void close_in(context& x) noexcept {
   if (x.owner != nullptr) set_scope(*x.owner, x.parent);
 }
 
-/// Whose timers serve a thread on which no routine runs; on a worker that is code of a foreign coroutine.
-sched::worker& worker_for_thread() {
-  if (sched::worker* here = sched::current_worker()) return *here;
-  sched::blocking_pool* pool = sched::current_pool();
-  return pool != nullptr ? pool->home().at(0) : runtime::global().core().at(0);
-}
-
-/// Everything but the owner: `parent` may be null; so may `here`, on a thread.
+/// Everything but the owner: `parent` may be null.  `here` has the timer; null if there is no deadline.
 void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std::int64_t deadline,
              sched::worker* here) {
   const std::int64_t inherited = shielded ? no_deadline : deadline_in(parent);
@@ -153,7 +146,6 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
   enter_parent(x, shielded);
   if (deadline >= inherited) return;
   try {  // last: it may fire at once, on another thread, and looks at the owner
-    if (here == nullptr) here = &worker_for_thread();
     x.timer = here->timers.arm(deadline, &deadline_passed_in, &x);
   } catch (...) {
     close_in(x);
@@ -212,8 +204,8 @@ void init_root(waiter& w) noexcept {
   w.scope = &w.own_scope;
 }
 
-void open_for_thread(context& x, bool shielded, std::int64_t deadline) {
-  open_in(x, sched::current_scope(), nullptr, shielded, deadline, nullptr);
+void open_for_thread(context& x, bool shielded, std::int64_t deadline, sched::worker* timers_of) {
+  open_in(x, sched::current_scope(), nullptr, shielded, deadline, timers_of);
   sched::set_current_scope(&x);
 }
 

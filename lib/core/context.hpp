@@ -15,8 +15,9 @@ using detail::context_base;
 
 /// The context that a routine started by go() embeds.
 void init_root(waiter& w) noexcept;
-/// A thread that enters a scope has no waiter of its own between waits.
-void open_for_thread(context& x, bool shielded, std::int64_t deadline);
+/// A thread that enters a scope has no waiter of its own between waits.  `timers_of` keeps the deadline, if
+/// there is one.
+void open_for_thread(context& x, bool shielded, std::int64_t deadline, sched::worker* timers_of);
 void close_for_thread(context& x) noexcept;
 /// A routine becomes a member; is no longer found by cancellers; is no longer counted.  The last may end the
 /// scope: nothing of it is touched afterwards.

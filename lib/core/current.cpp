@@ -1,9 +1,8 @@
-// What is asked of "this routine", and the waits that need nobody else: yield, sleep, a foreign awaitable.
+// What is asked of "this routine", and the waits that need nobody else: yield, sleep.
 
 #include "sched/current.hpp"
 
 #include <weft/detail/deadline.hpp>
-#include <weft/detail/foreign.hpp>
 #include <weft/detail/fork.hpp>
 #include <weft/error.hpp>
 #include <weft/go.hpp>
@@ -145,43 +144,6 @@ void throw_not_a_duration() {
 std::int64_t current_deadline() noexcept {
   if (const promise_base* p = running()) return deadline_of(*p);
   return deadline_in(sched::current_scope());
-}
-
-// --- a coroutine of a foreign type waits ---
-
-void become_foreign(waiter& w) {
-  sched::worker* here = sched::current_worker();
-  if (here == nullptr) {
-    sched::scheduler* home = sched::scheduler::here();
-    here = home != nullptr ? &home->at(0) : &runtime::global().core().at(0);
-  }
-  w.park = 0;
-  w.become(waiter_kind::foreign);
-  w.scope = nullptr;
-  w.worker = here;
-  w.node.linked = false;
-  word_of(w).set(state::running);
-}
-
-// --- a routine waits for something foreign ---
-
-/// What runs until the routine is resumed is not the routine: a facade call there waits as a party of its
-/// own.
-void park_for_foreign(waiter& root) noexcept {
-  worker_of(root).runs(nullptr);
-  begin(root, state::waiting, wait_reason::foreign, nullptr, no_cancel | no_stop);
-}
-
-void unpark_from_foreign(waiter& root) noexcept {
-  if (word_of(root).claim(0) == claimed::parked) {
-    word_of(root).end();
-    sched::scheduler::wake(root);
-  }
-}
-
-void end_foreign_wait(waiter& root) noexcept {
-  word_of(root).end();
-  worker_of(root).runs(&root);
 }
 
 }  // namespace weft::detail

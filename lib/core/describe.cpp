@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/fatal.hpp"
+#include "core/foreign.hpp"
 #include "core/park.hpp"
 #include "core/site.hpp"
 #include "os/thread_state.hpp"
@@ -313,6 +314,9 @@ void describe_routines(sched::scheduler& of, text_sink to) {
   collector all(of, to);
   sched::for_each_block(&collector::visit, &all);
   all.flush();
+  std::string others;
+  describe_foreign(others, of);
+  if (!others.empty()) to.write(to.context, others);
 }
 
 void describe_routines(std::string& out, sched::scheduler& of) {

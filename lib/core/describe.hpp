@@ -22,9 +22,10 @@ struct text_sink {
   void* context;
 };
 
-/// One paragraph for each live routine: id, name, what it does or waits for, the source line of each await up
-/// the async stack, where it was started.  By id, in batches.  Routines that wait are held while they are
-/// read; of those that run, no more than what cannot vanish is shown.
+/// Of coroutines of foreign types, what they wait for.  One paragraph for each live routine: id, name, what
+/// it does or waits for, the source line of each await up the async stack, where it was started.  By id, in
+/// batches.  Routines that wait are held while they are read; of those that run, no more than what cannot
+/// vanish is shown.
 void describe_routines(sched::scheduler& of, text_sink to);
 void describe_routines(std::string& out, sched::scheduler& of);
 

@@ -52,8 +52,8 @@ bool wait_timer::arm(sched::timer_cell*& cell, waiter& w, os::nanos deadline) no
   } catch (...) {
     return false;
   }
-  // A running worker looks at its own heap; a sleeping one must be told.
-  if (here != &heap_of) heap_of.home().timer_armed(deadline);
+  // A running worker looks at its own heap.  On another thread is a coroutine of a foreign type: its await
+  // tells a sleeping worker, when no lock is held (core/foreign.cpp).
   return true;
 }
 

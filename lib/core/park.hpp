@@ -112,7 +112,7 @@ inline bool park_done(waiter& w) noexcept {
 /// The timer of one wait: armed between begin(preparing) and commit().
 class wait_timer {
  public:
-  /// False: no memory.  Threads have no timer: their futex has a deadline.
+  /// False: no memory.  Threads have no timer: their futex has a deadline.  May be called under a lock.
   static bool arm(sched::timer_cell*& cell, waiter& w, os::nanos deadline) noexcept;
   /// After the wait: it will not fire any more, or has.
   static void disarm(sched::timer_cell*& cell) noexcept;

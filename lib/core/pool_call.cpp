@@ -8,6 +8,7 @@
 
 #include "base/fatal.hpp"
 #include "core/context.hpp"
+#include "core/global.hpp"
 #include "core/park.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/current.hpp"
@@ -19,9 +20,11 @@ using namespace core;
 
 namespace {
 
-sched::blocking_pool& pool_for(const waiter& w) {
-  if (w.worker != nullptr) return worker_of(w).home().pool();
-  return runtime::global().core().pool();
+/// Whose pool makes the call.  That of a thread without a runtime is kept until finish().
+sched::scheduler& home_for(pool_call& c, const waiter& w) {
+  if (w.worker != nullptr) return worker_of(w).home();
+  if (sched::scheduler* here = sched::scheduler::here()) return *here;
+  return *(c.kept = &hold_global());
 }
 
 bool begin_call(sched::blocking_job& job) noexcept {
@@ -34,7 +37,7 @@ class call_scope : sched::running_call {
  public:
   call_scope(sched::blocking_pool& pool, context_base* outer) noexcept : pool_(pool) {
     sched::set_current_scope(outer);
-    open_for_thread(inside_, false, no_deadline);  // no deadline of its own: allocates nothing
+    open_for_thread(inside_, false, no_deadline, nullptr);  // no deadline of its own: allocates nothing
     cancel = [](running_call& self, void* won) noexcept {
       static_cast<call_scope&>(self).stop(*static_cast<winners*>(won));
     };
@@ -100,8 +103,10 @@ bool pool_call_park(pool_call& c, waiter& w) noexcept {
   c.run = &run_call;
   c.routine = w.kind() == waiter_kind::routine ? id_of(w) : 0;
   try {
+    sched::blocking_pool& pool = home_for(c, w).pool();
+    c.pool = &pool;
     // It may be over already when this returns.
-    if (pool_for(w).submit(c, &begin_wait, &end_wait)) return true;
+    if (pool.submit(c, &begin_wait, &end_wait)) return true;
     c.how = wait_end::cancelled;
     return false;
   } catch (...) {
@@ -113,10 +118,11 @@ bool pool_call_park(pool_call& c, waiter& w) noexcept {
 
 void pool_call_finish(pool_call& c, waiter& w) {
   if (c.how == wait_end::pending) {
-    pool_for(w).take_back(c);  // or it was taken off already: the lock says that nobody holds it
+    c.pool->take_back(c);  // or it was taken off already: the lock says that nobody holds it
     c.how = wait_end::cancelled;
   }
   word_of(w).end();
+  if (c.kept != nullptr) std::exchange(c.kept, nullptr)->drop();
   if (c.refused) std::rethrow_exception(std::exchange(c.refused, nullptr));
   if (c.how != wait_end::done) throw_wait_end(c.how, w);
 }

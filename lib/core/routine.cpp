@@ -18,6 +18,7 @@
 #include "base/fatal.hpp"
 #include "core/context.hpp"
 #include "core/fork_group.hpp"
+#include "core/global.hpp"
 #include "core/join.hpp"
 #include "core/join_word.hpp"
 #include "core/park.hpp"
@@ -40,11 +41,28 @@ std::uint64_t word_for(wait_node& n) noexcept {
   return reinterpret_cast<std::uint64_t>(&n);
 }
 
-sched::scheduler& home_for(sched::scheduler* where) {
-  if (where != nullptr) return *where;
-  if (sched::scheduler* here = sched::scheduler::here()) return *here;
-  return runtime::global().core();
-}
+/// Where a routine starts.  The global runtime may be stopped and started anew meanwhile.
+class destination {
+ public:
+  explicit destination(sched::scheduler* where) : rt_(where != nullptr ? where : sched::scheduler::here()) {
+    if (rt_ != nullptr) return;
+    rt_ = &hold_global();
+    kept_ = true;
+  }
+
+  destination(const destination&) = delete;
+  destination& operator=(const destination&) = delete;
+
+  ~destination() {
+    if (kept_) rt_->drop();
+  }
+
+  sched::scheduler& operator*() const noexcept { return *rt_; }
+
+ private:
+  sched::scheduler* rt_;
+  bool kept_ = false;
+};
 
 /// Own routines may still start others while the runtime drains.
 bool takes_routines(sched::scheduler& home) noexcept {
@@ -141,12 +159,14 @@ void release_annex(void* block, std::size_t bytes, std::size_t align) noexcept {
 }
 
 void check_open(sched::scheduler* where) {
-  if (!takes_routines(home_for(where))) throw stopped();
+  if (where == nullptr) where = sched::scheduler::here();
+  if (where != nullptr ? !takes_routines(*where) : global_is_stopping()) throw stopped();
 }
 
 void launch(promise_base& p, const launch_info& how) {
+  const destination to(how.where);
   os::step();
-  sched::scheduler& rt = home_for(how.where);
+  sched::scheduler& rt = *to;
   if (!takes_routines(rt)) throw stopped();
   sched::worker* here = sched::current_worker();
   if (here != nullptr && &here->home() != &rt) here = nullptr;
@@ -178,7 +198,7 @@ void launch(promise_base& p, const launch_info& how) {
     const waiter* starter = sched::scheduler::here() == &rt ? sched::current_routine() : nullptr;
     if (starter != nullptr) p.own_scope.shielded = starter->scope->shielded;
   }
-  p.fresh(true);
+  p.fresh(!how.certain);
   word_of(p).set(state::running);
   if (here != nullptr && !on_pool) {
     here->count.spawned.add();

@@ -20,7 +20,9 @@
 #include "base/fatal.hpp"
 #include "core/context.hpp"
 #include "core/describe.hpp"
+#include "core/foreign.hpp"
 #include "core/fork_group.hpp"
+#include "core/global.hpp"
 #include "core/park.hpp"
 #include "core/simulation.hpp"
 #include "core/unhandled.hpp"
@@ -113,7 +115,8 @@ sched::scheduler* new_scheduler(const runtime_options& options) {
 
 void delete_scheduler(sched::scheduler* core) noexcept {
   if (simulation* run = simulation_of(core->port())) std::erase(run->runtimes, core);
-  delete core;
+  if (core->how().manual) unhost(*core);
+  core->drop();
 }
 
 /// In one of its routines, or in a call on its blocking pool.
@@ -133,14 +136,32 @@ void name_remaining(sched::scheduler& home) {
 
 namespace core {
 
+sched::scheduler& hold_global() {
+  const auto held = [](runtime& rt) -> sched::scheduler& {
+    rt.core().hold();
+    return rt.core();
+  };
+  if (os::current_port().simulated()) return held(runtime::global());
+  const os::guard hold(global_runtime.lock);
+  return held(global_runtime.now != nullptr ? *global_runtime.now : start_global({}));
+}
+
+bool global_is_stopping() noexcept {
+  const auto stopping = [](const runtime* rt) { return rt != nullptr && rt->is_stopped(); };
+  if (const simulation* run = simulation_of(os::current_port())) return stopping(run->global);
+  const os::guard hold(global_runtime.lock);
+  return stopping(global_runtime.now);
+}
+
 void cancel_all(sched::scheduler& home) {
   home.request_stop();
   walk all{&home, {}};
   sched::for_each_block(&cancel_one, &all);
   home.port().simulated() ? deliver_by_birth(all.won) : all.won.deliver_all();
-  winners in_calls;
-  home.pool().cancel_running(&in_calls);
-  in_calls.deliver_all();
+  winners others;
+  home.pool().cancel_running(&others);
+  cancel_foreign(home, others);
+  others.deliver_all();
 }
 
 }  // namespace core
@@ -174,9 +195,11 @@ runtime& runtime::global() {
 
 void init_global_runtime(runtime_options options) {
   const auto must_be_stopped = [](const runtime* now) {
-    if (now == nullptr || now->is_stopped()) return;
+    if (now == nullptr || now->core().has_ended()) return;
     throw std::logic_error(
-        "weft: the global runtime runs already; initialise it before the first go(), or stop it first");
+        now->is_stopped()
+            ? "weft: the global runtime is being stopped; initialise it when global().stop() has returned"
+            : "weft: the global runtime runs already; initialise it before the first go(), or stop it first");
   };
   if (simulation* run = simulation_of(os::current_port())) {
     must_be_stopped(run->global);
@@ -231,7 +254,10 @@ routine<> resume_once(std::coroutine_handle<> h) {
 }  // namespace
 
 void runtime::post(std::coroutine_handle<> h) {
-  (void)go(spawn_options{.detached = true}, resume_once(h));
+  const std::uintptr_t here = detail::site_word(std::source_location::current());
+  detail::spawn_request what{{}, {core_, detail::birth::loose, nullptr, here, nullptr}};
+  what.how.certain = true;
+  (void)detail::spawn(what, resume_once(h));
 }
 
 namespace {
@@ -300,17 +326,3 @@ runtime_stats runtime::stats() const noexcept {
 }
 
 }  // namespace weft
-
-namespace weft::detail {
-
-void hop_to(sched::scheduler& to, waiter& as, void* frame) noexcept {
-  as.park = 0;
-  as.become(waiter_kind::foreign);
-  as.scope = nullptr;
-  as.worker = &to.at(0);
-  as.frame = frame;
-  core::word_of(as).set(core::state::running);
-  to.inject(as);
-}
-
-}  // namespace weft::detail

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/context.hpp"
+#include "core/global.hpp"
 #include "core/waiting_line.hpp"
 #include "os/lock.hpp"
 #include "sched/current.hpp"
@@ -44,18 +45,28 @@ detail::waiter* set_event(void* target) noexcept {
 later_event::later_event(std::int64_t deadline) {
   if (deadline == os::never) return;
   sched::worker* here = sched::current_worker();
-  sched::scheduler* home = sched::scheduler::here();
-  sched::worker& w = here != nullptr ? *here : home != nullptr ? home->at(0) : runtime::global().core().at(0);
-  if (here == nullptr && w.home().stopping()) {
-    throw stopped(
-        "weft: the runtime was stopped: nobody is left to set what after() gives when its time comes");
+  if (here != nullptr) {
+    timer_ = here->timers.arm(deadline, &set_event, static_cast<event*>(this));
+    return;
   }
-  timer_ = w.timers.arm(deadline, &set_event, static_cast<event*>(this));
-  if (here == nullptr) w.home().timer_armed(deadline);
+  sched::scheduler* home = sched::scheduler::here();
+  if (home == nullptr) home = kept_ = &hold_global();
+  try {
+    if (home->stopping()) {
+      throw stopped(
+          "weft: the runtime was stopped: nobody is left to set what after() gives when its time comes");
+    }
+    timer_ = home->at(0).timers.arm(deadline, &set_event, static_cast<event*>(this));
+  } catch (...) {
+    if (kept_ != nullptr) kept_->drop();
+    throw;
+  }
+  home->timer_armed(deadline);
 }
 
 later_event::~later_event() {
   if (timer_ != nullptr) sched::timer_heap::cancel(timer_);
+  if (kept_ != nullptr) kept_->drop();
 }
 
 }  // namespace weft

@@ -102,7 +102,6 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
 }
 
 scheduler::~scheduler() {
-  if (how_.manual) unhost(*this);
   for (unsigned i = 0; i < count(); ++i) delete &at(i);
 }
 
@@ -214,10 +213,10 @@ void scheduler::request_stop() noexcept {
 bool scheduler::drained() const noexcept {
   // Ends first, then starts: if they are equal, at the moment between the two nothing was alive (ends never
   // exceed starts, and neither goes back).
-  std::uint64_t ended = count_shared.finished.read();
+  std::uint64_t ended = count_shared.finished.read() + foreign_.ended.read();
   const unsigned n = count();
   for (unsigned i = 0; i < n; ++i) ended += at(i).count.finished.read();
-  std::uint64_t started = count_shared.spawned.read();
+  std::uint64_t started = count_shared.spawned.read() + foreign_.begun.read();
   const unsigned m = count();
   for (unsigned i = 0; i < m; ++i) started += at(i).count.spawned.read();
   return ended == started;
@@ -267,6 +266,7 @@ void scheduler::join_threads() noexcept {
     monitor_runs_ = false;
     remove_runtime(*this);
   }
+  ended_.store(true, std::memory_order_release);  // R10, pairs with A10
 }
 
 void scheduler::freeze() noexcept {

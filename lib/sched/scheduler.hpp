@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "os/host_wake.hpp"
+#include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/deadlock.hpp"
@@ -25,6 +26,8 @@
 #include "sched/worker.hpp"
 
 namespace weft::sched {
+
+using detail::foreign_party;
 
 /// The settings in force: runtime_options with the defaults looked up.
 struct settings {
@@ -56,7 +59,14 @@ class scheduler : public parking<scheduler, worker> {
   scheduler(const runtime_options& options, os::port& port);
   scheduler(const scheduler&) = delete;
   scheduler& operator=(const scheduler&) = delete;
-  ~scheduler();
+
+  /// Keeps the object, not its threads, for somebody who may still look at it when its runtime is gone.
+  void hold() noexcept { holders_.fetch_add(1, std::memory_order_relaxed); }  // relaxed: the caller has one
+
+  /// The runtime's own hold is the first.
+  void drop() noexcept {
+    if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;  // R9, pairs with A9
+  }
 
   os::port& port() const noexcept { return port_; }
 
@@ -125,6 +135,10 @@ class scheduler : public parking<scheduler, worker> {
   void check_drained() noexcept;
   /// Ends the threads.  Drained before.  Any number of threads may call it, at the same time and again.
   void join_threads() noexcept;
+
+  /// join_threads() has returned once.
+  bool has_ended() const noexcept { return ended_.load(std::memory_order_acquire); }  // A10, pairs with R10
+
   /// The process is at its end: workers sleep for good at their next scheduling point.
   void freeze() noexcept;
 
@@ -165,6 +179,29 @@ class scheduler : public parking<scheduler, worker> {
     counter spawned, finished, injected, wakes, spares, monitor_wakes;
   } count_shared;
 
+  // --- coroutines of foreign types: foreign.cpp ---
+
+  /// Counts one in, until leave() or the end of run_foreign().
+  void enter(foreign_party& p) noexcept;
+  void leave(foreign_party& p) noexcept;
+  /// It begins to wait, or has not after all.
+  void list(foreign_party& p) noexcept;
+  void unlist(foreign_party& p) noexcept;
+  void run_foreign(foreign_party& p) noexcept;
+
+  /// Those that wait or are about to, under their lock.
+  template <typename F>
+  void for_each_foreign(F f) {
+    const os::guard hold(foreign_.lock);
+    for (foreign_party* p = foreign_.first; p != nullptr; p = p->after) f(*p);
+  }
+
+  /// How many are counted in.
+  std::uint64_t foreign() const noexcept {
+    const std::uint64_t ended = foreign_.ended.read();
+    return foreign_.begun.read() - ended;
+  }
+
   // --- is everything asleep?  deadlock.cpp ---
 
   void add_stillness(stillness& to) const noexcept;
@@ -194,6 +231,8 @@ class scheduler : public parking<scheduler, worker> {
   friend class monitor;
   friend class parking<scheduler, worker>;
 
+  ~scheduler();
+
   worker& add_worker();
   void add_spare();
   void start_thread(worker& w);
@@ -204,10 +243,12 @@ class scheduler : public parking<scheduler, worker> {
 
   os::port& port_;
   settings how_;
+  std::atomic<std::uint32_t> holders_{1};
 
   std::atomic<unsigned> threads_{0};
 
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> ended_{false};
   std::atomic<bool> frozen_{false};
   std::atomic<std::uint32_t> drain_word_{0};
   std::atomic<std::uint64_t> next_ids_{1};
@@ -220,6 +261,12 @@ class scheduler : public parking<scheduler, worker> {
 
   inject_queue<waiter, &waiter::next> inject_;
   blocking_pool pool_;
+
+  struct {
+    counter begun, ended;
+    std::uint32_t lock = 0;
+    foreign_party* first = nullptr;
+  } foreign_;
 
   os::thread_id monitor_thread_;
   bool monitor_runs_ = false;

@@ -114,7 +114,11 @@ void* worker::enter(waiter& r) noexcept {
               std::memory_order_relaxed);  // relaxed: thieves only compare
   ready = ready_operations;
   __atomic_store_n(&r.worker, static_cast<worker_face*>(this), __ATOMIC_RELAXED);  // relaxed: dumps read it
-  runs(r.kind() == detail::waiter_kind::foreign ? nullptr : &r);  // a foreign one may be gone when it returns
+  if (r.kind() == detail::waiter_kind::foreign) [[unlikely]] {
+    runs(nullptr);
+    return run_foreign(r);
+  }
+  runs(&r);
   if (r.fresh()) {
     r.fresh(false);
     // Cancelled before its first resumption it ends without a value and without an exception.

@@ -108,7 +108,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   void bounce(waiter& r) noexcept { bounced_ = &r; }
 
-  /// `r` runs from here on; gives its frame.
+  /// `r` runs from here on; gives its frame.  A coroutine of a foreign type has run already: until it gave
+  /// control back.
   void* enter(waiter& r) noexcept;
 
   /// Empties the slot and the ring into the inject queue, for a worker that retires (protocols.md A11).
@@ -140,8 +141,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   std::uint32_t queued() const noexcept { return ring_.size(); }
 
-  /// What runs here now; null for nothing and for foreign coroutines.  Others than the own thread may only
-  /// compare it.
+  /// What runs here now; null for nothing and for coroutines of foreign types.  Others than the own thread
+  /// may only compare it.
   waiter* current() const noexcept {
     return current_.load(std::memory_order_relaxed);  // relaxed: own thread writes it, dumps compare
   }
@@ -182,6 +183,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void overflow(waiter& r) noexcept;
   void note_surplus() noexcept;
   void* take_fork(forkable& f) noexcept;
+  void* run_foreign(waiter& r) noexcept;
   bool worth_waking() const noexcept;
 
   scheduler* home_;

@@ -276,3 +276,67 @@ TEST_CASE("after on a stopped runtime says that nobody will set its event", "[ap
   REQUIRE_FALSE(never.is_set());
   weft::init_global_runtime({});
 }
+
+TEST_CASE("the global runtime is not started anew before its stop has returned", "[api][runtime][stop]") {
+  std::atomic<bool> started{false}, released{false};
+  auto h = weft::go([&]() -> weft::routine<> {
+    started.store(true);
+    while (!released.load()) {
+    }
+    co_await weft::yield();
+  });
+  while (!started.load()) ::sched_yield();
+  std::thread stops([] { weft::runtime::global().stop(); });
+  while (!weft::runtime::global().is_stopped()) ::sched_yield();
+  REQUIRE_THROWS_AS(weft::init_global_runtime({.workers = 1}), std::logic_error);
+  released.store(true);
+  stops.join();
+  weft::init_global_runtime({.workers = 1});
+  REQUIRE(weft::go(plus_one, 1).join() == 2);
+  REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
+}
+
+TEST_CASE("a thread's time limit outlives the global runtime it was begun on", "[api][runtime][stop]") {
+  weft::blocking::channel<int> never;
+  auto far = weft::after(1h);
+  const auto restarts = [&] {
+    weft::runtime::global().stop();
+    weft::init_global_runtime({.workers = 1});
+    REQUIRE(weft::go(plus_one, 1).join() == 2);
+    never.recv();
+  };
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, restarts), weft::timeout_error);
+  const auto ends_before = [] {
+    weft::runtime::global().stop();
+    weft::init_global_runtime({.workers = 1});
+  };
+  weft::blocking::with_timeout(1h, ends_before);
+  REQUIRE_FALSE(far.is_set());
+}
+
+TEST_CASE("go on other threads goes on while the global runtime is stopped and started anew",
+          "[api][runtime][stop]") {
+  std::atomic<bool> over{false};
+  std::vector<std::thread> others;
+  for (int t = 0; t < 3; ++t) {
+    others.emplace_back([&] {
+      while (!over.load()) {
+        try {
+          auto h = weft::go(plus_one, 1);
+          (void)h.join_for(1h);
+          (void)weft::blocking::with_timeout(1h, [] { return 1; });
+          (void)weft::after(1h);
+        } catch (const weft::stopped&) {
+          ::sched_yield();
+        }
+      }
+    });
+  }
+  for (int round = 0; round < 100; ++round) {
+    weft::runtime::global().stop();
+    weft::init_global_runtime({.workers = 2});
+  }
+  over.store(true);
+  for (auto& each : others) each.join();
+  REQUIRE(weft::go(plus_one, 1).join() == 2);
+}

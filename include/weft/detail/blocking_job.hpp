@@ -6,6 +6,8 @@
 
 namespace weft::sched {
 
+class blocking_pool;
+
 /// Lives in the caller's frame or stack until `run` has been called or the job was taken back.
 struct blocking_job {
   blocking_job* next = nullptr;
@@ -27,6 +29,8 @@ struct pool_call : sched::blocking_job {
       nullptr;  // runs the user's function, keeps what it gives or throws
   wait_end how = wait_end::pending;
   std::exception_ptr refused;  // the pool could not take it
+  sched::blocking_pool* pool = nullptr;
+  sched::scheduler* kept = nullptr;  // the pool's, if another thread may end that meanwhile
 };
 
 WEFT_API bool pool_call_ready(pool_call& c, waiter& w) noexcept;

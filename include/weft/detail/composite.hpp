@@ -92,7 +92,7 @@ auto operator co_await(Op&& op) {
   check_safe_to_await<Op>();
   auto child = op.run();
   using value = typename routine_value<decltype(child)>::type;
-  return foreign_routine_awaiter<value>(start(std::source_location::current(), std::move(child)));
+  return foreign_routine_awaiter<value>(std::source_location::current(), std::move(child));
 }
 
 template <forking Op>
@@ -110,7 +110,7 @@ template <forking Op>
 auto operator co_await(Op&& op) {
   using value = forked_result<Op>;
   auto forks = run_forks(std::move(op));
-  return foreign_routine_awaiter<value>(start(std::source_location::current(), std::move(forks)));
+  return foreign_routine_awaiter<value>(std::source_location::current(), std::move(forks));
 }
 
 }  // namespace weft::detail

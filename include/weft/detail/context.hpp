@@ -17,8 +17,9 @@
 #include <exception>
 
 namespace weft::sched {
+class scheduler;
 struct timer_cell;
-}
+}  // namespace weft::sched
 
 namespace weft::detail {
 
@@ -64,7 +65,10 @@ class WEFT_API thread_scope {
   context scope;
 
  private:
+  void open_on_thread(bool shielded, std::int64_t deadline);
+
   waiter* owner_;
+  sched::scheduler* kept_ = nullptr;  // whose timer it has, if another thread may end that meanwhile
 };
 
 /// Cancels everything in `x`.  The caller pins it.

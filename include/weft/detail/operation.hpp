@@ -91,32 +91,66 @@ class op_awaiter {
   waiter* root_;
 };
 
-/// Makes `w` a party of its own on behalf of a foreign coroutine: resumed on the current runtime's workers,
-/// or the global one's.
-WEFT_API void become_foreign(waiter& w);
+/// The await of a coroutine whose promise weft does not know, as a party of the current runtime, or of the
+/// global one: it goes on on that one's workers.  The stop of the runtime ends it and waits until it has.
+class WEFT_API foreign_wait {
+ public:
+  /// `shielded`: the stop does not end it, for what ends by itself.  Throws stopped if the runtime is another
+  /// thread's and takes nothing any more.
+  explicit foreign_wait(bool shielded = false);
+  foreign_wait(const foreign_wait&) = delete;
+  foreign_wait& operator=(const foreign_wait&) = delete;
+  ~foreign_wait();
+
+  waiter& self() noexcept { return self_; }
+
+  /// True: `h` is suspended, and may run elsewhere already.
+  bool park(std::coroutine_handle<> h, void* op, bool (*park_op)(void* op, waiter& w) noexcept) noexcept;
+  /// After finish().
+  void end() noexcept;
+
+ private:
+  foreign_party self_;
+};
+
+/// Ends a wait behind finish(), which may throw.
+class foreign_end {
+ public:
+  explicit foreign_end(foreign_wait& w) noexcept : wait_(&w) {}
+
+  foreign_end(const foreign_end&) = delete;
+  foreign_end& operator=(const foreign_end&) = delete;
+
+  ~foreign_end() { wait_->end(); }
+
+ private:
+  foreign_wait* wait_;
+};
 
 /// Waits in a coroutine whose promise weft does not know.  It carries the waiter that a routine has in its
 /// promise.
 template <typename Op>
 class fat_awaiter {
  public:
-  explicit fat_awaiter(Op& op) : op_(&op) { become_foreign(self_); }
+  explicit fat_awaiter(Op& op) : op_(&op) {}
 
   fat_awaiter(const fat_awaiter&) = delete;
   fat_awaiter& operator=(const fat_awaiter&) = delete;
 
-  bool await_ready() { return op_->ready(self_); }
+  bool await_ready() { return op_->ready(wait_.self()); }
 
-  bool await_suspend(std::coroutine_handle<> h) noexcept {
-    self_.frame = h.address();
-    return op_->park(self_);
+  bool await_suspend(std::coroutine_handle<> h) noexcept { return wait_.park(h, op_, &park_op); }
+
+  decltype(auto) await_resume() {
+    const foreign_end end(wait_);
+    return op_->finish(wait_.self());
   }
 
-  decltype(auto) await_resume() { return op_->finish(self_); }
-
  private:
+  static bool park_op(void* op, waiter& w) noexcept { return static_cast<Op*>(op)->park(w); }
+
   Op* op_;
-  waiter self_;
+  foreign_wait wait_;
 };
 
 template <operation Op>

@@ -43,8 +43,9 @@ struct launch_info {
   birth born;
   context_base* scope;  // of a member
   std::uintptr_t spawned_at;
-  annex* extra;        // owned by the routine from launch() on
-  bool plain = false;  // a plain callable: it may block
+  annex* extra;          // owned by the routine from launch() on
+  bool plain = false;    // a plain callable: it may block
+  bool certain = false;  // runs though it be cancelled before
 };
 
 /// Throws stopped if `where` takes no more routines.

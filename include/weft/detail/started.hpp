@@ -133,31 +133,39 @@ class foreign_join_awaiter {
   fat_awaiter<join_op<T>> awaiter_;
 };
 
-/// A coroutine of a foreign type awaits a routine: it is started, and joined.
-template <typename T>
-class foreign_routine_awaiter {
- public:
-  explicit foreign_routine_awaiter(started<T> child) : handle_(std::move(child)), awaiter_(handle_) {}
-
-  foreign_routine_awaiter(const foreign_routine_awaiter&) = delete;
-  foreign_routine_awaiter& operator=(const foreign_routine_awaiter&) = delete;
-
-  bool await_ready() { return awaiter_.await_ready(); }
-
-  bool await_suspend(std::coroutine_handle<> h) noexcept { return awaiter_.await_suspend(h); }
-
-  T await_resume() { return awaiter_.await_resume(); }
-
- private:
-  started<T> handle_;
-  foreign_join_awaiter<T> awaiter_;
-};
-
 /// Starts what a thread, or a coroutine of a foreign type, then waits for.
 template <typename T>
 started<T> start(std::source_location at, routine<T> r) {
   const launch_info how{nullptr, birth::joined, nullptr, site_word(at), nullptr};
   return started<T>(spawn(spawn_request{{}, how}, std::move(r)));
 }
+
+/// A coroutine of a foreign type awaits a routine: it is started, and joined.  The routine may refer to what
+/// the coroutine owns, so a stop does not end this wait: it ends the routine.
+template <typename T>
+class foreign_routine_awaiter {
+ public:
+  foreign_routine_awaiter(std::source_location at, routine<T> r)
+      : wait_(true), handle_(start(at, std::move(r))), op_(handle_) {}
+
+  foreign_routine_awaiter(const foreign_routine_awaiter&) = delete;
+  foreign_routine_awaiter& operator=(const foreign_routine_awaiter&) = delete;
+
+  bool await_ready() { return op_.ready(wait_.self()); }
+
+  bool await_suspend(std::coroutine_handle<> h) noexcept { return wait_.park(h, &op_, &park_op); }
+
+  T await_resume() {
+    const foreign_end end(wait_);
+    return op_.finish(wait_.self());
+  }
+
+ private:
+  static bool park_op(void* op, waiter& w) noexcept { return static_cast<join_op<T>*>(op)->park(w); }
+
+  foreign_wait wait_;  // first: once the routine is started nothing may fail
+  started<T> handle_;
+  join_op<T> op_;
+};
 
 }  // namespace weft::detail

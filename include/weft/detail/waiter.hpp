@@ -16,6 +16,10 @@
 #include <cstddef>
 #include <cstdint>
 
+namespace weft::sched {
+class scheduler;
+}
+
 namespace weft::detail {
 
 struct waiter;
@@ -128,7 +132,7 @@ struct waiter {
   void* frame;          // the innermost suspended coroutine, set before the waiter is published
   worker_face* worker;  // the worker it runs on or last ran on; null for threads that belong to no runtime
   wait_node node;       // the registration of a wait for one thing
-  context_base* scope;  // the inherited context: cancellation, deadline; null for foreign parties
+  context_base* scope;  // the inherited context: cancellation, deadline; null for threads in no scope
   std::uint32_t id_low;
   std::uint16_t id_high;
   std::uint8_t
@@ -191,6 +195,23 @@ struct waiter {
 
 static_assert(sizeof(context_base) == 16);
 static_assert(offsetof(waiter, park) == 0, "the claim word must stand at the same place in every frame");
+
+/// How far the await of a coroutine of a foreign type is.
+enum class foreign_stage : std::uint8_t {
+  none,     // not counted
+  entered,  // counted by its own thread
+  waiting,  // suspended, or about to: counted by whoever resumes it
+};
+
+/// What a coroutine of a foreign type is while it awaits: a party of one runtime.  lib/core/foreign.cpp
+struct foreign_party : waiter {
+  sched::scheduler* home;
+  foreign_party* before;  // among those that wait there, under a lock of the runtime's
+  foreign_party* after;
+  bool listed;       // the same
+  bool keeps_home;   // its thread is none of the home's
+  foreign_stage at;  // by who has it
+};
 
 inline std::uint64_t id_of(const waiter& w) noexcept {
   return (std::uint64_t{w.id_high} << 32) | w.id_low;
