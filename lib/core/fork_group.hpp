@@ -21,4 +21,11 @@ void for_each_forked(detail::context& scope, F f) noexcept {
 /// A forked routine has ended: what runs next on this worker.
 std::coroutine_handle<> forked_end(detail::promise_base& child) noexcept;
 
+/// The routine that `w` is part of: a child of all() is part of its parent, which ends after it.
+inline const detail::waiter& routine_of(const detail::waiter& w) noexcept {
+  const detail::waiter* at = &w;
+  while (at->born() == detail::birth::forked) at = at->fork.group->parent;
+  return *at;
+}
+
 }  // namespace weft::core

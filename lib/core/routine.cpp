@@ -319,7 +319,7 @@ bool join_ended(const promise_base& child) noexcept {
 }
 
 bool join_enroll(promise_base& child, wait_node& n) noexcept {
-  if (&child == &owner_of(n)) misuse_join_oneself();
+  if (&child == &routine_of(owner_of(n))) misuse_join_oneself();
   if (join_of(child).enroll(word_for(n))) return true;
   if (join_of(child).has_node()) misuse_two_joiners();
   return false;
@@ -345,7 +345,7 @@ namespace weft::detail {
 
 bool join_ready(join_wait& j, waiter& w) noexcept {
   os::step();
-  if (j.child == &w) misuse_join_oneself();
+  if (j.child == &routine_of(w)) misuse_join_oneself();
   j.how = wait_end::pending;  // an operation may be awaited again
   if (is_cancelled(w)) {
     j.how = wait_end::cancelled;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fatal.hpp"
+#include "core/fork_group.hpp"
 #include "core/join.hpp"
 #include "core/park.hpp"
 #include "core/simulation.hpp"
@@ -82,7 +83,7 @@ void describe_this_routine(int fd) noexcept {
   const waiter* running = sched::current_routine();
   if (running == nullptr) return;
   base::write_text(fd, "  in ");
-  describe(static_cast<const detail::promise_base&>(*running), fd);
+  describe(static_cast<const detail::promise_base&>(routine_of(*running)), fd);
   base::write_text(fd, "\n");
 }
 

@@ -110,6 +110,42 @@ TEST_CASE("joining oneself by select aborts and names the routine", "[api][misus
   REQUIRE(names_the_culprit(d));
 }
 
+namespace {
+
+/// A child of all() is part of the routine that waits for it.
+[[noreturn]] void join_own_root(bool by_select) {
+  weft::runtime rt({.workers = 2});
+  weft::event given, never;
+  weft::join_handle<void> own;
+  const auto child = [&]() -> weft::routine<> {
+    co_await weft::yield();
+    if (by_select) {
+      co_await weft::select(weft::on_join(own));
+    } else {
+      co_await std::move(own);
+    }
+  };
+  const auto outer = [&]() -> weft::routine<> { co_await weft::all(child(), gives(1)); };
+  own = rt.go(culprit, [&]() -> weft::routine<> {
+    co_await given.wait();
+    co_await weft::all(outer(), gives(2));
+  });
+  given.set();
+  weft::blocking::wait(never.wait());
+  std::_Exit(0);
+}
+
+}  // namespace
+
+TEST_CASE("joining oneself in a child of all aborts and names the routine", "[api][misuse]") {
+  const bool by_select = GENERATE(false, true);
+  const auto d = by_select ? weft::test::last_words([] { join_own_root(true); })
+                           : weft::test::last_words([] { join_own_root(false); });
+  INFO(d.said);
+  REQUIRE(is_one_sentence(d, "a routine waits for its own end"));
+  REQUIRE(names_the_culprit(d));
+}
+
 TEST_CASE("two that wait for the end of one routine abort", "[api][misuse]") {
   const auto d = weft::test::last_words([] {
     weft::runtime rt({.workers = 1});
