@@ -96,14 +96,18 @@ class WEFT_API runtime {
   runtime& operator=(const runtime&) = delete;
   ~runtime();
 
-  /// The one that go() uses outside of workers; started by the first call.  When main returns, it parks its
-  /// workers and unwinds nothing; global().stop() is the orderly end.
+  /// The one that go() uses outside of workers; started by the first call.  When main returns, or calls
+  /// exit(), its threads stay where they next wait or yield, and nothing is unwound; global().stop() is the
+  /// orderly end. No static is destroyed before all workers stay, but for one that computes for more than 50
+  /// ms.  Calls on the blocking pool are not waited for.  If another thread calls exit(), or main's never
+  /// used the global runtime, statics that were made after it started are destroyed first.
   static runtime& global();
 
   /// Cancels every routine, waits until all have ended and returns; the workers are gone then.  Idempotent.
   /// So it does with what coroutines of foreign types await on its workers: that ends by `cancelled`.
   /// Inside one of its own routines it only requests the stop.  From then on go() from outside throws
-  /// `stopped`.
+  /// `stopped`.  On another runtime's thread somebody stands in for that meanwhile, as in a facade call.
+  /// \throws std::system_error  there, past its max_threads; nothing has happened then
   void stop();
 
   /// stop(), at most for `d`.  False: not all have ended; what remains is named on standard error (routine,

@@ -110,7 +110,7 @@ void enter_hop(sched::scheduler& to, foreign_party& as) {
 
 void hop_to(foreign_party& as, void* frame) noexcept {
   as.frame = frame;
-  as.home->inject(as);
+  as.home->inject_from_outside(as);
 }
 
 // --- a routine waits for something foreign ---

@@ -26,7 +26,7 @@ void yield_now(waiter& w) noexcept {
     here->count.yields.add();
     here->push_yielding(w);
   } else {
-    worker_of(w).home().inject(w);
+    worker_of(w).home().inject_from_outside(w);
   }
 }
 

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -27,6 +28,7 @@
 #include "core/simulation.hpp"
 #include "core/unhandled.hpp"
 #include "os/lock.hpp"
+#include "sched/blocked_here.hpp"
 #include "sched/current.hpp"
 #include "sched/frame_pool.hpp"
 #include "sched/hosting.hpp"
@@ -49,8 +51,22 @@ struct global_slot {
 constinit global_slot global_runtime;
 
 void freeze_global() {
-  const os::guard hold(global_runtime.lock);
-  if (global_runtime.now != nullptr) global_runtime.now->core().freeze();
+  sched::scheduler* core = nullptr;
+  {
+    const os::guard hold(global_runtime.lock);
+    if (global_runtime.now == nullptr) return;
+    core = &global_runtime.now->core();
+    core->hold();
+  }
+  core->freeze();
+  core->drop();
+}
+
+/// There the freezing comes before every static's destructor, whenever it was made.  The atexit handler below
+/// is for exit() on other threads and for a main thread that never asks for the runtime: it comes only before
+/// what was made before the runtime.
+void watch_main() {
+  sched::call_at_end_of_main(&freeze_global);
 }
 
 /// Under the lock.
@@ -142,6 +158,7 @@ sched::scheduler& hold_global() {
     return rt.core();
   };
   if (os::current_port().simulated()) return held(runtime::global());
+  watch_main();
   const os::guard hold(global_runtime.lock);
   return held(global_runtime.now != nullptr ? *global_runtime.now : start_global({}));
 }
@@ -166,6 +183,28 @@ void cancel_all(sched::scheduler& home) {
 
 }  // namespace core
 
+namespace {
+
+/// Not on one of its own threads.
+bool stop_now(sched::scheduler& home, std::int64_t deadline) {
+  cancel_all(home);
+  if (home.how().manual) {
+    for (;;) {
+      home.poll(sched::drive_batch);
+      if (home.drained()) break;
+      if (home.port().now() >= deadline) return name_remaining(home), false;
+      home.host()->wait(deadline);
+    }
+  } else if (!home.wait_drained(deadline)) {
+    name_remaining(home);
+    return false;
+  }
+  home.join_threads();
+  return true;
+}
+
+}  // namespace
+
 runtime::runtime(runtime_options options) : core_(new_scheduler(options)) {}
 
 runtime::~runtime() {
@@ -173,9 +212,14 @@ runtime::~runtime() {
     base::misuse(
         "a runtime is destroyed on one of its own threads; let a thread that is not its own destroy it");
   }
+  std::optional<sched::blocked_here> elsewhere;
+  try {
+    elsewhere.emplace();
+  } catch (...) {  // then nobody stands in for this thread
+  }
   const os::nanos grace = core_->how().stop_grace;
   const os::nanos now = core_->port().now();
-  if (!stop_until(grace > os::never - now ? os::never : now + grace)) {
+  if (!stop_now(*core_, grace > os::never - now ? os::never : now + grace)) {
     if (simulation* run = simulation_of(core_->port())) run->give_up();
     base::write_text(STDERR_FILENO, "weft: ~runtime waited runtime_options::stop_grace for them\n");
     std::abort();
@@ -188,6 +232,7 @@ runtime& runtime::global() {
     if (run->global == nullptr) run->global = new runtime;
     return *run->global;
   }
+  watch_main();
   const os::guard hold(global_runtime.lock);
   if (global_runtime.now != nullptr) return *global_runtime.now;
   return start_global({});
@@ -207,6 +252,7 @@ void init_global_runtime(runtime_options options) {
     run->global = new runtime(options);
     return;
   }
+  watch_main();
   const os::guard hold(global_runtime.lock);
   must_be_stopped(global_runtime.now);
   if (global_runtime.now != nullptr) delete global_runtime.now;
@@ -219,21 +265,10 @@ void runtime::stop() {
 }
 
 bool runtime::stop_until(std::int64_t deadline) {
-  cancel_all(*core_);
-  if (on_own_thread(*core_)) return false;
-  if (core_->how().manual) {
-    for (;;) {
-      core_->poll(sched::drive_batch);
-      if (core_->drained()) break;
-      if (core_->port().now() >= deadline) return name_remaining(*core_), false;
-      core_->host()->wait(deadline);
-    }
-  } else if (!core_->wait_drained(deadline)) {
-    name_remaining(*core_);
-    return false;
-  }
-  core_->join_threads();
-  return true;
+  if (core_->frozen()) return false;  // in a static's destructor: nothing is unwound any more
+  if (on_own_thread(*core_)) return cancel_all(*core_), false;
+  const sched::blocked_here elsewhere;  // on another runtime's thread; first, because it may throw
+  return stop_now(*core_, deadline);
 }
 
 bool runtime::is_stopped() const noexcept {

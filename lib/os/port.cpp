@@ -182,6 +182,10 @@ int thread_number() noexcept {
   return ::gettid();
 }
 
+bool is_main_thread() noexcept {
+  return ::gettid() == ::getpid();
+}
+
 void fail_thread_start_after(int successes) noexcept {
   starts_until_failure.store(successes, std::memory_order_relaxed);  // relaxed: a counter, it orders nothing
 }

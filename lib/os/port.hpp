@@ -111,6 +111,9 @@ void give_way() noexcept;
 /// The kernel's number of the calling thread, for dumps.
 int thread_number() noexcept;
 
+/// The one that main() was called on.
+bool is_main_thread() noexcept;
+
 /// Simulated runs in this process.  A plain word and no thread_local: a real run pays for step() one load and
 /// one branch that is never taken.
 inline constinit std::atomic<std::uint32_t> simulated_runs{0};

@@ -170,6 +170,8 @@ void blocking_pool::run_thread(void* p) noexcept {
 
 void blocking_pool::work(pool_thread& me) noexcept {
   for (;;) {
+    if (home_->frozen()) [[unlikely]]
+      home_->rest_for_good(false);
     if (blocking_job* job = take_job(me)) {
       job->run(*job);
       continue;
@@ -244,8 +246,12 @@ void blocking_pool::begin_wait() {
 
 void blocking_pool::end_wait() noexcept {
   if (--pool_waits() != 0) return;
-  const os::guard hold(lock_);
-  ++counted_;
+  {
+    const os::guard hold(lock_);
+    ++counted_;
+  }
+  if (home_->frozen()) [[unlikely]]
+    home_->rest_for_good(false);
 }
 
 void blocking_pool::enter(running_call& call) noexcept {

@@ -7,6 +7,8 @@
 
 #include <system_error>
 
+#include "sched/blocked_here.hpp"
+#include "sched/current.hpp"
 #include "sched/scheduler.hpp"
 
 namespace weft::sched {
@@ -30,7 +32,29 @@ void scheduler::begin_block(worker& w) {
 }
 
 void scheduler::end_block(worker& w) noexcept {
-  if (--w.blocks == 0) parking::end_block(w);
+  if (--w.blocks != 0) return;
+  parking::end_block(w);
+  if (frozen()) [[unlikely]]
+    rest_for_good(true);
+}
+
+blocked_here::blocked_here() {
+  if (worker* here = current_worker()) {
+    if (here->home().how().manual) return;  // the host itself: nobody could stand in
+    here->home().begin_block(*here);
+    worker_ = here;
+  } else if (blocking_pool* pool = current_pool()) {
+    pool->begin_wait();
+    pool_ = pool;
+  }
+}
+
+blocked_here::~blocked_here() {
+  if (worker_ != nullptr) {
+    worker_->home().end_block(*worker_);
+  } else if (pool_ != nullptr) {
+    pool_->end_wait();
+  }
 }
 
 void scheduler::reserve_spare() {

@@ -1,5 +1,6 @@
 #include "sched/current.hpp"
 
+#include "os/port.hpp"
 #include "sched/worker.hpp"
 
 namespace weft::sched {
@@ -10,6 +11,14 @@ constinit thread_local blocking_pool* this_pool = nullptr;
 constinit thread_local unsigned this_pool_waits = 0;
 constinit thread_local detail::context_base* this_scope = nullptr;
 constinit thread_local detail::waiter* this_pool_routine = nullptr;
+constinit thread_local bool this_thread_looked = false;
+
+/// What is thread-local to the main thread is destroyed before all statics ([basic.start.term]).
+struct end_of_main {
+  void (*call)();
+
+  ~end_of_main() { call(); }
+};
 }  // namespace
 
 // noinline alone is not enough: clang infers that the call has no effects and merges two of them.
@@ -46,6 +55,13 @@ constinit thread_local detail::waiter* this_pool_routine = nullptr;
 
 [[gnu::noinline]] void set_pool_routine(detail::waiter* r) noexcept {
   this_pool_routine = r;
+}
+
+[[gnu::noinline]] void call_at_end_of_main(void (*f)()) {
+  if (this_thread_looked) return;
+  this_thread_looked = true;
+  if (!os::is_main_thread()) return;
+  static const thread_local end_of_main at_end{f};
 }
 
 [[gnu::noinline]] const void* this_thread_token() noexcept {

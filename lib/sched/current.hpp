@@ -31,6 +31,10 @@ void set_current_pool(blocking_pool*) noexcept;
 [[nodiscard]] detail::waiter* current_routine() noexcept;
 void set_pool_routine(detail::waiter*) noexcept;
 
+/// On the main thread: `f` is called when main has returned or exit() is called there, before any static is
+/// destroyed.  Once; elsewhere nothing happens.
+void call_at_end_of_main(void (*f)());
+
 /// Tells living threads apart.
 [[nodiscard]] const void* this_thread_token() noexcept;
 

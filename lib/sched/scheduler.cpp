@@ -16,6 +16,10 @@ namespace {
 
 constexpr unsigned most_threads = 0xffff;  // parking counts them in 16 bits
 
+/// How long the end of main waits for routines to reach their next operation: far more than one that behaves
+/// takes, and not felt at the end of a program whose routine computes.
+constexpr os::nanos longest_freeze = 50'000'000;
+
 struct kept_handler {
   exception_handler what;
   kept_handler* next;
@@ -153,7 +157,7 @@ void scheduler::wake(waiter& r) noexcept {
   if (here != nullptr && &here->home() == &home) {
     here->push_next(r);
   } else {
-    home.inject(r);
+    home.inject_from_outside(r);
   }
 }
 
@@ -163,8 +167,14 @@ void scheduler::wake_in_turn(waiter& r) noexcept {
   if (here != nullptr && &here->home() == &home && here->blocks == 0) {
     here->push_back(r);
   } else {
-    home.inject(r);
+    home.inject_from_outside(r);
   }
+}
+
+void scheduler::inject_from_outside(waiter& r) noexcept {
+  hold();
+  inject(r);
+  drop();
 }
 
 void scheduler::wake_chain(waiter* first) noexcept {
@@ -223,6 +233,8 @@ bool scheduler::drained() const noexcept {
 }
 
 void scheduler::check_drained() noexcept {
+  if (frozen()) [[unlikely]]
+    tell_freezer();
   if (!stopping() || !drained()) return;
   drain_word_.fetch_add(1, std::memory_order_acq_rel);  // R8, pairs with A8
   port_.wake(word_of(drain_word_), 1 << 20);
@@ -270,10 +282,30 @@ void scheduler::join_threads() noexcept {
 }
 
 void scheduler::freeze() noexcept {
-  frozen_.store(true, std::memory_order_relaxed);
-}  // relaxed: seen soon enough
+  if (how_.manual || has_ended()) return;
+  if (frozen_.exchange(true, std::memory_order_seq_cst)) return;  // F1, pairs with F2
+  const worker* here = current_worker();
+  const unsigned own = here != nullptr && &here->home() == this ? 1 : 0;  // exit() in a plain callable
+  const os::nanos limit = port_.now() + longest_freeze;
+  for (;;) {
+    const std::uint32_t seen = rest_word_.load(std::memory_order_acquire);        // A11, pairs with R11
+    const unsigned active = active_.load(std::memory_order_seq_cst);              // F1, pairs with F2
+    const unsigned idle = idle_of(state_.load(std::memory_order_seq_cst));        // F1, pairs with F2
+    if (idle + resting_.load(std::memory_order_seq_cst) + own >= active) return;  // F1, pairs with F2
+    if (!port_.wait(word_of(rest_word_), seen, limit)) return;
+  }
+}
 
-void scheduler::sleep_for_good() noexcept {
+void scheduler::tell_freezer() noexcept {
+  rest_word_.fetch_add(1, std::memory_order_acq_rel);  // R11, pairs with A11
+  port_.wake(word_of(rest_word_), 1);
+}
+
+void scheduler::rest_for_good(bool is_worker) noexcept {
+  if (is_worker) {
+    resting_.fetch_add(1, std::memory_order_seq_cst);  // F2, pairs with F1
+    tell_freezer();
+  }
   static constinit std::uint32_t never_changes = 0;
   for (;;) port_.wait(never_changes, 0, os::never);
 }

@@ -86,6 +86,9 @@ class scheduler : public parking<scheduler, worker> {
   /// A chain linked through waiter::next.
   static void wake_chain(waiter* first) noexcept;
   void inject(waiter& r) noexcept;
+  /// On a thread that the end of this runtime does not wait for: what is queued may run, and the runtime end,
+  /// before this returns.
+  void inject_from_outside(waiter& r) noexcept;
   void inject_chain(waiter* first, waiter* last, std::uint32_t count) noexcept;
   waiter* take_injected(worker& by, std::uint32_t& count) noexcept;
 
@@ -139,14 +142,16 @@ class scheduler : public parking<scheduler, worker> {
   /// join_threads() has returned once.
   bool has_ended() const noexcept { return ended_.load(std::memory_order_acquire); }  // A10, pairs with R10
 
-  /// The process is at its end: workers sleep for good at their next scheduling point.
+  /// The process is at its end: the threads sleep for good from their next scheduling point on.  Returns when
+  /// all workers do, but one that computes for long is not waited for.
   void freeze() noexcept;
 
   bool frozen() const noexcept {
-    return frozen_.load(std::memory_order_relaxed);
-  }  // relaxed: seen soon enough
+    return frozen_.load(std::memory_order_seq_cst);  // F2, pairs with F1: or the freezer counts this one
+  }
 
-  void sleep_for_good() noexcept;
+  /// Of a worker that is awake, or of a pool's thread.
+  [[noreturn]] void rest_for_good(bool is_worker) noexcept;
 
   /// Kept until the threads are joined.
   void keep(std::unique_ptr<companion> c);
@@ -238,6 +243,7 @@ class scheduler : public parking<scheduler, worker> {
   void start_thread(worker& w);
   static void run_worker(void* w) noexcept;
   void end_started() noexcept;
+  void tell_freezer() noexcept;
 
   void run_monitor() noexcept;
 
@@ -250,7 +256,9 @@ class scheduler : public parking<scheduler, worker> {
   std::atomic<bool> stopping_{false};
   std::atomic<bool> ended_{false};
   std::atomic<bool> frozen_{false};
+  std::atomic<unsigned> resting_{0};  // workers, for good
   std::atomic<std::uint32_t> drain_word_{0};
+  std::atomic<std::uint32_t> rest_word_{0};
   std::atomic<std::uint64_t> next_ids_{1};
 
   // The table grows and never moves: readers need no lock.

@@ -295,7 +295,7 @@ void worker::run() noexcept {
   measured_when_ = home_->port().now();
   for (;;) {
     if (home_->frozen()) [[unlikely]]
-      home_->sleep_for_good();
+      home_->rest_for_good(true);
     if (home_->has_too_many()) [[unlikely]] {
       give_up_queues();
       if (bounced_ != nullptr) home_->inject(*std::exchange(bounced_, nullptr));

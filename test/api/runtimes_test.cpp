@@ -4,6 +4,7 @@
 #include <weft/weft.hpp>
 
 #include <atomic>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -339,4 +340,61 @@ TEST_CASE("go on other threads goes on while the global runtime is stopped and s
   over.store(true);
   for (auto& each : others) each.join();
   REQUIRE(weft::go(plus_one, 1).join() == 2);
+}
+
+TEST_CASE("a runtime may be destroyed while the thread that woke its last routine is still on its way",
+          "[api][runtime][stop]") {
+  for (int round = 0; round < 300; ++round) {
+    weft::channel<int> ch;
+    std::thread waker;
+    {
+      weft::runtime rt({.workers = 1});
+      auto h = rt.go([ch]() -> weft::routine<int> { co_return *co_await ch.recv(); });
+      waker = std::thread([to = weft::blocking::channel<int>(ch)]() mutable { to.send(1); });
+      REQUIRE(h.join() == 1);
+    }
+    waker.join();
+  }
+}
+
+TEST_CASE("a runtime that is stopped on another one's thread leaves that one its workers",
+          "[api][runtime][stop]") {
+  weft::runtime b({.workers = 1, .max_blocking_threads = 1});
+  auto a = std::make_unique<weft::runtime>(weft::runtime_options{.workers = 1});
+  weft::event begun, allowed;
+  auto h = a->go([&]() -> weft::routine<> {
+    const auto cleans_up = [&]() -> weft::routine<> {
+      begun.set();
+      co_await allowed.wait();
+    };
+    co_await weft::shield(cleans_up());
+  });
+  weft::blocking::wait(begun.wait());
+  const auto allows = [&]() -> weft::routine<> {
+    co_await weft::yield();
+    const auto on_pool = [&] { allowed.set(); };
+    co_await weft::block_on_io(on_pool);
+  };
+  SECTION("stop in a plain callable") {
+    b.go([&] {
+       (void)weft::go(weft::spawn_options{.detached = true}, allows);
+       a->stop();
+     }).join();
+  }
+  SECTION("the destructor in a plain callable") {
+    b.go([&] {
+       (void)weft::go(weft::spawn_options{.detached = true}, allows);
+       a.reset();
+     }).join();
+  }
+  SECTION("stop in a call on the blocking pool") {
+    b.go([&]() -> weft::routine<> {
+       const auto stops = [&] {
+         (void)weft::go(weft::spawn_options{.detached = true}, allows);
+         a->stop();
+       };
+       co_await weft::block_on_io(stops);
+     }).join();
+  }
+  REQUIRE(h.done());
 }

@@ -1,0 +1,134 @@
+// The end of main: the global runtime's threads rest before the first static is destroyed, and unwind
+// nothing.
+
+#include <weft/blocking.hpp>
+#include <weft/weft.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+
+#include <sched.h>
+#include <unistd.h>
+
+#include "support/catch.hpp"
+#include "support/death.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+void say(std::string_view text) {
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+/// What a program keeps in a function's static.
+struct kept {
+  std::atomic<bool> alive{true};
+  std::atomic<int> uses{0};
+  weft::blocking::channel<int> gate;
+
+  void use() {
+    if (!alive.load()) say("used after its end\n");
+    uses.fetch_add(1);
+  }
+
+  ~kept() {
+    alive.store(false);
+    gate.close();
+    for (int i = 0; i < 2'000; ++i) ::sched_yield();  // whoever still runs is seen
+  }
+};
+
+/// Made by its first user: after the runtime.
+kept& made_late() {
+  static kept one;
+  return one;
+}
+
+weft::routine<> uses_it() {
+  for (;;) {
+    made_late().use();
+    co_await weft::yield();
+  }
+}
+
+void wait_for_uses(int n) {
+  while (made_late().uses.load() < n) ::sched_yield();
+}
+
+}  // namespace
+
+TEST_CASE("when main returns no routine runs while statics are destroyed, whenever they were made",
+          "[api][exit]") {
+  const auto d = weft::test::last_words([] {
+    for (int i = 0; i < 8; ++i) (void)weft::go(weft::spawn_options{.detached = true}, uses_it);
+    wait_for_uses(1'000);
+    std::exit(0);
+  });
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(d.said == "");
+}
+
+TEST_CASE("when main returns plain callables and pool threads that wait stay where they are", "[api][exit]") {
+  const auto d = weft::test::last_words([] {
+    auto plain = weft::go([] {
+      made_late().use();
+      (void)made_late().gate.recv();
+      say("a plain callable went on\n");
+    });
+    auto on_pool = weft::go([]() -> weft::routine<> {
+      const auto call = [] {
+        made_late().use();
+        (void)made_late().gate.recv();
+        say("a call on the pool went on\n");
+      };
+      co_await weft::block_on_io(call);
+      say("a routine went on\n");
+    });
+    wait_for_uses(2);
+    std::exit(0);
+  });
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(d.said == "");
+}
+
+TEST_CASE("when main returns nothing is unwound, and a stop afterwards returns", "[api][exit]") {
+  const auto d = weft::test::last_words([] {
+    struct stops_late {
+      ~stops_late() { weft::runtime::global().stop(); }
+    };
+
+    static const stops_late late;
+    auto h = weft::go([]() -> weft::routine<> {
+      struct says {
+        ~says() { say("unwound\n"); }
+      } on_exit;
+
+      made_late().use();
+      co_await weft::sleep_for(1h);
+    });
+    wait_for_uses(1);
+    std::exit(0);
+  });
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(d.said == "");
+}
+
+TEST_CASE("a plain callable that calls exit ends the process", "[api][exit]") {
+  const auto d = weft::test::last_words([] {
+    (void)made_late();
+    for (int i = 0; i < 8; ++i) (void)weft::go(weft::spawn_options{.detached = true}, uses_it);
+    wait_for_uses(100);
+    weft::go([] { std::exit(0); }).join();
+    say("not reached\n");
+  });
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(d.said.find("not reached") == std::string::npos);
+}
+
+TEST_CASE("a thread that ends does not end the global runtime", "[api][exit]") {
+  std::thread([] { weft::go([] {}).join(); }).join();
+  REQUIRE(weft::go([]() -> weft::routine<int> { co_return 1; }).join() == 1);
+}
