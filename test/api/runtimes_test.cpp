@@ -303,7 +303,7 @@ TEST_CASE("a thread's time limit outlives the global runtime it was begun on", "
   const auto restarts = [&] {
     weft::runtime::global().stop();
     weft::init_global_runtime({.workers = 1});
-    REQUIRE(weft::go(plus_one, 1).join() == 2);
+    (void)weft::go(plus_one, 1);  // no wait: the limit may have passed
     never.recv();
   };
   REQUIRE_THROWS_AS(weft::blocking::with_timeout(1ms, restarts), weft::timeout_error);
