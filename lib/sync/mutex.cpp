@@ -26,7 +26,7 @@ bool wait_for_it(looking_wait& wait, waiter& w) noexcept {
   if (wait.called) {
     prepend(wait.line->queue, w.node);
   } else {
-    if (w.kind() != waiter_kind::thread) w.node.index = called;
+    if (w.kind() == waiter_kind::routine) w.node.index = called;
     append(wait.line->queue, w.node);
   }
   return true;

@@ -363,3 +363,46 @@ TEST_CASE("a coroutine of a foreign type that is destroyed while it awaits weft 
   REQUIRE(d.aborted);
   REQUIRE(d.mentions("a coroutine is destroyed while it awaits something of weft"));
 }
+
+namespace {
+
+constexpr int rounds = 2'000;
+
+task locks_often(weft::runtime& rt, weft::mutex& m, int& counter) {
+  co_await rt.schedule();
+  for (int i = 0; i < rounds; ++i) {
+    co_await m.lock();
+    const int seen = counter;
+    if (i % 8 == 0) co_await weft::yield();
+    counter = seen + 1;
+    m.unlock();
+  }
+  co_return 0;
+}
+
+}  // namespace
+
+TEST_CASE("routines and coroutines of foreign types share a mutex, and the runtime still ends",
+          "[api][foreign][mutex]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  constexpr int each = 4;
+  weft::runtime rt({.workers = workers});
+  weft::mutex m;
+  int counter = 0;
+  std::vector<weft::join_handle<>> routines;
+  for (int i = 0; i < each; ++i) {
+    routines.push_back(rt.go([&]() -> weft::routine<> {
+      for (int n = 0; n < rounds; ++n) {
+        co_await m.lock();
+        ++counter;
+        m.unlock();
+      }
+    }));
+  }
+  std::vector<task> tasks;
+  for (int i = 0; i < each; ++i) tasks.push_back(locks_often(rt, m, counter));
+  for (auto& t : tasks) (void)t.get();
+  for (auto& r : routines) r.join();
+  REQUIRE(counter == 2 * each * rounds);
+  REQUIRE(rt.stop_for(10s));
+}
