@@ -304,7 +304,7 @@ auto scope(Body&& body) -> std::invoke_result_t<std::remove_reference_t<Body>&, 
     ended = std::current_exception();
     weft::detail::body_failed(open.scope);
   }
-  wait(weft::detail::scope_join_op(open.scope));
+  weft::detail::wait_on_thread_anyway(weft::detail::scope_join_op(open.scope));
   if (std::exception_ptr first = weft::detail::take_failure(open.scope)) std::rethrow_exception(first);
   if (ended) std::rethrow_exception(ended);
   if constexpr (std::is_reference_v<result>) {

@@ -99,6 +99,14 @@ void thread_party::prepare() {
   }
 }
 
+void thread_party::prepare_anyway() noexcept {
+  try {
+    prepare();
+  } catch (const std::exception&) {
+    // One worker less until it has ended; its queues are others' to take.
+  }
+}
+
 void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
   os::port& port = os::current_port();
   const std::uint32_t& low = futex_word(*self_);

@@ -169,3 +169,30 @@ TEST_CASE("options without a limit are taken as such", "[api][runtime]") {
 TEST_CASE("more workers than can be counted are refused", "[api][runtime]") {
   REQUIRE_THROWS_AS(weft::runtime({.workers = 70'000}), std::system_error);
 }
+
+TEST_CASE("a scope on a thread waits for its routines though no thread can be had to stand in meanwhile",
+          "[api][blocking][scope]") {
+  weft::runtime rt({.workers = 2, .max_threads = 3});
+  std::atomic<bool> inside{false}, ran{false}, left{false}, ended{false};
+  weft::event release;
+  auto takes_the_spare = rt.go([&] {
+    while (!inside) ::sched_yield();
+    weft::blocking::wait(release.wait());
+  });
+  auto scoped = rt.go([&] {
+    weft::blocking::scope([&](weft::task_scope& s) {
+      s.go([&]() -> weft::routine<> {
+        ran = true;  // on the thread that stands in for the other callable
+        for (int more = 0; more < 10'000; more += left ? 1 : 0) co_await weft::yield();
+        ended = true;
+      });
+      inside = true;
+      while (!ran) ::sched_yield();
+      left = true;
+    });
+    return ended.load();
+  });
+  REQUIRE(scoped.join());
+  release.set();
+  takes_the_spare.join();
+}

@@ -44,7 +44,7 @@ T join_own(started<T> h) {
     if (!h) throw;  // the routine's own
     h.cancel();
     const thread_scope shield(true, no_deadline);
-    static_cast<void>(wait_on_thread(join_until_op(h.promise(), no_deadline)));
+    static_cast<void>(wait_on_thread_anyway(join_until_op(h.promise(), no_deadline)));
     if (!h.promise().has_result()) throw;
     return h.join();  // it was quicker
   }

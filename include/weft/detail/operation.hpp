@@ -174,6 +174,8 @@ class WEFT_API thread_party {
   /// Before parking: makes a spare worker available on a weft thread.  Throws std::system_error past
   /// max_threads.
   void prepare();
+  /// For a wait that has to be: if no thread can be had, nobody stands in.
+  void prepare_anyway() noexcept;
   /// After park(): sleeps until the claim was delivered; at `deadline` claims for itself.
   void sleep(bool is_parked, std::int64_t deadline) noexcept;
 
@@ -200,6 +202,17 @@ decltype(auto) wait_on_thread(Op&& op) {
   thread_party me;
   if (!op.ready(me.self())) {
     me.prepare();
+    me.sleep(op.park(me.self()), deadline_for_thread(op));
+  }
+  return op.finish(me.self());
+}
+
+/// For the end of what this thread has started and what refers to its stack: must not fail.
+template <operation Op>
+decltype(auto) wait_on_thread_anyway(Op&& op) {
+  thread_party me;
+  if (!op.ready(me.self())) {
+    me.prepare_anyway();
     me.sleep(op.park(me.self()), deadline_for_thread(op));
   }
   return op.finish(me.self());
