@@ -140,7 +140,7 @@ void* promise_base::allocate(std::size_t bytes) {
 void promise_base::release(void* frame, std::size_t bytes) noexcept {
   // The claim word is the pool's as well (Invariant T): right also if no promise was ever made here.
   auto& word = *reinterpret_cast<std::uint64_t*>(static_cast<std::byte*>(frame) + sched::claim_word_offset);
-  if ((word & outlives_bit) != 0) {
+  if ((std::atomic_ref(word).load(std::memory_order_relaxed) & outlives_bit) != 0) {  // relaxed: own thread's
     claim_word<>(word).outlives_frame(false);
     static_cast<remains*>(frame)->bytes = bytes;
     return;

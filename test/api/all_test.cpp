@@ -38,7 +38,7 @@ weft::routine<ticket> drawn(int n) {
   co_return ticket(n);
 }
 
-weft::routine<> counted(int& n) {
+weft::routine<> counted(std::atomic<int>& n) {
   co_await weft::yield();
   ++n;
 }
