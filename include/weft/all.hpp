@@ -108,7 +108,7 @@ class [[nodiscard("co_await it")]] all_op : public detail::fork_base {
  private:
   template <typename T>
   static detail::promise_base* checked(routine<T> & r) noexcept {
-    if (!r) detail::misuse_empty_routine();
+    if (!r || r.frame().promise().started()) detail::misuse_empty_routine();
     return &r.frame().promise();
   }
 

@@ -165,12 +165,14 @@ class child_awaiter {
       : child_(child), root_(&root) {}
 
   bool await_ready() const noexcept {
-    if (!child_) misuse_empty_routine();
+    if (!child_ || child_.promise().started()) [[unlikely]]
+      misuse_empty_routine();
     return false;
   }
 
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> self) noexcept {
     promise<T>& p = child_.promise();
+    p.born(birth::child);
     p.origin.root = root_;
     p.end.continuation = self.address();
     return transfer(*root_, child_.address());

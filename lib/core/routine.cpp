@@ -164,6 +164,7 @@ void check_open(sched::scheduler* where) {
 }
 
 void launch(promise_base& p, const launch_info& how) {
+  if (p.started()) misuse_empty_routine();
   const destination to(how.where);
   os::step();
   sched::scheduler& rt = *to;

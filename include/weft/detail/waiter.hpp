@@ -136,7 +136,7 @@ struct waiter {
   std::uint32_t id_low;
   std::uint16_t id_high;
   std::uint8_t
-      origins;  // birth:4 | annexed | annex_loose; constant while the routine lives, so a dump may read it
+      origins;  // birth:4 | annexed | annex_loose | started; constant while it runs, so a dump may read it
   std::uint8_t now;  // waiter_kind:2 | outcome:2 | home:3 | fresh; own thread.  Plain integers with
                      // accessors: g++ 12 cannot compare enum bit-fields in templates
 
@@ -178,8 +178,11 @@ struct waiter {
 
   birth born() const noexcept { return static_cast<birth>(origins & 15); }
 
-  /// Also says that there is no annex.
-  void born(birth b) noexcept { origins = static_cast<std::uint8_t>(b); }
+  /// It starts.  Also says that there is no annex.
+  void born(birth b) noexcept { origins = static_cast<std::uint8_t>(static_cast<int>(b) | started_bit); }
+
+  /// It runs or has run: nobody may start it again.
+  bool started() const noexcept { return (origins & started_bit) != 0; }
 
   bool annexed() const noexcept { return (origins & annex_bit) != 0; }
 
@@ -190,7 +193,7 @@ struct waiter {
     origins = static_cast<std::uint8_t>(origins | annex_bit | (loose ? loose_bit : 0));
   }
 
-  static constexpr std::uint8_t annex_bit = 16, loose_bit = 32, fresh_bit = 128;
+  static constexpr std::uint8_t annex_bit = 16, loose_bit = 32, started_bit = 64, fresh_bit = 128;
 };
 
 static_assert(sizeof(context_base) == 16);
