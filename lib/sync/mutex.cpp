@@ -52,7 +52,9 @@ void mutex::unlock() noexcept {
     case mutex_word<>::release::done:
       return;
     case mutex_word<>::release::not_held:
-      base::misuse("a mutex is unlocked that is not locked");
+      base::misuse(
+          "a mutex is unlocked that is not locked; lock() locks once it is awaited, so write `auto hold = "
+          "co_await m.scoped();`, in plain code `auto hold = wait(m.scoped());`");
     case mutex_word<>::release::wake:
       break;
   }

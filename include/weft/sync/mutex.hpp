@@ -13,6 +13,35 @@ namespace weft {
 
 class mutex;
 
+namespace detail {
+
+/// Who calls lock().  std::lock_guard and its kin do not await what it returns, and would lock nothing: they
+/// are told apart by the file they stand in.  Made by the default argument `= {}` alone: from any other form
+/// g++ 12 gives the place of the declaration.
+class lock_caller {
+ public:
+  consteval lock_caller(const char* file = __builtin_FILE()) {
+    if (ends_with(file, "/bits/std_mutex.h") || ends_with(file, "/bits/unique_lock.h") ||
+        ends_with(file, "/mutex") || ends_with(file, "/__mutex/lock_guard.h") ||
+        ends_with(file, "/__mutex/unique_lock.h")) {
+      throw "weft: std::lock_guard and its kin cannot lock a weft::mutex, whose lock() must be awaited: write "
+            "`auto hold = co_await m.scoped();`, in plain code `auto hold = wait(m.scoped());`";
+    }
+  }
+
+ private:
+  static consteval bool ends_with(const char* text, const char* end) {
+    const char* t = text;
+    const char* e = end;
+    while (*t != 0) ++t;
+    while (*e != 0) ++e;
+    while (t != text && e != end && t[-1] == e[-1]) --t, --e;
+    return e == end;
+  }
+};
+
+}  // namespace detail
+
 /// Waits for the mutex; whoever awaits it unlocks it.
 class [[nodiscard("co_await it")]] lock_op : public detail::op_base {
  public:
@@ -81,8 +110,9 @@ class WEFT_API mutex {
   mutex& operator=(const mutex&) = delete;
   ~mutex();
 
-  /// Suspends until it is this routine's.  Throws `cancelled`: then it is not.
-  lock_op lock() noexcept { return lock_op(*this); }
+  /// Suspends until it is this routine's.  Throws `cancelled`: then it is not.  It must be awaited, so
+  /// std::lock_guard does not compile: scoped() is weft's.
+  lock_op lock(detail::lock_caller = {}) noexcept { return lock_op(*this); }
 
   /// `auto hold = co_await m.scoped();`
   scoped_lock_op scoped() noexcept { return scoped_lock_op(*this); }
