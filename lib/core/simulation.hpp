@@ -27,6 +27,8 @@ class simulation {
 
   /// An exception that nobody joins, where the default would be to abort.
   virtual void unhandled(std::string_view what) noexcept = 0;
+  /// For last words: which run it is, and what it has reported.
+  virtual void describe_run(int fd) const noexcept = 0;
   /// A runtime that is destroyed does not end: the run does, and this thread stays here.
   [[noreturn]] virtual void give_up() noexcept = 0;
 

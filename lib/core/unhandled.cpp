@@ -87,7 +87,12 @@ void describe_this_routine(int fd) noexcept {
   base::write_text(fd, "\n");
 }
 
-[[maybe_unused]] const bool registered = (base::set_context_writer(&describe_this_routine), true);
+void describe_this_thread(int fd) noexcept {
+  describe_this_routine(fd);
+  if (const simulation* run = simulation_of(os::current_port())) run->describe_run(fd);
+}
+
+[[maybe_unused]] const bool registered = (base::set_context_writer(&describe_this_thread), true);
 
 }  // namespace
 

@@ -84,6 +84,7 @@ class port final : public os::port, public core::simulation {
   void* above() noexcept override { return static_cast<core::simulation*>(this); }
 
   void unhandled(std::string_view what) noexcept override;
+  void describe_run(int fd) const noexcept override;
   [[noreturn]] void give_up() noexcept override;
 
  private:

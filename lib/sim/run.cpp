@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "base/fatal.hpp"
 #include "core/describe.hpp"
 #include "sched/scheduler.hpp"
 #include "sim/port.hpp"
@@ -151,6 +152,14 @@ void port::give_up() noexcept {
 }
 
 // --- the report ---
+
+/// A deadlock's report would be lost if what its unwinding runs into ends the process.
+void port::describe_run(int fd) const noexcept {
+  base::write_text(fd, "  in simulation with seed ");
+  base::write_number(fd, seed_);
+  base::write_text(fd, report_.empty() ? "\n" : ", whose report until then is\n");
+  base::write_text(fd, report_);
+}
 
 void port::unhandled(std::string_view what) noexcept {
   complain(what);

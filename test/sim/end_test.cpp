@@ -8,6 +8,7 @@
 #include <string>
 
 #include "support/catch.hpp"
+#include "support/death.hpp"
 
 using namespace std::chrono_literals;
 using Catch::Contains;
@@ -210,4 +211,32 @@ TEST_CASE("a run that cannot be ended is given up, with a report", "[sim]") {
   REQUIRE(forgotten != nullptr);
   REQUIRE_THAT(kept.report, Contains("left a runtime"));
   REQUIRE(weft::sim::run(0, [] {}).ok);
+}
+
+TEST_CASE("misuse in a run aborts with its seed", "[sim]") {
+  const auto d = weft::test::last_words([] {
+    (void)weft::sim::run(4711, [] {
+      weft::mutex m;
+      m.unlock();
+    });
+  });
+  INFO(d.said);
+  REQUIRE(d.aborted);
+  REQUIRE(d.mentions("in simulation with seed 4711\n"));
+}
+
+TEST_CASE("a deadlock whose unwinding is misuse is reported all the same", "[sim]") {
+  const auto d = weft::test::last_words([] {
+    (void)weft::sim::run(4711, []() -> weft::routine<> {
+      weft::mutex m;
+      co_await m.lock();
+      co_await m.lock();
+    });
+  });
+  INFO(d.said);
+  REQUIRE(d.aborted);
+  REQUIRE(d.mentions("a mutex is destroyed while it is locked"));
+  REQUIRE(d.mentions("in simulation with seed 4711, whose report until then is\n"));
+  REQUIRE(d.mentions("deadlock: nothing can run"));
+  REQUIRE(d.mentions("waits in mutex"));
 }
