@@ -43,7 +43,7 @@ settings read_settings(const runtime_options& o, os::port& port) {
   s.manual = o.workers == manual;
   s.workers = s.manual ? 1 : o.workers == 0 ? port.cpus() : o.workers;
   if (s.workers > most_threads) {
-    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+    throw std::system_error(std::make_error_code(std::errc::invalid_argument),
                             "weft: runtime_options::workers is more than the 65,535 a runtime can have");
   }
   s.max_threads = std::clamp(o.max_threads, s.workers, most_threads);

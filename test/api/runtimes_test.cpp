@@ -229,6 +229,15 @@ TEST_CASE("a runtime has as many workers as the starting thread may use CPUs", "
   CHECK(all.workers() <= static_cast<unsigned>(CPU_COUNT(&before)));
 }
 
+TEST_CASE("more workers than a runtime can have is an invalid argument", "[api][runtime]") {
+  try {
+    const weft::runtime rt({.workers = 100'000});
+    FAIL("it was made");
+  } catch (const std::system_error& e) {
+    REQUIRE(e.code() == std::errc::invalid_argument);
+  }
+}
+
 TEST_CASE("plain callables that block beyond max_threads fail clearly and the rest goes on",
           "[api][runtime][limits]") {
   weft::runtime rt({.workers = 2, .max_threads = 4});
