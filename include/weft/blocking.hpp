@@ -301,8 +301,8 @@ auto scope(Body&& body) -> std::invoke_result_t<std::remove_reference_t<Body>&, 
       value.emplace(body(members));
     }
   } catch (...) {
-    ended = std::current_exception();
-    weft::detail::body_failed(open.scope);
+    const bool in_order = weft::detail::body_failed(open.scope);
+    if (!std::is_void_v<result> || !in_order) ended = std::current_exception();
   }
   weft::detail::wait_on_thread_anyway(weft::detail::scope_join_op(open.scope));
   if (std::exception_ptr first = weft::detail::take_failure(open.scope)) std::rethrow_exception(first);

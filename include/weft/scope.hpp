@@ -28,7 +28,8 @@ class task_scope {
   task_scope(const task_scope&) = delete;
   task_scope& operator=(const task_scope&) = delete;
 
-  /// Cancels every routine of the scope, and its body.
+  /// Cancels every routine of the scope, and its body: `cancelled` that leaves the body then ends there, and
+  /// scope() returns.  Unless the body gives a value, of which there is none: then it leaves scope(), too.
   void cancel() noexcept { detail::cancel_context(*scope_, detail::cancel_requested); }
 
   /// Starts a routine that the scope waits for.  As weft::go(), but gives no handle: results go through
@@ -158,8 +159,8 @@ routine<T> run_scope(Body* body) {
       value.emplace(co_await (*body)(scope));
     }
   } catch (...) {
-    ended = std::current_exception();
-    body_failed(open.scope);
+    const bool in_order = body_failed(open.scope);
+    if (!std::is_void_v<T> || !in_order) ended = std::current_exception();
   }
   scope_join_op members(open.scope);
   co_await members;
@@ -215,7 +216,8 @@ class [[nodiscard("co_await it")]] scope_op : public detail::composite_base {
 /// body's value.
 ///
 /// The first exception - of the body or of a routine - cancels the others and is rethrown when all have
-/// ended; of the later ones nothing remains.  `cancelled` leaving a routine of the scope is its normal end.
+/// ended; of the later ones nothing remains.  `cancelled` leaving a routine of the scope is its normal end;
+/// so it is leaving a body without a value, if it was the scope that was cancelled and nothing around it.
 /// Cancellation and deadline reach everything inside.
 template <typename Body>
 requires std::invocable < std::remove_reference_t<Body>

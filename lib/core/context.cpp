@@ -339,9 +339,10 @@ cancel_state cancel_state_of(const context_base& x) noexcept {
   return static_cast<cancel_state>(load_state(x));
 }
 
-cancel_state cancel_requested_for(const waiter& w) noexcept {
-  const context_base* x = w.scope;
-  if (x == nullptr) return live;
+namespace {
+
+cancel_state requested_in(const context_base& inner, const waiter& w) noexcept {
+  const context_base* x = &inner;
   for (;;) {
     if (const std::uint8_t s = load_state(*x); s != live) return static_cast<cancel_state>(s);
     if (x->kind != group || is_linked(*x)) break;
@@ -350,8 +351,19 @@ cancel_state cancel_requested_for(const waiter& w) noexcept {
   }
   const auto* worker = static_cast<const sched::worker*>(
       __atomic_load_n(&w.worker, __ATOMIC_RELAXED));  // relaxed: as in is_cancelled()
-  if (w.scope->shielded == 0 && worker != nullptr && worker->home().stopping()) return cancel_requested;
+  if (inner.shielded == 0 && worker != nullptr && worker->home().stopping()) return cancel_requested;
   return live;
+}
+
+}  // namespace
+
+cancel_state cancel_requested_for(const waiter& w) noexcept {
+  return w.scope == nullptr ? live : requested_in(*w.scope, w);
+}
+
+bool is_cancelled_around(const context& x) noexcept {
+  if (x.parent == nullptr) return false;
+  return (x.owner == nullptr ? cancel_state_of(*x.parent) : requested_in(*x.parent, *x.owner)) != live;
 }
 
 void throw_cancelled(const waiter& w) {

@@ -44,12 +44,14 @@ bool is_cancellation() noexcept {
   }
 }
 
-void body_failed(context& scope) noexcept {
-  if (is_cancellation()) {
-    cancel_context(scope, cancel_requested);
-  } else {
+bool body_failed(context& scope) noexcept {
+  if (!is_cancellation()) {
     fail(scope, std::current_exception());
+    return false;
   }
+  const bool asked = cancel_state_of(scope) == cancel_requested;
+  cancel_context(scope, cancel_requested);
+  return asked && !is_cancelled_around(scope);
 }
 
 void throw_if_own_timeout(const context& scope) {

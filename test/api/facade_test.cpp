@@ -259,7 +259,7 @@ TEST_CASE("a foreign thread is cancelled only inside what it has entered itself"
   weft::blocking::channel<int> ch(1);
   REQUIRE_THROWS_AS(weft::blocking::scope([&](weft::task_scope& s) {
                       s.cancel();
-                      ch.send(1);
+                      return ch.send(1);
                     }),
                     weft::cancelled);
   REQUIRE(ch.size() == 0);

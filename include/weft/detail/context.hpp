@@ -76,6 +76,8 @@ WEFT_API void cancel_context(context_base& x, cancel_state why) noexcept;
 /// The reason if the waiter is to be cancelled now, else live.
 WEFT_API cancel_state cancel_requested_for(const waiter& w) noexcept;
 WEFT_API cancel_state cancel_state_of(const context_base& x) noexcept;
+/// True if what `x` was opened in is to be cancelled now.
+WEFT_API bool is_cancelled_around(const context& x) noexcept;
 /// Throws cancelled or deadline_exceeded.
 [[noreturn]] WEFT_API void throw_cancelled(const waiter& w);
 /// The earliest deadline it has inherited.

@@ -67,8 +67,9 @@ class open_scope {
   waiter* owner_;
 };
 
-/// In a handler: the exception that ends a scope's body.  Not a cancellation: it cancels the members.
-WEFT_API void body_failed(context& scope) noexcept;
+/// In a handler: the exception that ends a scope's body.  Not a cancellation: it cancels the members.  True
+/// if it came of task_scope::cancel() and nothing around the scope is cancelled: that ends here.
+WEFT_API bool body_failed(context& scope) noexcept;
 /// In a handler: true if the exception is a cancellation.
 WEFT_API bool is_cancellation() noexcept;
 /// In a handler: throws timeout_error if it is a cancellation by the scope's own deadline; else returns.
