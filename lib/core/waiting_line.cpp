@@ -1,5 +1,6 @@
 #include "core/waiting_line.hpp"
 
+#include "base/fatal.hpp"
 #include "os/lock.hpp"
 
 namespace weft::core {
@@ -23,6 +24,13 @@ bool settle(line_wait& wait, waiter& w) noexcept {
 }  // namespace weft::core
 
 namespace weft::detail {
+
+void misuse_negative_count() noexcept {
+  base::misuse(
+      "a semaphore or wait_group was given a negative number, or one that is too large; to count down there "
+      "are "
+      "acquire() and done()");
+}
 
 void finish_line_wait(line_wait& wait, waiter& w) {
   if (!core::settle(wait, w)) throw_wait_end(wait.how, w);

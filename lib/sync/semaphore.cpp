@@ -1,7 +1,5 @@
 #include <weft/sync/semaphore.hpp>
 
-#include <limits>
-
 #include "base/fatal.hpp"
 #include "core/waiting_line.hpp"
 #include "os/lock.hpp"
@@ -30,15 +28,13 @@ void semaphore::release(std::uint64_t n) noexcept {
   winners won;
   {
     const os::guard hold(line_.lock);
+    static_cast<void>(detail::checked_count(permits_, n));
     claimed how = claimed::lost;
     while (n != 0) {
       waiter* w = claim_first(line_, how);
       if (w == nullptr) break;
       won.add(*w, how);
       --n;
-    }
-    if (n > std::numeric_limits<std::uint64_t>::max() - permits_) {
-      base::misuse("a semaphore's permits do not fit into 64 bits; release() gives back what was acquired");
     }
     permits_ += n;
   }

@@ -1,7 +1,5 @@
 #include <weft/sync/wait_group.hpp>
 
-#include <limits>
-
 #include "base/fatal.hpp"
 #include "core/waiting_line.hpp"
 #include "os/lock.hpp"
@@ -20,10 +18,7 @@ wait_group::~wait_group() {
 void wait_group::add(std::uint64_t n) noexcept {
   os::step();
   const os::guard hold(line_.lock);
-  if (n > std::numeric_limits<std::uint64_t>::max() - count_) {
-    base::misuse("a wait_group's count does not fit into 64 bits; add() takes how many there will be");
-  }
-  count_ += n;
+  count_ = detail::checked_count(count_, n);
 }
 
 void wait_group::done() noexcept {

@@ -40,6 +40,16 @@ struct looking_wait : line_wait, second_look {
   bool called = false;  // was woken to look, not served
 };
 
+[[noreturn]] WEFT_API void misuse_negative_count() noexcept;
+
+/// A number of permits or of things to do that is added to another.
+inline std::uint64_t checked_count(std::uint64_t now, std::uint64_t more) noexcept {
+  constexpr std::uint64_t most = INT64_MAX;  // -1 becomes more than that
+  if (more > most || now > most - more) [[unlikely]]
+    misuse_negative_count();
+  return now + more;
+}
+
 /// After the wait: withdraws if it was not served; throws if it was cancelled.
 WEFT_API void finish_line_wait(line_wait& wait, waiter& w);
 

@@ -31,7 +31,7 @@ class [[nodiscard("co_await it")]] acquire_op : public detail::op_base {
 /// \par Order  What happened before release() happens before the acquire() it serves returns.
 class WEFT_API semaphore {
  public:
-  explicit semaphore(std::uint64_t permits) noexcept : permits_(permits) {}
+  explicit semaphore(std::uint64_t permits) noexcept : permits_(detail::checked_count(0, permits)) {}
 
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;

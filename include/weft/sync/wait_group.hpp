@@ -33,12 +33,13 @@ class [[nodiscard("co_await it")]] wait_group_op : public detail::op_base {
 /// \par Order  What happened before a done() happens before the wait that it ends returns.
 class WEFT_API wait_group {
  public:
-  explicit wait_group(std::uint64_t count = 0) noexcept : count_(count) {}
+  explicit wait_group(std::uint64_t count = 0) noexcept : count_(detail::checked_count(0, count)) {}
 
   wait_group(const wait_group&) = delete;
   wait_group& operator=(const wait_group&) = delete;
   ~wait_group();
 
+  /// Counts up; down is done().
   void add(std::uint64_t n = 1) noexcept;
   void done() noexcept;
   [[nodiscard]] std::uint64_t count() const noexcept;
