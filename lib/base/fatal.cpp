@@ -13,11 +13,14 @@ namespace weft::base {
 namespace {
 
 std::atomic<context_writer> context{nullptr};
+std::atomic<bool> ends{false};  // main has returned
 
-[[noreturn]] void end(std::string_view kind, std::string_view sentence) noexcept {
+[[noreturn]] void end(std::string_view kind, std::string_view sentence, detail_writer more = nullptr,
+                      const void* about = nullptr) noexcept {
   write_text(STDERR_FILENO, kind);
   write_text(STDERR_FILENO, sentence);
   write_text(STDERR_FILENO, "\n");
+  if (more != nullptr) more(STDERR_FILENO, about);
   if (const auto writer =
           context.exchange(nullptr, std::memory_order_acquire))  // A1, pairs with R1: its data
     writer(STDERR_FILENO);
@@ -32,6 +35,18 @@ void set_context_writer(context_writer writer) noexcept {
 
 void misuse(std::string_view sentence) noexcept {
   end("weft: misuse: ", sentence);
+}
+
+void misuse(std::string_view sentence, detail_writer more, const void* about) noexcept {
+  end("weft: misuse: ", sentence, more, about);
+}
+
+void misuse_before_exit(std::string_view sentence, detail_writer more, const void* about) noexcept {
+  if (!ends.load(std::memory_order_relaxed)) misuse(sentence, more, about);  // relaxed: this thread set it
+}
+
+void main_has_returned() noexcept {
+  ends.store(true, std::memory_order_relaxed);  // relaxed: for this thread, which destroys the statics
 }
 
 void broken(std::string_view sentence) noexcept {

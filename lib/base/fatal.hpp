@@ -26,7 +26,19 @@ void set_context_writer(context_writer) noexcept;
 
 [[noreturn]] void misuse(std::string_view sentence) noexcept;
 
+/// Writes whole lines on what the sentence is about.  Must not allocate or lock.
+using detail_writer = void (*)(int fd, const void* about) noexcept;
+
+[[noreturn]] void misuse(std::string_view sentence, detail_writer more, const void* about) noexcept;
+
 [[noreturn]] void broken(std::string_view sentence) noexcept;
+
+/// In a destructor.  Returns if main has returned: what routines that are never resumed wait for goes then.
+void misuse_before_exit(std::string_view sentence, detail_writer more = nullptr,
+                        const void* about = nullptr) noexcept;
+
+/// The process ends, and its global runtime with it, as it is.
+void main_has_returned() noexcept;
 
 /// Writes all of `text`, over interruptions and short writes; gives up silently on an error.
 void write_text(int fd, std::string_view text) noexcept;

@@ -58,6 +58,7 @@ void freeze_global() {
     core = &global_runtime.now->core();
     core->hold();
   }
+  base::main_has_returned();
   core->freeze();
   core->drop();
 }

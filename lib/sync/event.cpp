@@ -19,7 +19,8 @@ void store_flag(bool& flag, bool on) noexcept {
 event::~event() {
   const os::guard hold(line_.lock);  // a set() that ended the last wait may still be inside
   if (line_.queue.first != nullptr) {
-    base::misuse("an event is destroyed while somebody waits for it; keep it until they have ended");
+    base::misuse_before_exit(
+        "an event is destroyed while somebody waits for it; keep it until they have ended");
   }
 }
 

@@ -37,8 +37,10 @@ bool wait_for_it(looking_wait& wait, waiter& w) noexcept {
 mutex::~mutex() {
   const os::guard hold(line_.lock);  // an unlock() that found nobody in the line may still be inside
   if (mutex_word(state_).is_unused()) return;
-  if (mutex_word(state_).is_held()) base::misuse("a mutex is destroyed while it is locked; unlock it first");
-  base::misuse("a mutex is destroyed while somebody waits for it; keep it until they have ended");
+  base::misuse_before_exit(
+      mutex_word(state_).is_held()
+          ? "a mutex is destroyed while it is locked; unlock it first"
+          : "a mutex is destroyed while somebody waits for it; keep it until they have ended");
 }
 
 bool mutex::try_lock() noexcept {

@@ -11,7 +11,8 @@ using namespace core;
 semaphore::~semaphore() {
   const os::guard hold(line_.lock);
   if (line_.queue.first != nullptr) {
-    base::misuse("a semaphore is destroyed while somebody waits for a permit; keep it until they have ended");
+    base::misuse_before_exit(
+        "a semaphore is destroyed while somebody waits for a permit; keep it until they have ended");
   }
 }
 

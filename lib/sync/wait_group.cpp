@@ -11,7 +11,8 @@ using namespace core;
 wait_group::~wait_group() {
   const os::guard hold(line_.lock);  // the done() that ended the last wait may still be inside
   if (line_.queue.first != nullptr) {
-    base::misuse("a wait_group is destroyed while somebody waits for it; keep it until they have ended");
+    base::misuse_before_exit(
+        "a wait_group is destroyed while somebody waits for it; keep it until they have ended");
   }
 }
 
