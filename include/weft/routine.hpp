@@ -28,6 +28,7 @@ class child_awaiter;
 
 [[noreturn]] WEFT_API void misuse_empty_routine() noexcept;
 [[noreturn]] WEFT_API void misuse_broken_frame() noexcept;
+[[noreturn]] WEFT_API void misuse_no_result() noexcept;
 
 /// g++ 12 puts the condition in front of the frame of a coroutine that awaits in conditions (if, while, for,
 /// switch) and declares no variable; every handle to it is 8 bytes off then, and its body would silently
@@ -47,7 +48,13 @@ class promise_shared : public promise_base {
  public:
   std::suspend_always initial_suspend() const noexcept { return {}; }
 
-  final_awaiter final_suspend() const noexcept { return {}; }
+  final_awaiter final_suspend() const noexcept {
+    if constexpr (!std::is_void_v<T>) {
+      if (this->ended() == outcome::none) [[unlikely]]
+        misuse_no_result();  // it ran off its end: compilers that say so do not refuse it
+    }
+    return {};
+  }
 
   void unhandled_exception() noexcept {
     drop_value();

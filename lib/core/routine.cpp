@@ -22,6 +22,7 @@
 #include "core/join.hpp"
 #include "core/join_word.hpp"
 #include "core/park.hpp"
+#include "core/site.hpp"
 #include "core/unhandled.hpp"
 #include "sched/current.hpp"
 #include "sched/frame_pool.hpp"
@@ -73,12 +74,15 @@ bool takes_routines(sched::scheduler& home) noexcept {
   base::misuse("a routine waits for its own end; join it from another one");
 }
 
-[[noreturn]] void misuse_two_joiners() noexcept {
-  base::misuse("two waits for the end of one routine at the same time; one handle, one joiner");
+void describe_joined(int fd, const void* child) noexcept {
+  base::write_text(fd, "  of ");
+  describe(*static_cast<const promise_base*>(child), fd);
+  base::write_text(fd, "\n");
 }
 
-[[noreturn]] void misuse_handle_gone() noexcept {
-  base::misuse("a join_handle is destroyed while somebody waits through it; keep it until the wait is over");
+[[noreturn]] void misuse_two_joiners(const promise_base& child) noexcept {
+  base::misuse("two waits for the end of one routine at the same time; one handle, one joiner",
+               &describe_joined, &child);
 }
 
 /// A plain callable of a runtime in manual mode: it may block, so the host's thread does not run it.
@@ -322,7 +326,7 @@ bool join_ended(const promise_base& child) noexcept {
 bool join_enroll(promise_base& child, wait_node& n) noexcept {
   if (&child == &routine_of(owner_of(n))) misuse_join_oneself();
   if (join_of(child).enroll(word_for(n))) return true;
-  if (join_of(child).has_node()) misuse_two_joiners();
+  if (join_of(child).has_node()) misuse_two_joiners(child);
   return false;
 }
 
@@ -352,7 +356,7 @@ bool join_ready(join_wait& j, waiter& w) noexcept {
     j.how = wait_end::cancelled;
     return true;
   }
-  if (join_of(*j.child).has_node()) misuse_two_joiners();
+  if (join_of(*j.child).has_node()) misuse_two_joiners(*j.child);
   if (!join_of(*j.child).has_ended()) return false;
   j.how = wait_end::done;
   return may_go_on(w);
@@ -388,7 +392,11 @@ bool join_done(const promise_base& child) noexcept {
 
 void detach(promise_base& child) noexcept {
   os::step();
-  if (join_of(child).has_node()) misuse_handle_gone();
+  if (join_of(child).has_node()) {
+    return base::misuse_before_exit(
+        "a join_handle is destroyed while somebody waits through it; keep it until the wait is over",
+        &describe_joined, &child);
+  }
   if (!join_of(child).detach()) return;
   if (child.ended() == outcome::exception) report_unhandled(child);
   destroy_root(child);
@@ -411,6 +419,10 @@ void misuse_broken_frame() noexcept {
       "g++ 12 has built a coroutine wrongly: one that awaits in the condition of an if, while, for or switch "
       "must "
       "declare a variable somewhere; write `const bool more = co_await ...; if (more)`");
+}
+
+void misuse_no_result() noexcept {
+  base::misuse("a routine with a result ended without co_return; give one on each of its ways to the end");
 }
 
 void misuse_empty_routine() noexcept {

@@ -290,6 +290,8 @@ routine<> resume_once(std::coroutine_handle<> h) {
 }  // namespace
 
 void runtime::post(std::coroutine_handle<> h) {
+  if (!h || h.done())
+    base::misuse("post() was given a coroutine handle that is empty, or whose coroutine has ended");
   const std::uintptr_t here = detail::site_word(std::source_location::current());
   detail::spawn_request what{{}, {core_, detail::birth::loose, nullptr, here, nullptr}};
   what.how.certain = true;

@@ -17,5 +17,7 @@ inline std::source_location site_of(std::uintptr_t word) noexcept {
 
 std::string_view name_of(const detail::promise_base& p) noexcept;
 std::source_location spawn_site_of(const detail::promise_base& p) noexcept;
+/// "routine 5 'name' started at file:line".  Neither allocates nor locks.
+void describe(const detail::promise_base& p, int fd) noexcept;
 
 }  // namespace weft::core

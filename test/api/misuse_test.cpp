@@ -166,27 +166,6 @@ TEST_CASE("two that wait for the end of one routine abort", "[api][misuse]") {
   REQUIRE(names_the_culprit(d));
 }
 
-TEST_CASE("destroying a handle through which somebody waits aborts", "[api][misuse]") {
-  const auto d = weft::test::last_words([] {
-    weft::runtime rt({.workers = 1});
-    weft::event never, first;
-    auto h =
-        std::make_unique<weft::join_handle<>>(rt.go([&]() -> weft::routine<> { co_await never.wait(); }));
-    auto a = rt.go([&]() -> weft::routine<> {
-      first.set();
-      co_await std::move(*h);
-    });
-    auto b = rt.go(culprit, [&]() -> weft::routine<> {
-      co_await first.wait();  // one worker: a waits by now
-      h.reset();
-    });
-    a.join();
-  });
-  INFO(d.said);
-  REQUIRE(is_one_sentence(d, "a join_handle is destroyed while somebody waits through it"));
-  REQUIRE(names_the_culprit(d));
-}
-
 TEST_CASE("destroying a locked mutex aborts and names the routine", "[api][misuse]") {
   const auto d = weft::test::last_words([] {
     commit_in_routine([]() -> weft::routine<> {

@@ -171,3 +171,139 @@ TEST_CASE("a routine that was not started before its awaiter was cancelled may b
   h.join();
   REQUIRE(ran == 4);
 }
+
+// --- handles ---
+
+namespace {
+
+/// Somebody waits through a handle, and `act` is done to it by another.
+template <typename Act>
+[[noreturn]] void disturb_a_join(Act act) {
+  weft::runtime rt({.workers = 1});
+  weft::event begun, never, ends;
+  auto h = std::make_unique<weft::join_handle<int>>(rt.go([&]() -> weft::routine<int> {
+    co_await ends.wait();
+    co_return 5;
+  }));
+  auto joins = rt.go(culprit, [&]() -> weft::routine<> {
+    begun.set();
+    co_await std::move(*h);
+  });
+  auto disturbs = rt.go(culprit, [&]() -> weft::routine<> {
+    co_await begun.wait();  // one worker: the other waits by now
+    act(h);
+    ends.set();
+  });
+  weft::blocking::wait(never.wait());
+  std::_Exit(0);
+}
+
+}  // namespace
+
+TEST_CASE("destroying a handle that somebody joins aborts and names both routines", "[api][misuse]") {
+  const auto d = weft::test::last_words([] { disturb_a_join([](auto& h) { h.reset(); }); });
+  is_told(d, "a join_handle is destroyed while somebody waits through it");
+  REQUIRE(d.mentions("  of routine "));
+}
+
+TEST_CASE("overwriting a handle that somebody joins aborts and names the routine", "[api][misuse]") {
+  is_told(weft::test::last_words([] { disturb_a_join([](auto& h) { *h = {}; }); }),
+          "a join_handle is destroyed while somebody waits through it");
+}
+
+TEST_CASE("moving a handle while somebody joins it aborts and names the routine", "[api][misuse]") {
+  is_told(weft::test::last_words(
+              [] { disturb_a_join([](auto& h) { *new weft::join_handle<int> = std::move(*h); }); }),
+          "a join_handle is used that is empty");
+}
+
+TEST_CASE("destroying a handle that a select waits on aborts and names the routine", "[api][misuse]") {
+  is_told(weft::test::last_words([] {
+            weft::runtime rt({.workers = 1});
+            weft::event begun, never;
+            auto h = std::make_unique<weft::join_handle<>>(
+                rt.go([&]() -> weft::routine<> { co_await never.wait(); }));
+            auto selects = rt.go(culprit, [&]() -> weft::routine<> {
+              begun.set();
+              co_await weft::select(weft::on_join(*h), weft::on_event(never));
+            });
+            auto drops = rt.go(culprit, [&]() -> weft::routine<> {
+              co_await begun.wait();
+              h.reset();
+            });
+            weft::blocking::wait(never.wait());
+          }),
+          "a join_handle is destroyed while somebody waits through it");
+}
+
+TEST_CASE("a handle may be dropped after a wait through it was cancelled or lost", "[api][routine]") {
+  weft::runtime rt({.workers = 2});
+  weft::event never;
+  auto h = rt.go([&]() -> weft::routine<> {
+    auto waits = weft::go([&]() -> weft::routine<> { co_await never.wait(); });
+    co_await weft::select(weft::on_join(waits), weft::on_timeout(1ms));
+    try {
+      co_await weft::with_timeout(1ms, std::move(waits));
+    } catch (const weft::timeout_error&) {
+    }
+    if (waits.join_for(1ms)) co_return;
+    waits = {};
+    never.set();
+  });
+  h.join();
+  REQUIRE(never.is_set());
+}
+
+TEST_CASE("two joiners outside of routines are told whose end they wait for", "[api][misuse]") {
+  is_told(weft::test::last_words([] {
+            weft::runtime rt({.workers = 1});
+            weft::event begun, never;
+            auto h = rt.go(culprit, [&]() -> weft::routine<> { co_await never.wait(); });
+            auto joins = rt.go([&]() -> weft::routine<> {
+              begun.set();
+              co_await std::move(h);
+            });
+            auto joins_by_now = rt.go([&]() -> weft::routine<> { co_await begun.wait(); });
+            joins_by_now.join();
+            h.join();
+          }),
+          "two waits for the end of one routine");
+}
+
+// --- the end of a routine ---
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wreturn-type"
+
+namespace {
+
+weft::routine<int> runs_off_its_end() {
+  co_await weft::yield();
+}
+
+}  // namespace
+
+#pragma GCC diagnostic pop
+
+TEST_CASE("a routine that ends without its result aborts and names the routine", "[api][misuse]") {
+  is_told(weft::test::last_words([] { commit_in_routine(runs_off_its_end); }),
+          "a routine with a result ended without co_return");
+}
+
+TEST_CASE("a child of all() that ends without its result aborts and names the routine", "[api][misuse]") {
+  is_told(weft::test::last_words([] {
+            commit_in_routine(
+                []() -> weft::routine<> { co_await weft::all(runs_off_its_end(), runs_off_its_end()); });
+          }),
+          "a routine with a result ended without co_return");
+}
+
+TEST_CASE("posting an empty coroutine handle aborts", "[api][misuse]") {
+  const auto d = weft::test::last_words([] {
+    weft::runtime rt({.workers = 1});
+    rt.post({});
+  });
+  INFO(d.said);
+  REQUIRE(d.aborted);
+  REQUIRE(d.mentions("post() was given a coroutine handle that is empty"));
+}

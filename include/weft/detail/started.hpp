@@ -76,8 +76,8 @@ class started {
   }
 
   T consume() {
+    weft::detail::promise<T>& p = promise();  // it may have been moved from meanwhile
     const frame_owner owner{std::exchange(frame_, nullptr)};
-    weft::detail::promise<T>& p = owner.frame.promise();
     if (!p.has_result()) throw_routine_cancelled();
     return p.take();
   }
