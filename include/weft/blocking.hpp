@@ -81,11 +81,12 @@ concept facade_body = std::invocable < std::remove_reference_t<Body>
 
 }  // namespace detail
 
-/// Runs a routine to its end; gives its result or rethrows.  If this thread is cancelled, so is the routine.
+/// Runs a routine to its end; gives its result or rethrows.  If this thread is cancelled, so is the routine:
+/// what it shields is done nevertheless.
 template <typename T>
 T run(routine<T> r, std::source_location at = std::source_location::current()) {
   weft::detail::reserve_spare();
-  return weft::detail::join_own(weft::detail::start(at, std::move(r)));
+  return weft::detail::join_own(weft::detail::start_as_call(at, std::move(r)));
 }
 
 /// Waits for any operation of weft: `wait(event.wait())`, `wait(ch.recv_for(1s))`.

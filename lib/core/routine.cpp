@@ -85,6 +85,13 @@ void describe_joined(int fd, const void* child) noexcept {
                &describe_joined, &child);
 }
 
+/// The cancellation that facade calls on this thread see.
+cancel_state state_of_this_thread() noexcept {
+  if (const waiter* routine = sched::current_routine()) return cancel_requested_for(*routine);
+  const context_base* scope = sched::current_scope();
+  return scope == nullptr ? live : cancel_state_of(*scope);
+}
+
 /// A plain callable of a runtime in manual mode: it may block, so the host's thread does not run it.
 struct pool_start : sched::blocking_job {
   waiter* party;
@@ -202,6 +209,7 @@ void launch(promise_base& p, const launch_info& how) {
     // shield, here.
     const waiter* starter = sched::scheduler::here() == &rt ? sched::current_routine() : nullptr;
     if (starter != nullptr) p.own_scope.shielded = starter->scope->shielded;
+    if (how.called) p.own_scope.state = state_of_this_thread();  // not known to others yet
   }
   p.fresh(!how.certain);
   word_of(p).set(state::running);

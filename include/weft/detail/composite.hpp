@@ -84,7 +84,7 @@ auto operation_as_child(Op&& op, waiter& root) {
 template <composite Op>
 decltype(auto) wait_on_thread(Op&& op, std::source_location at) {
   reserve_spare();
-  return join_own(start(at, op.run()));
+  return join_own(start_as_call(at, op.run()));
 }
 
 template <composite Op>
@@ -103,7 +103,7 @@ routine<forked_result<Op>> run_forks(Op op) {
 template <forking Op>
 auto wait_on_thread(Op&& op, std::source_location at) {
   reserve_spare();
-  return join_own(start(at, run_forks(std::move(op))));
+  return join_own(start_as_call(at, run_forks(std::move(op))));
 }
 
 template <forking Op>

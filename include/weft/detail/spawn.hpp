@@ -46,6 +46,7 @@ struct launch_info {
   annex* extra;          // owned by the routine from launch() on
   bool plain = false;    // a plain callable: it may block
   bool certain = false;  // runs though it be cancelled before
+  bool called = false;   // in the place of a call by this thread: cancelled if that is
 };
 
 /// Throws stopped if `where` takes no more routines.

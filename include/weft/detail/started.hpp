@@ -133,10 +133,20 @@ class foreign_join_awaiter {
   fat_awaiter<join_op<T>> awaiter_;
 };
 
-/// Starts what a thread, or a coroutine of a foreign type, then waits for.
+/// Starts what a coroutine of a foreign type then waits for.
 template <typename T>
 started<T> start(std::source_location at, routine<T> r) {
   const launch_info how{nullptr, birth::joined, nullptr, site_word(at), nullptr};
+  return started<T>(spawn(spawn_request{{}, how}, std::move(r)));
+}
+
+/// The same for a thread, in the place of a call: it begins whatever happens.  If the thread is cancelled it
+/// begins cancelled, and finds out at its first wait that is not shielded.
+template <typename T>
+started<T> start_as_call(std::source_location at, routine<T> r) {
+  launch_info how{nullptr, birth::joined, nullptr, site_word(at), nullptr};
+  how.certain = true;
+  how.called = true;
   return started<T>(spawn(spawn_request{{}, how}, std::move(r)));
 }
 
