@@ -93,12 +93,12 @@ TEST_CASE("after a timeout the handle is still the caller's", "[api][timeout]") 
 
 TEST_CASE("a shielded routine is not cancelled", "[api][shield]") {
   weft::runtime rt({.workers = 2});
-  weft::event inside;
+  weft::event inside, cancelled;
   int steps = 0;
   auto h = rt.go([&]() -> weft::routine<> {
     auto clean_up = [&]() -> weft::routine<> {
       inside.set();
-      co_await weft::sleep_for(5ms);
+      co_await cancelled.wait();
       ++steps;
     };
     co_await weft::shield(clean_up());
@@ -108,6 +108,7 @@ TEST_CASE("a shielded routine is not cancelled", "[api][shield]") {
   });
   weft::blocking::wait(inside.wait());
   h.cancel();
+  cancelled.set();
   REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
   REQUIRE(steps == 2);
 }
