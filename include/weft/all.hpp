@@ -80,7 +80,7 @@ class [[nodiscard("co_await it")]] all_op : public detail::fork_base {
 
   std::uint32_t prepare() noexcept {
     std::size_t i = 0;
-    std::apply([&](auto&... r) { ((promises_[i++] = checked(r)), ...); }, routines_);
+    std::apply([&](auto&... r) { ((promises_[i++] = &detail::unstarted(r)), ...); }, routines_);
     return sizeof...(Ts);
   }
 
@@ -106,12 +106,6 @@ class [[nodiscard("co_await it")]] all_op : public detail::fork_base {
   }
 
  private:
-  template <typename T>
-  static detail::promise_base* checked(routine<T> & r) noexcept {
-    if (!r || r.frame().promise().started()) detail::misuse_empty_routine();
-    return &r.frame().promise();
-  }
-
   std::tuple<routine<Ts>...> routines_;
   detail::promise_base* promises_[sizeof...(Ts) == 0 ? 1 : sizeof...(Ts)];
 };

@@ -34,8 +34,7 @@ class [[nodiscard("co_await it")]] all_range_op : public detail::fork_base {
 
   std::uint32_t prepare() noexcept {
     for (auto& r : routines_) {
-      if (!r || r.frame().promise().started()) detail::misuse_empty_routine();
-      promises_.push_back(&r.frame().promise());  // capacity was reserved
+      promises_.push_back(&detail::unstarted(r));  // capacity was reserved
     }
     return static_cast<std::uint32_t>(routines_.size());
   }

@@ -69,6 +69,7 @@ routine<> any_child(routine<T> child, any_state<T>* all, int me) {
 
 template <typename T, std::size_t N>
 routine<any_result<T>> run_any(routine<T>* routines) {
+  for (std::size_t i = 0; i < N; ++i) static_cast<void>(unstarted(routines[i]));
   waiter& self = co_await self_op();
   any_state<T> state;
   {

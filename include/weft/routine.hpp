@@ -271,6 +271,13 @@ inline constexpr bool fits_frame<P&> = true;
 template <typename P>
 inline constexpr bool fits_frame<P&&> = true;
 
+/// Of a routine that nobody has started; else misuse.
+template <typename T>
+promise_base& unstarted(const routine<T>& r) noexcept {
+  if (!r || r.frame().promise().started()) misuse_empty_routine();
+  return r.frame().promise();
+}
+
 template <typename R>
 inline constexpr bool is_routine = false;
 template <typename T>
