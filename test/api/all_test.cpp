@@ -4,6 +4,7 @@
 #include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
+#include <atomic>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -64,7 +65,7 @@ weft::routine<int> all_of_every_kind() {
   std::vector<weft::routine<ticket>> tickets;
   std::vector<weft::routine<>> counts;
   std::vector<weft::routine<const int>> constants;
-  int n = 0;
+  std::atomic<int> n{0};
   for (int i = 0; i < 5; ++i) {
     numbers.push_back(number(i));
     pointers.push_back(owned(i));
