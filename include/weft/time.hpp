@@ -97,6 +97,10 @@ class ticker {
 };
 
 /// An event that is set once its time has come: for on_event() and `co_await e.wait()`.
+///
+/// The runtime on which it was made - elsewhere the global one - sets it.  If that is stopped before, stop()
+/// sets it when the last routine has ended: who still waits for it would wait for ever.  It may outlive the
+/// runtime, and throws `stopped` if made on a thread when the stop has begun.
 class WEFT_API later_event : public event {
  public:
   explicit later_event(std::int64_t deadline);
@@ -107,7 +111,7 @@ class WEFT_API later_event : public event {
   sched::scheduler* kept_ = nullptr;  // whose timer it is, if another thread may end that meanwhile
 };
 
-/// `auto e = after(10ms);`
+/// `auto e = after(10ms);`  Set earlier if the runtime stops, see later_event.
 template <typename Rep, typename Period>
 later_event after(std::chrono::duration<Rep, Period> d) {
   return later_event(detail::deadline_after(d));

@@ -201,6 +201,7 @@ bool stop_now(sched::scheduler& home, std::int64_t deadline) {
     return false;
   }
   home.join_threads();
+  home.end_timers();
   return true;
 }
 

@@ -46,17 +46,19 @@ later_event::later_event(std::int64_t deadline) {
   if (deadline == os::never) return;
   sched::worker* here = sched::current_worker();
   if (here != nullptr) {
-    timer_ = here->timers.arm(deadline, &set_event, static_cast<event*>(this));
+    timer_ = here->timers.arm_until_end(deadline, &set_event, static_cast<event*>(this));
     return;
   }
   sched::scheduler* home = sched::scheduler::here();
   if (home == nullptr) home = kept_ = &hold_global();
   try {
-    if (home->stopping()) {
+    if (!home->stopping()) {
+      timer_ = home->at(0).timers.arm_until_end(deadline, &set_event, static_cast<event*>(this));
+    }
+    if (timer_ == nullptr) {
       throw stopped(
           "weft: the runtime was stopped: nobody is left to set what after() gives when its time comes");
     }
-    timer_ = home->at(0).timers.arm(deadline, &set_event, static_cast<event*>(this));
   } catch (...) {
     if (kept_ != nullptr) kept_->drop();
     throw;

@@ -281,6 +281,10 @@ void scheduler::join_threads() noexcept {
   ended_.store(true, std::memory_order_release);  // R10, pairs with A10
 }
 
+void scheduler::end_timers() noexcept {
+  for (unsigned i = 0; i < count(); ++i) at(i).timers.end();
+}
+
 void scheduler::freeze() noexcept {
   if (how_.manual || has_ended()) return;
   if (frozen_.exchange(true, std::memory_order_seq_cst)) return;  // F1, pairs with F2

@@ -138,6 +138,8 @@ class scheduler : public parking<scheduler, worker> {
   void check_drained() noexcept;
   /// Ends the threads.  Drained before.  Any number of threads may call it, at the same time and again.
   void join_threads() noexcept;
+  /// Then: what timers of others than routines - after(), threads' time limits - are left.
+  void end_timers() noexcept;
 
   /// join_threads() has returned once.
   bool has_ended() const noexcept { return ended_.load(std::memory_order_acquire); }  // A10, pairs with R10

@@ -42,6 +42,13 @@ struct cell_pool {
 
 constinit cell_pool pool{};
 
+struct heap_pool {
+  std::uint32_t lock;
+  timer_heap* free;
+};
+
+constinit heap_pool places{};
+
 timer_cell* cells_of_pool() noexcept {
   os::guard held(pool.lock);
   timer_cell* const first = pool.free;
@@ -84,28 +91,81 @@ void wait_until_fired(timer_cell* cell) noexcept {
 }  // namespace
 
 timer_heap::~timer_heap() {
+  end();
+  give_up_cells();
+}
+
+void timer_heap::end() noexcept {
+  timer_cell* disarmed = nullptr;
+  {
+    os::guard held(lock_);
+    ended_ = true;
+    std::size_t zombies = 0;
+    for (std::size_t i = 0; i < size(); ++i) {
+      timer_cell* const cell = keys_[i].cell;
+      if (word_of(cell).leave_armed(timer_cell::firing)) {
+        cell->next = std::exchange(disarmed, cell);
+      } else {
+        keys_[zombies++] = keys_[i];
+      }
+    }
+    keys_.erase(keys_.begin() + static_cast<std::ptrdiff_t>(zombies),
+                keys_.begin() + static_cast<std::ptrdiff_t>(size()));
+    resize(0);
+    zombies_.store(0, std::memory_order_relaxed);  // relaxed: a hint for compaction
+    publish();
+  }
+  while (timer_cell* const cell = disarmed) {
+    disarmed = cell->next;
+    if (cell->fires_at_end) (void)cell->expire(cell->target);
+    word_of(cell).set_fired();
+  }
+}
+
+/// All are spare: no timer is armed.
+void timer_heap::give_up_cells() noexcept {
   os::guard held(lock_);
   timer_cell* cells = nullptr;
-  for (std::size_t i = 0; i < keys_.size(); ++i) {
-    timer_cell* const cell = keys_[i].cell;
-    if (i < size() && word_of(cell).look() != timer_cell::cancelled)
-      base::broken("a timer heap was destroyed with an armed timer");
-    cell->next = std::exchange(cells, cell);
-  }
+  for (const key& spare : keys_) spare.cell->next = std::exchange(cells, spare.cell);
+  std::vector<key>().swap(keys_);
   put_in_pool(cells);
-  put_in_pool(returned_);
+  put_in_pool(std::exchange(returned_, nullptr));
   put_in_pool(given_back_.take_all());
 }
 
-timer_cell* timer_heap::arm(os::nanos when, timer_expire expire, void* target) {
+void timer_heap::begin_anew() noexcept {
+  os::guard held(lock_);
+  ended_ = false;
+}
+
+timer_heap_place::timer_heap_place() {
+  {
+    os::guard held(places.lock);
+    heap_ = places.free;
+    if (heap_) places.free = std::exchange(heap_->next_place_, nullptr);
+  }
+  if (!heap_) heap_ = new timer_heap;
+  heap_->begin_anew();
+}
+
+timer_heap_place::~timer_heap_place() {
+  heap_->end();
+  heap_->give_up_cells();
+  os::guard held(places.lock);
+  heap_->next_place_ = std::exchange(places.free, heap_);
+}
+
+timer_cell* timer_heap::arm(os::nanos when, timer_expire expire, void* target, bool fires_at_end) {
   if (when == os::never) base::broken("a timer was armed for never");
   os::guard held(lock_);
+  if (ended_ && fires_at_end) return nullptr;
   if (has_many_zombies()) compact();
   timer_cell* const cell = take_cell();
   cell->when = when;
   cell->heap = this;
   cell->expire = expire;
   cell->target = target;
+  cell->fires_at_end = fires_at_end;
   word_of(cell).mark(timer_cell::armed);
   sift_up(size() - 1, {when, cell});
   publish();

@@ -14,7 +14,9 @@
 //      writes to no cell, and arming finds its cell without following links through cold memory.
 //   3. zombies_ lacks the cancels between T2 and T3, so it may be negative for a moment.
 //   4. Whenever the lock is free min_when_ is the top key's: with a zombie there too early, never too late.
-//   5. A heap outlives the cancel() of every timer armed in it; it is destroyed with none armed.
+//   5. An owner may come with cancel() when the runtime is gone: end() leaves no timer armed, and a worker's
+//      heap is never given back, only reused (timer_heap_place).  What such an owner still writes there -
+//      the count of zombies, the cell it returns - does the next user no harm.
 //   6. expire() cancels no timer: its own and the rest of its batch are firing, it would wait for itself.
 //      So what runs user code runs after fired (B28).
 //
@@ -50,7 +52,8 @@ struct timer_cell : cell_state {
   std::uint32_t state;  // a cell_word
   os::nanos when;       // this and the others but next: by arm(), read-only until the cell is spare again
   timer_heap* heap;
-  timer_cell* next;  // in lists of spare cells
+  timer_cell* next;  // in lists of spare cells, and of those that end() fires
+  bool fires_at_end;
   timer_expire expire;
   void* target;
 };
@@ -64,7 +67,17 @@ class timer_heap {
 
   /// Any `when` but never; a passed one is due at once.  Throws std::bad_alloc; O(log n).
   /// min_when() is published when it returns: the caller then kicks a poller that sleeps longer (A7).
-  [[nodiscard]] timer_cell* arm(os::nanos when, timer_expire expire, void* target);
+  [[nodiscard]] timer_cell* arm(os::nanos when, timer_expire expire, void* target) {
+    return arm(when, expire, target, false);
+  }
+
+  /// One whose expire(), which returns null, is called by end() at the latest.  Null: end() has been.
+  [[nodiscard]] timer_cell* arm_until_end(os::nanos when, timer_expire expire, void* target) {
+    return arm(when, expire, target, true);
+  }
+
+  /// Nobody runs timers any more: all are disarmed, those of arm_until_end() after they have expired.
+  void end() noexcept;
 
   /// The owner's only and last call for a cell, from any thread.  True: the timer will never fire.  False: it
   /// has, and expire() has returned.  Waits for a concurrent expire(), so hold no lock which that takes.
@@ -93,6 +106,12 @@ class timer_heap {
     timer_cell* cell;
   };
 
+  friend class timer_heap_place;
+
+  timer_cell* arm(os::nanos when, timer_expire expire, void* target, bool fires_at_end);
+  void begin_anew() noexcept;
+  void give_up_cells() noexcept;
+
   // These need lock_.
   timer_cell* take_cell();
   void add_spare_cells();
@@ -113,12 +132,29 @@ class timer_heap {
   std::uint32_t lock_ = 0;          // os::lock
   timer_cell* returned_ = nullptr;  // what was taken from given_back_ and is not in keys_ yet
   std::vector<key> keys_;           // key i's children: 4i+1 .. 4i+4
+  bool ended_ = false;              // under lock_
+  timer_heap* next_place_ = nullptr;
 
   // Written by the holder of lock_ (the last two: by any thread), read by all: on a line of their own.
   alignas(64) std::atomic<os::nanos> min_when_{os::never};
   std::atomic<std::size_t> size_{0};
   std::atomic<std::ptrdiff_t> zombies_{0};
   return_stack<timer_cell, &timer_cell::next> given_back_;
+};
+
+/// A heap for the life of a worker.
+class timer_heap_place {
+ public:
+  /// Throws std::bad_alloc.
+  timer_heap_place();
+  timer_heap_place(const timer_heap_place&) = delete;
+  timer_heap_place& operator=(const timer_heap_place&) = delete;
+  ~timer_heap_place();
+
+  timer_heap& heap() const noexcept { return *heap_; }
+
+ private:
+  timer_heap* heap_;
 };
 
 }  // namespace weft::sched

@@ -149,7 +149,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   void runs(waiter* r) noexcept { current_.store(r, std::memory_order_relaxed); }  // relaxed: as above
 
-  timer_heap timers;
+  const timer_heap_place timer_place;
+  timer_heap& timers = timer_place.heap();
   std::uint32_t blocks = 0;  // own thread: announced calls that it is in, one inside another
 
   struct {
