@@ -30,6 +30,10 @@ struct biased_t {
 inline constexpr biased_t biased{};
 
 // --- the cases ---
+//
+// A case borrows what it waits for - the channel's handle, the event, the join_handle - as it borrows an
+// rvalue to be sent.  Within one statement temporaries live long enough; a case or a select that is named
+// and awaited later needs them to be named, too.  A selector shares the channels of its cases.
 
 /// Receives; `f` is called with std::optional<T> (channel<void>: bool), empty if the channel is closed and
 /// drained.
@@ -161,7 +165,16 @@ requires C::copies_value struct next_value<C> {
 template <typename C>
 class kept_case final : public any_case {
  public:
-  explicit kept_case(C&& c) : case_(std::move(c)) {}
+  explicit kept_case(C&& c) : case_(std::move(c)) {
+    if constexpr (has_channel) pin_channel(case_.channel());
+  }
+
+  kept_case(const kept_case&) = delete;
+  kept_case& operator=(const kept_case&) = delete;
+
+  ~kept_case() override {
+    if constexpr (has_channel) unpin_channel(case_.channel());
+  }
 
   select_case& erased() noexcept override { return case_.erased(); }
 
@@ -187,6 +200,8 @@ class kept_case final : public any_case {
   }
 
  private:
+  static constexpr bool has_channel = requires(typename C::active & c) { c.channel(); };
+
   typename C::active case_;
   [[no_unique_address]] next_value<C> next_;
 };
@@ -215,7 +230,9 @@ class selector {
   WEFT_API ~selector();
 
   /// Gives the case's index: what wait() returns when it has happened.  A value to be sent is copied in, and
-  /// sent anew each time.  \throws std::bad_alloc, std::length_error beyond 65,533 cases
+  /// sent anew each time.  A channel may lose its last handle and is then closed; an event and a join_handle
+  /// must live until the last wait that they take part in has ended.  \throws std::bad_alloc,
+  /// std::length_error beyond 65,533 cases
   template <detail::selectable C>
   std::size_t add(C&& c) {
     static_assert(

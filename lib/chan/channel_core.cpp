@@ -198,12 +198,23 @@ void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receiver
   }
   if (no_senders && !c.closed.load(std::memory_order_relaxed))
     close_locked(c, won);  // relaxed: under the lock
-  if (no_receivers && left != 0) {
+  if (no_receivers && (left != 0 || c.inside != 0)) {
     discard_buffer(c);  // unlocks
   } else {
     chan::unlock(c);
   }
   won.deliver_all();
+}
+
+void pin_channel(channel_core& c) noexcept {
+  const os::guard hold(c.lock);
+  ++c.inside;
+}
+
+void unpin_channel(channel_core& c) noexcept {
+  os::lock(c.lock);
+  --c.inside;
+  chan::unlock(c);
 }
 
 void misuse_empty_channel() noexcept {

@@ -12,7 +12,8 @@
 //      pins it.  Through the buffer a value is moved under the lock, so that it stays first in, first out.
 //   3. `inside` counts the waits that will still take the lock: those in a queue, and those that were taken
 //   off it but
-//      had been claimed by somebody else.  The memory goes when no handle is left and inside is 0.
+//      had been claimed by somebody else; and the pins, which keep the memory and are no end of the channel.
+//      The memory goes when no handle is left and inside is 0.
 //   4. The unlock is the last access: the channel may be gone then.
 //
 // Source: Go's hchan.  Rejected: a lock-free ring for the elements (Vyukov; on 2 cores as fast as this lock,

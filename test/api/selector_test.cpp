@@ -1,6 +1,8 @@
 #include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -167,4 +169,50 @@ TEST_CASE("a selector refuses a case whose index it could not tell from another'
   REQUIRE(waits.join() == most - 1);
   REQUIRE(got == 5);
   sends.join();
+}
+
+TEST_CASE("a selector whose channel lost its last handle finds it closed", "[api][selector]") {
+  weft::selector receives, sends;
+  bool closed = false;
+  const std::string text(100, 'x');
+  auto status = weft::send_status::sent;
+  auto value = std::make_shared<int>(1);
+  {
+    weft::channel<std::shared_ptr<int>> in(1);
+    REQUIRE(in.try_send(value) == weft::try_send_status::sent);
+    receives.add(weft::on_recv(in, [&](std::optional<std::shared_ptr<int>> v) { closed = !v; }));
+    weft::channel<std::string> out(1);
+    sends.add(weft::on_send(out, text, [&](weft::send_status s) { status = s; }));
+  }
+  REQUIRE(value.use_count() == 1);  // what nobody can receive any more went with the last handle
+  for (int i = 0; i < 2; ++i) {
+    closed = false;
+    status = weft::send_status::sent;
+    REQUIRE(weft::blocking::wait(receives.wait()) == 0);
+    REQUIRE(closed);
+    REQUIRE(weft::blocking::wait(sends.wait()) == 0);
+    REQUIRE(status == weft::send_status::closed);
+  }
+}
+
+TEST_CASE("a selector that waits sees its channel's last handle go", "[api][selector]") {
+  weft::runtime rt({.workers = 2});
+  for (int i = 0; i < 200; ++i) {
+    auto ch = std::make_unique<weft::channel<int>>(1);
+    weft::selector s;
+    bool closed = false;
+    s.add(weft::on_recv(*ch, [&](std::optional<int> v) { closed = !v; }));
+    auto waits = rt.go([&]() -> weft::routine<std::size_t> { co_return co_await s.wait(); });
+    ch.reset();
+    REQUIRE(waits.join() == 0);
+    REQUIRE(closed);
+  }
+}
+
+TEST_CASE("a selector is no end of its channels", "[api][selector]") {
+  auto [tx, rx] = weft::make_channel<int>(1);
+  weft::selector s;
+  s.add(weft::on_recv(rx));
+  { const auto gone = std::move(rx); }
+  REQUIRE(tx.try_send(1) == weft::try_send_status::closed);
 }

@@ -71,6 +71,9 @@ WEFT_API channel_core* make_unbounded_core(const element_ops& ops);
 /// buffer.
 WEFT_API void hold_channel(channel_core& c, std::uint32_t senders, std::uint32_t receivers) noexcept;
 WEFT_API void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receivers) noexcept;
+/// Keeps the memory and nothing else: without handles the channel is closed all the same.
+WEFT_API void pin_channel(channel_core& c) noexcept;
+WEFT_API void unpin_channel(channel_core& c) noexcept;
 [[noreturn]] WEFT_API void misuse_empty_channel() noexcept;
 
 WEFT_API bool send_ready(channel_wait& op, waiter& w) noexcept;

@@ -161,6 +161,8 @@ class recv_case final : public case_shared<recv_case<T, F>, F> {
       }
     }
 
+    channel_core& channel() const noexcept { return *wait_.channel; }
+
    private:
     channel_wait wait_;
     room<T> room_;
@@ -209,6 +211,8 @@ class send_case final : public case_shared<send_case<T, V, F>, F> {
     }
 
     const kept_value& value() const noexcept { return value_; }
+
+    channel_core& channel() const noexcept { return *wait_.channel; }
 
     bool has_sent() const noexcept { return wait_.how == wait_end::done; }
 
