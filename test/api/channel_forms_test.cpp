@@ -171,3 +171,51 @@ TEST_CASE("the ends of a channel have every operation", "[api][channel][facade]"
   REQUIRE(tx.close());
   REQUIRE(rx.is_closed());
 }
+
+namespace {
+
+/// Its last bytes are free, and who derives from it puts members there.
+class roomy {
+ public:
+  roomy() = default;
+
+  roomy(int a, char b) : a_(a), b_(b) {}
+
+  int a() const { return a_; }
+
+  char b() const { return b_; }
+
+ private:
+  int a_ = 0;
+  char b_ = 0;
+};
+
+struct tenant : roomy {
+  char mine = 'm';
+};
+
+struct nothing {};
+
+struct beside_nothing : nothing {
+  char mine = 'm';
+};
+
+}  // namespace
+
+TEST_CASE("recv_into a base leaves what is derived from it alone", "[api][channel]") {
+  static_assert(std::is_trivially_copyable_v<roomy> && sizeof(tenant) == sizeof(roomy));
+  static_assert(sizeof(beside_nothing) == sizeof(nothing));
+  using weft::blocking::wait;
+  weft::channel<roomy> rooms(1);
+  REQUIRE(rooms.try_send(roomy(1, 'b')) == try_send_status::sent);
+  tenant t;
+  REQUIRE(wait(rooms.recv_into(static_cast<roomy&>(t))));
+  REQUIRE(t.a() == 1);
+  REQUIRE(t.b() == 'b');
+  REQUIRE(t.mine == 'm');
+  weft::channel<nothing> empty(1);
+  REQUIRE(empty.try_send(nothing()) == try_send_status::sent);
+  beside_nothing beside;
+  REQUIRE(wait(empty.recv_into(static_cast<nothing&>(beside))));
+  REQUIRE(beside.mine == 'm');
+}

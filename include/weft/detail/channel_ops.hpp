@@ -165,7 +165,11 @@ class [[nodiscard("co_await it, or use try_recv")]] recv_op : public op_base {
 
 template <typename T>
 class [[nodiscard("co_await it")]] recv_into_op : public op_base {
-  static constexpr bool in_place = std::is_trivially_copyable_v<T>;
+  // All of T's bytes may be written only where they are its own: in the padding of a base or of a
+  // [[no_unique_address]] member others keep theirs.
+  static constexpr bool in_place =
+      std::is_scalar_v<T> || std::is_void_v<T> ||
+      (std::is_trivially_copyable_v<T> && std::has_unique_object_representations_v<T>);
 
  public:
   recv_into_op(channel_core & c, T & out) noexcept : wait_{&c, nullptr}, out_(&out) {}
