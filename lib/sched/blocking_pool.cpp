@@ -48,12 +48,13 @@ void blocking_pool::unlink(blocking_job& job) noexcept {
 bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexcept,
                            bool (*refused)(blocking_job&) noexcept) {
   idle_thread* to_wake = nullptr;
+  std::uint64_t number;
   {
     const os::guard hold(lock_);
     if (closing_) throw stopped("weft: the runtime was stopped and its blocking pool takes no new calls");
     if (!waits(job)) return false;
     link(job);
-    ++jobs_;
+    number = job.number = ++jobs_;
     to_wake = idle_;
     if (to_wake != nullptr) {
       idle_ = to_wake->below;
@@ -70,11 +71,11 @@ bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexc
     const os::guard hold(lock_);
     if (somebody_takes_jobs()) return true;
     const blocking_job* at = first_;
-    while (at != nullptr && at != &job) at = at->next;
-    if (at == nullptr) return true;  // one has taken it and is gone; the job may be, too
+    while (at != nullptr && at->number != number) at = at->next;
+    if (at == nullptr) return true;  // one has taken it; the job may be gone, and another at its address
     unlink(job);
     if (!refused(job)) return true;
-    --jobs_;
+    ++refused_;
     throw;
   }
   return true;
@@ -105,11 +106,11 @@ void blocking_pool::start_thread() {
   {
     const os::guard hold(lock_);
     if (counted_ >= home_->how().max_blocking_threads || closing_) return;
+    ended_.reserve(alive_ + ended_.size() + 1);  // first: who is taken out is joined
     if (!ended_.empty()) {
       ended = ended_.back();
       ended_.pop_back();
     }
-    ended_.reserve(alive_ + 2);
     ++counted_;
     ++starting_;
     ++alive_;
@@ -326,7 +327,7 @@ std::size_t blocking_pool::queued() const noexcept {
 
 std::uint64_t blocking_pool::jobs() const noexcept {
   const os::guard hold(lock_);
-  return jobs_;
+  return jobs_ - refused_;
 }
 
 }  // namespace weft::sched

@@ -118,7 +118,8 @@ class blocking_pool {
   std::size_t counted_ = 0;
   std::size_t starting_ = 0;  // of those counted
   std::size_t alive_ = 0;
-  std::uint64_t jobs_ = 0;
+  std::uint64_t jobs_ = 0;     // the last one's number
+  std::uint64_t refused_ = 0;  // of those
   pool_thread* all_ = nullptr;
   running_call* running_ = nullptr;
   idle_thread* idle_ = nullptr;  // the last to fall asleep first: its caches are warm

@@ -13,6 +13,7 @@ struct blocking_job {
   blocking_job* next = nullptr;
   blocking_job* prev = nullptr;
   bool linked = false;
+  std::uint64_t number = 0;   // the pool's count of jobs: another may come to stand at the same address
   std::uint64_t routine = 0;  // its id, for dumps
   /// Under the pool's lock: may the call begin?  False: it was cancelled; its owner takes it back.
   bool (*begin)(blocking_job& self) noexcept = nullptr;
