@@ -176,7 +176,7 @@ class parking {
       w.searching = false;
     }
     self().check_drained();
-    if (self().found_meanwhile(w)) {
+    if (self().has_left_work(w)) {
       Guard hold(set_lock_);
       if (unlist(w)) {
         hold.unlock();
@@ -220,7 +220,7 @@ class parking {
 
   /// S2, of a worker that does not sleep as idle: blocked or retired.
   void look_again(Worker& w) noexcept {
-    if (self().found_meanwhile(w) || w.has_queued()) wake_one();
+    if (has_left_work(w)) wake_one();
     const os::nanos due = next_timer();
     if (due != os::never) timer_armed(due);
   }
@@ -300,6 +300,9 @@ class parking {
 
  protected:
   parking() = default;
+
+  /// S2, and its own: who gives up its queues as one too many keeps its forks, and a spare may retire first.
+  bool has_left_work(Worker& w) noexcept { return self().found_meanwhile(w) || w.has_queued(); }
 
   /// S2.
   bool found_meanwhile(Worker& w) noexcept {

@@ -35,6 +35,13 @@ struct without_recheck : toy_home<without_recheck> {
   bool found_meanwhile(worker&) { return false; }
 };
 
+/// A worker looks at the others' queues, its own being empty.
+struct trusts_itself : toy_home<trusts_itself> {
+  using toy_home::toy_home;
+
+  bool has_left_work(worker& w) { return found_meanwhile(w); }
+};
+
 /// A blocked worker's last item is taken to be its own (found by running, see lib/README.md).
 struct blind_to_blocked : toy_home<blind_to_blocked> {
   using toy_home::toy_home;
@@ -314,6 +321,21 @@ model::program searcher_retires() {
   return run(all, {injector, worker(all, 0), worker(all, 1), worker(all, 2)});
 }
 
+/// A call returns and its routine forks; the worker is one too many until a spare retires before it.  All
+/// others compute.
+template <typename Home>
+model::program forks_of_one_too_many() {
+  auto all = std::make_shared<Home>(1, 1, 3, [](Home& here, auto& w, int item) {
+    if (item == 1) {
+      here.block(w, [&] { return here.has_done(2); });
+      here.push_quietly(w);
+    }
+  });
+  for (unsigned i = 0; i < 2; ++i) all->at(i).forks = true;
+  all->put(2);
+  return run(all, {worker(all, 0), worker(all, 1)});
+}
+
 /// A routine puts another in its worker's slot, which wakes nobody, and computes until that has run (8A).
 template <typename Home>
 model::program item_of_computing() {
@@ -370,6 +392,10 @@ TEST_CASE("a searcher that retires leaves no work to sleepers", "[model][parking
   require_sound_big(searcher_retires<home>, 1);
 }
 
+TEST_CASE("a worker that is no longer one too many does not sleep beside its forks", "[model][parking]") {
+  require_sound_big(forks_of_one_too_many<home>, 2);
+}
+
 TEST_CASE("the monitor is awake while a worker computes beside its slot", "[model][parking]") {
   require_sound_big(item_of_computing<home>, 1);
   require_sound_big(item_after_block<home>, 1);
@@ -392,6 +418,10 @@ TEST_CASE("the model check catches a worker that blocks without looking again", 
 
 TEST_CASE("the model check catches a searcher that retires without looking again", "[model][parking]") {
   require_caught(searcher_retires<retires_blindly>);
+}
+
+TEST_CASE("the model check catches a worker that sleeps beside its forks", "[model][parking]") {
+  require_caught(forks_of_one_too_many<trusts_itself>);
 }
 
 TEST_CASE("the model check catches a poller that is woken twice", "[model][parking]") {

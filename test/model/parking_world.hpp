@@ -46,8 +46,9 @@ struct toy_worker : sched::parker<Atomic> {
   Atomic<int> queue{0};         // the ring, and the slot
   Atomic<int> stands_still{0};  // its tick does
   int number = 0;
+  bool forks = false;  // what it has queued are forks: kept when it is one too many, taken to the last
 
-  bool has_surplus() const { return queue.load(std::memory_order_seq_cst) > 1; }
+  bool has_surplus() const { return queue.load(std::memory_order_seq_cst) > (forks ? 0 : 1); }
 
   bool has_queued() const { return queue.load(std::memory_order_seq_cst) > 0; }
 };
@@ -199,7 +200,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     if (w.rests && !this->sleep_in_reserve(w)) return;
     for (;;) {
       if (this->has_too_many()) {
-        while (take_from(w.queue)) injected_.fetch_add(1, std::memory_order_seq_cst);
+        while (!w.forks && take_from(w.queue)) injected_.fetch_add(1, std::memory_order_seq_cst);
         if (has_injected()) this->wake_one();
         if (!this->park(w)) return;
       }
@@ -295,7 +296,8 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
       if (victim.get() == &w) continue;
       const int queued = victim->queue.load(std::memory_order_seq_cst);
       if (queued == 0) continue;
-      if (queued == 1 && !victim->is_blocked() && victim->stands_still.load(std::memory_order_seq_cst) == 0) {
+      if (queued == 1 && !victim->forks && !victim->is_blocked() &&
+          victim->stands_still.load(std::memory_order_seq_cst) == 0) {
         continue;
       }
       if (take_from(victim->queue)) return work::item;
