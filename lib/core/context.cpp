@@ -1,5 +1,5 @@
 // The tree of contexts.  Locks are taken parent before child; the winners of a cancel are woken when none is
-// held.
+// held.  Nothing here recurses: contexts are nested as deep as memory lets them be, on any stack.
 
 #include "core/context.hpp"
 
@@ -67,19 +67,43 @@ void claim_in(context_base& x, waiter& w, winners& won) noexcept {
 
 }  // namespace
 
-void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept {
-  const os::guard hold(x.lock);
-  if (load_state(x) != cancel_state::live) return;
+namespace {
+
+/// Under x.lock.  False: it was cancelled before, and so was all inside it.
+bool cancel_one(context_base& x, std::uint8_t why, winners& won) noexcept {
+  if (load_state(x) != cancel_state::live) return false;
   store_state(x, why);
   if (x.kind == detail::routine_root) {
     claim_in(x, owner_of_root(x), won);
-  } else {
-    context& c = full(x);
-    if (c.owner != nullptr) claim_in(x, *c.owner, won);
-    for (waiter* m = c.members; m != nullptr; m = m->links.next) claim_in(x, *m, won);
-    if (c.kind == detail::group) for_each_forked(c, [&](waiter& child) { claim_in(x, child, won); });
+    return true;
   }
-  for (context* child = x.children; child != nullptr; child = child->next) cancel_tree(*child, why, won);
+  context& c = full(x);
+  if (c.owner != nullptr) claim_in(x, *c.owner, won);
+  for (waiter* m = c.members; m != nullptr; m = m->links.next) claim_in(x, *m, won);
+  if (c.kind == detail::group) for_each_forked(c, [&](waiter& child) { claim_in(x, child, won); });
+  return true;
+}
+
+}  // namespace
+
+/// Depth first.  The locks from x down to where it is are held: they pin the path, and the links back.
+void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept {
+  context_base* at = &x;
+  os::lock(x.lock);
+  bool enters = cancel_one(x, why, won);
+  for (;;) {
+    context* next = enters ? at->children : nullptr;
+    while (next == nullptr) {
+      if (at == &x) return os::unlock(x.lock);
+      context& done = full(*at);
+      next = done.next;  // under the parent's lock
+      at = done.parent;
+      os::unlock(done.lock);
+    }
+    at = next;
+    os::lock(at->lock);
+    enters = cancel_one(*at, why, won);
+  }
 }
 
 namespace {
@@ -293,11 +317,15 @@ void link_scope(waiter& w) noexcept {
   link_up(*w.scope);
 }
 
-void link_up(context_base& x) noexcept {
-  if (x.kind == detail::routine_root || is_linked(x)) return;
-  context& c = full(x);
-  if (c.kind != detail::group || c.parent == nullptr) return;
-  link_up(*c.parent);
+namespace {
+
+/// What above x must be linked first, x included.
+bool needs_link(const context_base& x) noexcept {
+  return x.kind == detail::group && !is_linked(x) && static_cast<const context&>(x).parent != nullptr;
+}
+
+/// The parent is linked.
+void link_group(context& c) noexcept {
   const os::guard above(c.parent->lock);
   if (is_linked(c)) return;
   link_child(*c.parent, c);
@@ -305,6 +333,28 @@ void link_up(context_base& x) noexcept {
       s != cancel_state::live && load_state(c) == cancel_state::live) {
     store_state(c, s);
   }
+}
+
+/// The lowest of `n` groups, from the top down, as a parent must be known before its child.  There are no
+/// links down, so the upper half is done first: n log n steps, log n calls one inside another.
+void link_chain(context& lowest, std::size_t n) noexcept {
+  context* c = &lowest;
+  while (n > 1) {
+    const std::size_t half = n / 2;
+    context* middle = c;
+    for (std::size_t i = 0; i < half; ++i) middle = &full(*middle->parent);
+    link_chain(*middle, n - half);
+    n = half;
+  }
+  link_group(*c);
+}
+
+}  // namespace
+
+void link_up(context_base& x) noexcept {
+  std::size_t n = 0;
+  for (const context_base* at = &x; needs_link(*at); at = static_cast<const context*>(at)->parent) ++n;
+  if (n != 0) link_chain(full(x), n);
 }
 
 void leave_group(context& x) noexcept {
@@ -341,9 +391,11 @@ cancel_state cancel_state_of(const context_base& x) noexcept {
 
 namespace {
 
-cancel_state requested_in(const context_base& inner, const waiter& w) noexcept {
+/// Also how far it had to climb: as many contexts as no canceller above would find.
+[[gnu::always_inline]] inline cancel_state look_for_cancel(const context_base& inner, const waiter& w,
+                                                           unsigned& climbed) noexcept {
   const context_base* x = &inner;
-  for (;;) {
+  for (;; ++climbed) {
     if (const std::uint8_t s = load_state(*x); s != live) return static_cast<cancel_state>(s);
     if (x->kind != group || is_linked(*x)) break;
     x = static_cast<const context*>(x)->parent;
@@ -355,6 +407,15 @@ cancel_state requested_in(const context_base& inner, const waiter& w) noexcept {
   return live;
 }
 
+/// Groups one inside another that are linked at once, because each look climbs over all that are not.  Above
+/// the depth of trees that divide work; 64 loads are as much as one lock.
+constexpr unsigned longest_climb = 64;
+
+cancel_state requested_in(const context_base& inner, const waiter& w) noexcept {
+  unsigned climbed = 0;
+  return look_for_cancel(inner, w, climbed);
+}
+
 }  // namespace
 
 cancel_state cancel_requested_for(const waiter& w) noexcept {
@@ -364,6 +425,14 @@ cancel_state cancel_requested_for(const waiter& w) noexcept {
 bool is_cancelled_around(const context& x) noexcept {
   if (x.parent == nullptr) return false;
   return (x.owner == nullptr ? cancel_state_of(*x.parent) : requested_in(*x.parent, *x.owner)) != live;
+}
+
+bool cancelled_before(waiter& parent) noexcept {
+  if (parent.scope == nullptr) return false;
+  unsigned climbed = 0;
+  const cancel_state s = look_for_cancel(*parent.scope, parent, climbed);
+  if (climbed > longest_climb) link_up(*parent.scope);
+  return s != live;
 }
 
 void throw_cancelled(const waiter& w) {

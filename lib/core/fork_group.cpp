@@ -143,8 +143,4 @@ void end_all(fork_group& g) noexcept {
   leave_group(g.scope);
 }
 
-bool cancelled_before(waiter& parent) noexcept {
-  return is_cancelled(parent);
-}
-
 }  // namespace weft::detail
