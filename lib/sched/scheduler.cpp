@@ -278,11 +278,11 @@ void scheduler::join_threads() noexcept {
     monitor_runs_ = false;
     remove_runtime(*this);
   }
-  ended_.store(true, std::memory_order_release);  // R10, pairs with A10
 }
 
 void scheduler::end_timers() noexcept {
   for (unsigned i = 0; i < count(); ++i) at(i).timers.end();
+  ended_.store(true, std::memory_order_release);  // R10, pairs with A10
 }
 
 void scheduler::freeze() noexcept {

@@ -141,7 +141,7 @@ class scheduler : public parking<scheduler, worker> {
   /// Then: what timers of others than routines - after(), threads' time limits - are left.
   void end_timers() noexcept;
 
-  /// join_threads() has returned once.
+  /// end_timers() has returned once: nobody needs it any more who stops it.
   bool has_ended() const noexcept { return ended_.load(std::memory_order_acquire); }  // A10, pairs with R10
 
   /// The process is at its end: the threads sleep for good from their next scheduling point on.  Returns when
