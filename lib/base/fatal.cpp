@@ -14,9 +14,15 @@ namespace {
 
 std::atomic<context_writer> context{nullptr};
 std::atomic<bool> ends{false};  // main has returned
+std::atomic<int> speaker{0};    // the thread that says why the process ends; others are too late
 
 [[noreturn]] void end(std::string_view kind, std::string_view sentence, detail_writer more = nullptr,
                       const void* about = nullptr) noexcept {
+  int first = 0;
+  if (!speaker.compare_exchange_strong(first, ::gettid(), std::memory_order_relaxed) &&  // relaxed: a flag
+      first != ::gettid()) {
+    for (;;) ::pause();
+  }
   write_text(STDERR_FILENO, kind);
   write_text(STDERR_FILENO, sentence);
   write_text(STDERR_FILENO, "\n");
