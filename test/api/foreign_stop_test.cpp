@@ -87,7 +87,7 @@ task waits(weft::runtime& rt, things& t, int kind) {
   int cancelled = 0;
   try {
     if (kind == 0) co_await t.never.recv();
-    if (kind == 1) co_await t.never.recv_for(1h);
+    if (kind == 1) (void)co_await t.never.recv_for(1h);
     if (kind == 2) co_await t.full.send(1);
     if (kind == 3) co_await weft::sleep_for(1h);
     if (kind == 4) co_await t.unset.wait();

@@ -275,7 +275,7 @@ TEST_CASE("a result outlives its routine until it is taken or the handle goes, a
           "[api][go]") {
   const unsigned workers = GENERATE(1U, 2U, 16U);
   std::atomic<int> alive{0};
-  const auto gives = [&alive](counted by_value) -> weft::routine<counted> {
+  const auto gives = [](counted by_value) -> weft::routine<counted> {
     co_await weft::yield();
     co_return by_value;
   };

@@ -27,9 +27,22 @@
 #include "support/catch.hpp"
 #include "support/living_routines.hpp"
 
+// clang links an operator new of its own into a program under tsan; it cannot be replaced.
+#if defined(__clang__) && defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WEFT_TEST_FIXED_NEW 1
+#endif
+#endif
+
 using namespace std::chrono_literals;
 
 namespace {
+
+#ifdef WEFT_TEST_FIXED_NEW
+constexpr bool news_can_fail = false;
+#else
+constexpr bool news_can_fail = true;
+#endif
 
 std::atomic<long> news_before_failure{-1};
 
@@ -38,7 +51,7 @@ void fail_new_after(long k) {
   news_before_failure.store(k);
 }
 
-void* allocate(std::size_t bytes, std::size_t align) noexcept {
+[[maybe_unused]] void* allocate(std::size_t bytes, std::size_t align) noexcept {
   long left = news_before_failure.load();
   while (left >= 0 && !news_before_failure.compare_exchange_weak(left, left - 1)) {
   }
@@ -47,7 +60,7 @@ void* allocate(std::size_t bytes, std::size_t align) noexcept {
                      : std::aligned_alloc(align, (bytes + align - 1) / align * align);  // NOLINT
 }
 
-void* allocate_or_throw(std::size_t bytes, std::size_t align) {
+[[maybe_unused]] void* allocate_or_throw(std::size_t bytes, std::size_t align) {
   void* p = allocate(bytes == 0 ? 1 : bytes, align);
   if (p == nullptr) throw std::bad_alloc();
   return p;
@@ -55,6 +68,7 @@ void* allocate_or_throw(std::size_t bytes, std::size_t align) {
 
 }  // namespace
 
+#ifndef WEFT_TEST_FIXED_NEW
 // NOLINTBEGIN
 void* operator new(std::size_t n) {
   return allocate_or_throw(n, 16);
@@ -101,6 +115,7 @@ void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
 }
 
 // NOLINTEND
+#endif
 
 namespace {
 
@@ -292,6 +307,10 @@ TEST_CASE("without memory for a frame each operation fails with bad_alloc and th
 
 TEST_CASE("without memory from operator new each operation fails with bad_alloc and the runtime lives on",
           "[core][failure]") {
+  if (!news_can_fail) {
+    WARN("not tested in this build: its operator new cannot be replaced");
+    return;
+  }
   const auto fails = [](operation op) { return fails_cleanly(op, &fail_new_after); };
   CHECK(fails(make_channels) >= 3);
   CHECK(fails(select_with_many_cases) >= 8);
@@ -315,7 +334,7 @@ TEST_CASE("a runtime that cannot have all its threads throws and leaves nothing 
     while (threads_of_runtimes() != 0) ::sched_yield();  // the kernel forgets a joined thread a little later
   }
   weft::os::fail_thread_start_after(-1);
-  for (long k = 0; k < 200; ++k) {
+  for (long k = 0; k < 200 && news_can_fail; ++k) {
     fail_new_after(k);
     bool failed = false;
     try {
