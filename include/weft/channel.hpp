@@ -76,6 +76,9 @@ class channel_ref {
 template <typename Self, typename T>
 class sending {
   static_assert(
+      std::is_object_v<T> && !std::is_const_v<T>,
+      "weft: a channel's element is an object and not const: a value, a pointer, a std::unique_ptr");
+  static_assert(
       std::is_nothrow_move_constructible_v<T>,
       "weft: a channel's element must be nothrow-move-constructible: put it into a std::unique_ptr");
 
