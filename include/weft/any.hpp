@@ -3,13 +3,13 @@
 // any(): the first of several routines that succeeds.
 
 #include <weft/detail/composite.hpp>
+#include <weft/detail/launch.hpp>
 #include <weft/detail/scope_core.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <exception>
 #include <optional>
-#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -78,8 +78,9 @@ routine<any_result<T>> run_any(routine<T>* routines) {
     std::exception_ptr not_started;
     try {
       for (std::size_t i = 0; i < N; ++i) {
-        start_member(open.scope, std::source_location(),  // no line of the user's
-                     any_child<T>(std::move(routines[i]), &state, static_cast<int>(i)));
+        auto child = any_child<T>(std::move(routines[i]), &state, static_cast<int>(i));
+        launch(child.frame().promise(), {nullptr, birth::member, &open.scope, 0, nullptr});  // no site
+        static_cast<void>(child.release());
       }
     } catch (...) {
       not_started = std::current_exception();

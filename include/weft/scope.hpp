@@ -20,6 +20,21 @@
 
 namespace weft {
 
+namespace detail {
+
+/// A routine that the scope waits for.
+template <typename F, typename... Args>
+void spawn_member(context& scope, std::source_location at, F&& f, Args&&... args) {
+  const launch_info how{nullptr, birth::member, &scope, site_word(at), nullptr};
+  if constexpr (std::is_same_v<std::remove_cvref_t<F>, spawn_options>) {
+    (void)spawn(spawn_request{f, how}, std::forward<Args>(args)...);
+  } else {
+    (void)spawn(spawn_request{{}, how}, std::forward<F>(f), std::forward<Args>(args)...);
+  }
+}
+
+}  // namespace detail
+
 /// Where a scope's body starts its routines.
 class task_scope {
  public:
@@ -104,7 +119,7 @@ class task_scope {
  private:
   template <typename... Args>
   void start(std::source_location at, Args&&... args) {
-    detail::start_member(*scope_, at, std::forward<Args>(args)...);
+    detail::spawn_member(*scope_, at, std::forward<Args>(args)...);
   }
 
   detail::context* scope_;

@@ -5,13 +5,10 @@
 
 #include <weft/detail/context.hpp>
 #include <weft/detail/operation.hpp>
-#include <weft/detail/spawn.hpp>
 
 #include <cstdint>
 #include <exception>
-#include <source_location>
 #include <type_traits>
-#include <utility>
 #include <variant>
 
 namespace weft::detail {
@@ -74,16 +71,5 @@ WEFT_API bool body_failed(context& scope) noexcept;
 WEFT_API bool is_cancellation() noexcept;
 /// In a handler: throws timeout_error if it is a cancellation by the scope's own deadline; else returns.
 WEFT_API void throw_if_own_timeout(const context& scope);
-
-/// A routine that the scope waits for.
-template <typename F, typename... Args>
-void start_member(context& scope, std::source_location at, F&& f, Args&&... args) {
-  const launch_info how{nullptr, birth::member, &scope, site_word(at), nullptr};
-  if constexpr (std::is_same_v<std::remove_cvref_t<F>, spawn_options>) {
-    (void)spawn(spawn_request{f, how}, std::forward<Args>(args)...);
-  } else {
-    (void)spawn(spawn_request{{}, how}, std::forward<F>(f), std::forward<Args>(args)...);
-  }
-}
 
 }  // namespace weft::detail

@@ -8,6 +8,7 @@
 // unless nothing can be borrowed, because the callable is empty or a function pointer and takes every
 // parameter by value.
 
+#include <weft/detail/launch.hpp>
 #include <weft/detail/promise.hpp>
 #include <weft/routine.hpp>
 
@@ -22,10 +23,6 @@
 
 namespace weft {
 
-namespace sched {
-class scheduler;
-}
-
 template <typename T>
 class join_handle;
 
@@ -38,22 +35,8 @@ struct spawn_options {
 
 namespace detail {
 
-struct launch_info {
-  sched::scheduler* where;  // null: the current one, else the global one
-  birth born;
-  context_base* scope;  // of a member
-  std::uintptr_t spawned_at;
-  annex* extra;          // owned by the routine from launch() on
-  bool plain = false;    // a plain callable: it may block
-  bool certain = false;  // runs though it be cancelled before
-  bool called = false;   // in the place of a call by this thread: cancelled if that is
-};
-
 /// Throws stopped if `where` takes no more routines.
 WEFT_API void check_open(sched::scheduler* where);
-/// Makes the frame of `p` a routine and queues it.  Throws stopped, or what the blocking pool throws in
-/// manual mode, and then nothing has happened.
-WEFT_API void launch(promise_base& p, const launch_info& how);
 WEFT_API void* allocate_annex(std::size_t bytes, std::size_t align);
 WEFT_API void release_annex(void* block, std::size_t bytes, std::size_t align) noexcept;
 
@@ -220,10 +203,16 @@ routine<std::invoke_result_t<F, Args...>> call_plain(F f, Args... args) {
   co_return call(std::move(f), std::move(args)...);
 }
 
+/// Not inlined: the call's by-value arguments would stand in the coroutine's frame, which is not
+/// over-aligned.
+template <typename R, typename Kept>
+[[gnu::noinline]] R invoke_kept(Kept& own) {
+  return std::apply([&own](auto&... a) -> R { return call(std::move(own.f), std::move(a)...); }, own.args);
+}
+
 template <typename R, typename Kept>
 routine<R> call_kept(Kept* own) {
-  co_return std::apply([own](auto&... a) -> R { return call(std::move(own->f), std::move(a)...); },
-                       own->args);
+  co_return invoke_kept<R>(*own);
 }
 
 struct spawn_request {
@@ -247,10 +236,10 @@ auto spawn(spawn_request what, F&& f, Args&&... args) {
                   "weft: go(routine) takes no arguments: they were given to the routine already");
     static_assert(!std::is_lvalue_reference_v<F>, "weft: a routine runs once: go(std::move(r))");
     if (!f) misuse_empty_routine();
-    if (what.options.name.empty()) return launch_frame<fn>(std::move(f), what.how);
+    if (what.options.name.empty()) return launch_frame<fn>(std::forward<F>(f), what.how);
     annex_holder<nothing_kept> extra(what.options.name, what.how.spawned_at);
     what.how.extra = extra.get();
-    auto frame = launch_frame<fn>(std::move(f), what.how);
+    auto frame = launch_frame<fn>(std::forward<F>(f), what.how);
     extra.released();
     return frame;
   } else if constexpr (!std::is_invocable_v<fn, std::decay_t<Args>...>) {

@@ -4,8 +4,8 @@
 // clock, whose header is dear - and how it is awaited.
 
 #include <weft/detail/join.hpp>
+#include <weft/detail/launch.hpp>
 #include <weft/detail/operation.hpp>
-#include <weft/detail/spawn.hpp>
 #include <weft/routine.hpp>
 
 #include <coroutine>
@@ -135,19 +135,19 @@ class foreign_join_awaiter {
 
 /// Starts what a coroutine of a foreign type then waits for.
 template <typename T>
-started<T> start(std::source_location at, routine<T> r) {
-  const launch_info how{nullptr, birth::joined, nullptr, site_word(at), nullptr};
-  return started<T>(spawn(spawn_request{{}, how}, std::move(r)));
+started<T> start(std::source_location at, routine<T> r, bool as_call = false) {
+  launch_info how{nullptr, birth::joined, nullptr, site_word(at), nullptr};
+  how.certain = as_call;
+  how.called = as_call;
+  launch(unstarted(r), how);
+  return started<T>(r.release());
 }
 
 /// The same for a thread, in the place of a call: it begins whatever happens.  If the thread is cancelled it
 /// begins cancelled, and finds out at its first wait that is not shielded.
 template <typename T>
 started<T> start_as_call(std::source_location at, routine<T> r) {
-  launch_info how{nullptr, birth::joined, nullptr, site_word(at), nullptr};
-  how.certain = true;
-  how.called = true;
-  return started<T>(spawn(spawn_request{{}, how}, std::move(r)));
+  return start(at, std::move(r), true);
 }
 
 /// A coroutine of a foreign type awaits a routine: it is started, and joined.  The routine may refer to what
