@@ -114,8 +114,10 @@ class [[nodiscard("co_await it")]] all_op : public detail::fork_base {
 /// them.
 ///
 /// Gives a tuple of their results; for void, std::monostate.  The first that throws cancels the others; when
-/// all have ended its exception is rethrown.  Cancellation and deadline are inherited. \par Cost Continuation
-/// stealing: a child that nobody else took costs one push and one pop, no atomic counter.
+/// all have ended its exception is rethrown.  Cancellation and deadline are inherited.
+///
+/// \par Cost   Continuation stealing: a child that nobody else took costs one push and one pop, no atomic
+/// counter.
 template <typename... Ts>
 all_op<Ts...> all(routine<Ts>... routines) noexcept {
   return all_op<Ts...>(std::move(routines)...);

@@ -94,9 +94,13 @@ class [[nodiscard("co_await it")]] block_on_io_op : public detail::op_base {
 ///
 /// Gives f's result or rethrows its exception.  `f` is borrowed if it is an lvalue, owned if it is an rvalue;
 /// `args` are copied.  Cancellation reaches it only before it begins: then `cancelled` is thrown and f was
-/// not called. \throws std::system_error  if the pool has no thread and none can be had \par Order  What
-/// happened before block_on_io happens before f; what f did, before it returns. \par Cost   Two thread
-/// switches (some 40 us); in exchange the worker is free.
+/// not called.
+///
+/// \throws std::system_error  if the pool has no thread and none can be had
+///
+/// \par Order  What happened before block_on_io happens before f; what f did, before it returns.
+///
+/// \par Cost   Two thread switches (some 40 us); in exchange the worker is free.
 template <typename F, typename... Args>
 block_on_io_op<F, std::decay_t<Args>...> block_on_io(F&& f, Args&&... args) {
   return block_on_io_op<F, std::decay_t<Args>...>(std::forward<F>(f), std::forward<Args>(args)...);

@@ -65,7 +65,9 @@ struct runtime_options {
 };
 
 /// Awaited by any coroutine: it goes on on a worker of the runtime, before a stop that begins meanwhile
-/// returns. \throws stopped  from the runtime's stop() on; the coroutine goes on where it is
+/// returns.
+///
+/// \throws stopped  from the runtime's stop() on; the coroutine goes on where it is
 class [[nodiscard("co_await it")]] schedule_op {
  public:
   explicit schedule_op(sched::scheduler & to) noexcept : to_(&to) {}

@@ -321,8 +321,11 @@ inline detail::selector_op selector::wait() noexcept {
 /// coroutines: they are awaited.  No enabled case and no otherwise(): waits until cancelled.  A handler's
 /// exception leaves select, also the std::bad_alloc of a coroutine handler that finds no memory for its
 /// frame: its case has happened by then, and what it received was its parameter and is gone.  A plain handler
-/// cannot lose it that way. \throws cancelled \par Cost   One ready case: as the operation alone, plus the
-/// draw.  Waiting on n: n locks twice.
+/// cannot lose it that way.
+///
+/// \throws cancelled
+///
+/// \par Cost   One ready case: as the operation alone, plus the draw.  Waiting on n: n locks twice.
 template <typename... Cases>
 requires detail::select_arguments<Cases...>
 

@@ -11,7 +11,7 @@
 //            else, under the line's lock, L2 + line, and it queues up
 //   unlock   U1 CAS - held, if there is no line or somebody was called already;
 //            else, under the line's lock, the first is taken off and either U2 called - held: it looks,
-//            or U3 held stays: the mutex is its own.  Handed over is to routines that were passed, and to
+//            or U3 held stays: the mutex is its own.  Handed over is to who looked in vain, and to
 //            threads and coroutines of foreign types, whose resumptions cost more or are counted
 //   look     K1 under the line's lock: - called, and + held if it is free; else + line and it queues up
 //            again, in front

@@ -29,7 +29,7 @@ void let_eight_count(weft::runtime& rt, Step step) {
 
 }  // namespace
 
-TEST_CASE("whoever runs may pass a waiter of a mutex, once", "[api][mutex]") {
+TEST_CASE("who has looked for a mutex in vain is handed it by the next unlock", "[api][mutex]") {
   weft::runtime rt({.workers = 1});
   auto h = rt.go([]() -> weft::routine<bool> {
     weft::mutex m;

@@ -96,7 +96,7 @@ bool lock(world& w, party& me) {
       if (woken != 0 ? Word(w.state).look() : Word(w.state).take_or_announce()) return true;
       claim(me.park).begin(state::waiting, no_flags);
       if (woken != 0) {
-        model::check(++me.in_vain == 1, "passed twice");
+        model::check(++me.in_vain == 1, "looked in vain twice");
         me.index = served;
         w.line.push_front(&me);
       } else {
@@ -200,7 +200,7 @@ model::program one_is_cancelled() {
 
 }  // namespace
 
-TEST_CASE("three who lock get the mutex one at a time, and nobody is forgotten or passed twice",
+TEST_CASE("three who lock get the mutex one at a time, and nobody is forgotten or looks in vain twice",
           "[model][mutex]") {
   require_sound(three<real>, 2);
   require_sound(one_comes_again<real>, 2);

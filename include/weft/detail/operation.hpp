@@ -3,11 +3,18 @@
 // operation: what every waiting thing of weft is - send, recv, sleep, select, join - written once against a
 // waiter, and the adapters that wait for it: in a routine, in a coroutine of a foreign type, on a thread.
 //
-//   bool ready(waiter&)   tries without waiting.  true: over (done, closed, cancelled ...), go on with
-//   finish() bool park(waiter&)    registers.  false: over meanwhile.  true: published - the waiter may
-//   already run elsewhere,
-//                         nothing of it, of the frame or of the operation may be touched
-//   R finish(waiter&)     withdraws what is still registered, gives the result or throws
+//   bool ready(waiter&)
+//
+//       tries without waiting.  true: over (done, closed, cancelled ...), go on with finish()
+//
+//   bool park(waiter&)
+//
+//       registers.  false: over meanwhile.  true: published - the waiter may already run elsewhere, nothing
+//       of it, of the frame or of the operation may be touched
+//
+//   R finish(waiter&)
+//
+//       withdraws what is still registered, gives the result or throws
 //
 // After ready() returned false the adapter must call park(), and then finish() exactly once, on whatever
 // thread the waiter was resumed.  The bodies are in lib/: an inlined await_suspend may keep locals in the

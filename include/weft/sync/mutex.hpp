@@ -99,10 +99,12 @@ class [[nodiscard("co_await it")]] scoped_lock_op : public detail::op_base {
 };
 
 /// May be held over a co_await, and unlocked on another thread.  First come, first served, but whoever runs
-/// may pass a waiter that has been woken: each is passed once at most, then unlock() hands the mutex over.
-/// Not recursive.  Destroying a locked one is misuse. \par Order  What happened before unlock() happens
-/// before the next lock() returns. \par Cost   One read-modify-write to lock and one to unlock while nobody
-/// waits.
+/// may take it until a waiter that was woken has looked; one that has looked in vain is handed it next.
+/// Not recursive.  Destroying a locked one is misuse.
+///
+/// \par Order  What happened before unlock() happens before the next lock() returns.
+///
+/// \par Cost   One read-modify-write to lock and one to unlock while nobody waits.
 class WEFT_API mutex {
  public:
   mutex() noexcept = default;
