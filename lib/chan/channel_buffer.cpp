@@ -7,6 +7,8 @@
 #include <new>
 #include <stdexcept>
 
+#include "os/port.hpp"
+
 namespace weft::detail {
 
 /// 64 values: one allocation in 64 sends, and a drained channel keeps at most one block.
@@ -42,6 +44,7 @@ block* new_block(channel_core& c) {
     b->next = nullptr;
     return b;
   }
+  os::may_fail();
   void* memory = ::operator new(block_offset(c) + block::values * c.ops.size, alignment(c));
   return ::new (memory) block();
 }

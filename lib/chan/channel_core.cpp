@@ -9,6 +9,7 @@
 #include "core/context.hpp"
 #include "core/park.hpp"
 #include "os/lock.hpp"
+#include "os/port.hpp"
 
 namespace weft::chan {
 
@@ -153,6 +154,7 @@ using namespace chan;
 namespace {
 
 channel_core* make_core(const element_ops& ops, std::size_t capacity) {
+  os::may_fail();
   auto* c = new channel_core(ops, capacity);
   try {
     make_buffer(*c);

@@ -29,6 +29,7 @@
 #include "core/park.hpp"
 #include "core/site.hpp"
 #include "os/thread_state.hpp"
+#include "sched/current.hpp"
 #include "sched/frame_pool.hpp"
 #include "sched/scheduler.hpp"
 
@@ -322,6 +323,19 @@ void describe_routines(sched::scheduler& of, text_sink to) {
 void describe_routines(std::string& out, sched::scheduler& of) {
   describe_routines(
       of, {[](void* to, std::string_view text) { static_cast<std::string*>(to)->append(text); }, &out});
+}
+
+void describe_here(std::string& out) {
+  const sched::worker* w = sched::current_worker();
+  const waiter* r = w == nullptr ? nullptr : w->current();
+  if (r == nullptr || r->kind() != waiter_kind::routine) return;
+  const auto& p = static_cast<const promise_base&>(*r);
+  out += " in ";
+  if (p.born() == birth::forked) {
+    out += "a child of all()";
+  } else {
+    write_head(out, detail::id_of(p), name_of(p));
+  }
 }
 
 void describe_wait(std::string& out, const waiter& w, os::nanos now) {

@@ -32,6 +32,9 @@ void describe_routines(std::string& out, sched::scheduler& of);
 /// What `w`, which cannot leave meanwhile, waits for: "recv on channel 0x...".
 void describe_wait(std::string& out, const detail::waiter& w, os::nanos now);
 
+/// " in routine 3 'name'", of the one that runs on this thread; nothing if none does.
+void describe_here(std::string& out);
+
 /// One line for each worker and pool thread that is not idle: the routine it runs and what the kernel says of
 /// it.
 void describe_threads(sched::scheduler& of, text_sink to);

@@ -68,6 +68,7 @@ bool for_each_case(select_core& s, F f) {
       r = r * 6364136223846793005U + 1442695040888963407U;
       r ^= r >> 29;
     }
+    std::swap(order[0], order[static_cast<std::uint32_t>(os::pick_case(s.count))]);
   }
   for (std::uint32_t i = 0; i < s.count; ++i) {
     select_case& c = *s.cases[order[i]];

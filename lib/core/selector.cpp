@@ -5,6 +5,7 @@
 
 #include "base/fatal.hpp"
 #include "core/claim_word.hpp"
+#include "os/port.hpp"
 
 namespace weft {
 
@@ -58,6 +59,7 @@ detail::select_core& selector::start() {
   if (listed_ != count_) {
     delete[] std::exchange(list_, nullptr);
     listed_ = 0;
+    os::may_fail();
     list_ = new detail::select_case*[count_];
     listed_ = count_;
   }

@@ -93,8 +93,6 @@ class linux_port final : public port {
     return base::random(static_cast<std::uint64_t>(now()) ^ stack ^ call << 48).next();
   }
 
-  std::size_t pick(std::size_t) noexcept override { return 0; }
-
   bool simulated() const noexcept override { return false; }
 
   bool wait(const std::uint32_t& word, std::uint32_t expected, nanos deadline) noexcept override {
@@ -117,10 +115,7 @@ class linux_port final : public port {
     auto start = std::make_unique<thread_start>(thread_start{entry, argument, &current_port(), {}});
     std::snprintf(start->name, sizeof start->name, "%s", name);
     pthread_t thread;
-    if (const int error = create_thread(thread, start.get()))
-      throw std::system_error(
-          error, std::generic_category(),
-          "weft cannot start a thread: raise the limit (ulimit -u, cgroup pids.max) or use fewer");
+    if (const int error = create_thread(thread, start.get())) refuse_thread(error);
     static_cast<void>(start.release());
     return {static_cast<std::uintptr_t>(thread)};
   }
@@ -139,8 +134,26 @@ void port::give_way() noexcept {
   ::sched_yield();
 }
 
+void refuse_thread(int error) {
+  throw std::system_error(
+      error, std::generic_category(),
+      "weft cannot start a thread: raise the limit (ulimit -u, cgroup pids.max) or use fewer");
+}
+
 unsigned port::cpus() {
   return usable_cpus();
+}
+
+std::size_t port::pick(std::size_t, const std::uint64_t*) noexcept {
+  return 0;
+}
+
+std::size_t port::draw(std::size_t) noexcept {
+  return 0;
+}
+
+bool port::allocation_fails() noexcept {
+  return false;
 }
 
 void port::step(bool) noexcept {}
@@ -180,6 +193,15 @@ port& real_port() noexcept {
 
 int thread_number() noexcept {
   return ::gettid();
+}
+
+void stay_on_this_cpu() noexcept {
+  unsigned cpu = 0;
+  if (::getcpu(&cpu, nullptr) != 0 || cpu >= CPU_SETSIZE) return;
+  cpu_set_t alone;
+  CPU_ZERO(&alone);
+  CPU_SET(cpu, &alone);
+  static_cast<void>(::sched_setaffinity(0, sizeof alone, &alone));
 }
 
 bool is_main_thread() noexcept {

@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <new>
 
 namespace weft::os {
 
@@ -47,9 +48,6 @@ class port {
   /// 64 bits to seed a generator with.
   virtual std::uint64_t random() noexcept = 0;
 
-  /// Which of `n` ready routines runs next.  The real port says 0: the scheduler's own order.
-  virtual std::size_t pick(std::size_t n) noexcept = 0;
-
   virtual bool simulated() const noexcept = 0;
 
   /// Blocks the thread while `word` == `expected`; false only when `deadline` has passed.
@@ -70,7 +68,17 @@ class port {
   /// How many workers a runtime has that does not say.  Throws std::bad_alloc.
   virtual unsigned cpus();
 
-  // --- for a simulator; on the real port these do nothing ---
+  // --- for a simulator; on the real port these do nothing, and give 0 or false ---
+
+  /// Which of `n` that are ready goes first: routines, or the cases of a select.  `ids` are the routines',
+  /// null for cases.
+  virtual std::size_t pick(std::size_t n, const std::uint64_t* ids) noexcept;
+
+  /// Below `n`, and of less weight: how long a turn is, whether a wake is worth it.
+  virtual std::size_t draw(std::size_t n) noexcept;
+
+  /// Whether an allocation is to fail.
+  virtual bool allocation_fails() noexcept;
 
   /// Before what others can see, and after somebody was woken or started: the run may go on on another
   /// thread. The caller holds no lock of weft's.
@@ -95,6 +103,9 @@ class port {
   port& operator=(const port&) = default;
 };
 
+/// Throws what port::start() throws.
+[[noreturn]] void refuse_thread(int error);
+
 /// The operating system's.  Never destroyed: static destructors may still use it.
 port& real_port() noexcept;
 
@@ -110,6 +121,10 @@ void give_way() noexcept;
 
 /// The kernel's number of the calling thread, for dumps.
 int thread_number() noexcept;
+
+/// This thread, and those that it starts, run on the processor that it is on; where that is refused, nothing
+/// happens.
+void stay_on_this_cpu() noexcept;
 
 /// The one that main() was called on.
 bool is_main_thread() noexcept;
@@ -130,6 +145,25 @@ inline void step(bool woke = false) noexcept {
 inline void note(std::uint64_t what) noexcept {
   if (simulated_runs.load(std::memory_order_relaxed) != 0) [[unlikely]]  // relaxed: see step()
     current_port().note(what);
+}
+
+/// Which of `n` cases is looked at first, if it is a simulated run that looks; else 0.
+inline std::size_t pick_case(std::size_t n) noexcept {
+  if (simulated_runs.load(std::memory_order_relaxed) == 0) [[likely]]  // relaxed: see step()
+    return 0;
+  return current_port().pick(n, nullptr);
+}
+
+/// In a simulated run that wants it: an allocation fails here.  May be called with locks held.
+inline bool allocation_fails() noexcept {
+  return simulated_runs.load(std::memory_order_relaxed) != 0 &&  // relaxed: see step()
+         current_port().allocation_fails();
+}
+
+/// Before memory is taken from elsewhere than the pool of frames, which asks itself.
+inline void may_fail() {
+  if (allocation_fails()) [[unlikely]]
+    throw std::bad_alloc();
 }
 
 /// For tests: real_port() starts `successes` more threads, then fails once with EAGAIN.  Negative switches it

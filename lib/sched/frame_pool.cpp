@@ -33,6 +33,7 @@
 #include <sys/mman.h>
 
 #include "os/lock.hpp"
+#include "os/port.hpp"
 
 namespace weft::sched {
 namespace {
@@ -356,10 +357,16 @@ frame_list& list_of(const listed_header* header) noexcept {
 }
 
 constinit std::atomic<long> allocations_before_failure{-1};
+constinit std::atomic<unsigned> wanting_failures{0};  // simulated runs
 
-[[gnu::noinline]] void count_towards_failure() {
+[[gnu::noinline]] void fail_if_wanted() {
   // relaxed: exactly one decrement finds 0, which is all that matters
-  if (allocations_before_failure.fetch_sub(1, std::memory_order_relaxed) == 0) throw std::bad_alloc();
+  if (allocations_before_failure.load(std::memory_order_relaxed) >= 0 &&
+      allocations_before_failure.fetch_sub(1, std::memory_order_relaxed) == 0) {
+    wanting_failures.fetch_sub(1, std::memory_order_relaxed);  // relaxed: as in allocate_frame()
+    throw std::bad_alloc();
+  }
+  os::may_fail();
 }
 
 }  // namespace
@@ -368,9 +375,9 @@ constinit std::atomic<long> allocations_before_failure{-1};
 // address of current_cache and use another thread's.
 
 [[gnu::noinline]] void* allocate_frame(std::size_t bytes) {
-  // relaxed: a test arms it before it starts what shall fail
-  if (allocations_before_failure.load(std::memory_order_relaxed) >= 0) [[unlikely]]
-    count_towards_failure();
+  // relaxed: whoever wants failures says so before it starts what shall fail
+  if (wanting_failures.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    fail_if_wanted();
   if (!pooled || bytes > largest_block) [[unlikely]]
     return allocate_listed(bytes);
   const std::uint32_t size_class = class_of(bytes);
@@ -414,8 +421,15 @@ void for_each_block(bool (*visit)(void* context, void* frame), void* context) {
   }
 }
 
+void want_failures(bool wanted) noexcept {
+  wanting_failures.fetch_add(wanted ? 1U : ~0U,
+                             std::memory_order_relaxed);  // relaxed: as in allocate_frame()
+}
+
 void fail_frame_after(long k) noexcept {
-  allocations_before_failure.store(k, std::memory_order_relaxed);  // relaxed: see allocate_frame()
+  // relaxed: as in allocate_frame()
+  const bool before = allocations_before_failure.exchange(k, std::memory_order_relaxed) >= 0;
+  if (before != (k >= 0)) want_failures(k >= 0);
 }
 
 frame_stats read_frame_stats() noexcept {

@@ -44,6 +44,9 @@ void for_each_block(bool (*visit)(void* context, void* frame), void* context);
 /// std::bad_alloc; those that follow succeed again.  Negative: off.
 void fail_frame_after(long k) noexcept;
 
+/// Frames ask os::may_fail() as long as somebody wants that; each true is taken back by a false.
+void want_failures(bool wanted) noexcept;
+
 struct frame_stats {
   std::uint64_t slab_bytes;  ///< address space mapped for slabs; memory is touched as blocks are handed out
   std::uint64_t blocks;      ///< slab blocks ever handed out: living frames, dead ones, and those in caches

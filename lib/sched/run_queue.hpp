@@ -37,6 +37,8 @@ class run_queue {
   static_assert(std::has_single_bit(Capacity) && Capacity >= 2);
 
  public:
+  static constexpr std::uint32_t capacity = Capacity;
+
   /// `start` is the first index; tests begin just below 2^32 to see it wrap.
   explicit run_queue(std::uint32_t start = 0) noexcept : head_(start), tail_(start) {}
 

@@ -5,6 +5,7 @@
 
 #include "base/fatal.hpp"
 #include "os/lock.hpp"
+#include "os/port.hpp"
 
 namespace weft::sched {
 
@@ -60,6 +61,7 @@ timer_cell* cells_of_pool() noexcept {
 }
 
 timer_cell* cells_of_new_chunk() {
+  os::may_fail();
   auto* const fresh = new chunk{};
   for (std::size_t i = 0; i + 1 < chunk_cells; ++i) fresh->cells[i].next = &fresh->cells[i + 1];
   os::guard held(pool.lock);
@@ -290,6 +292,7 @@ timer_cell* timer_heap::take_cell() {
 }
 
 void timer_heap::add_spare_cells() {
+  os::may_fail();
   if (keys_.capacity() - keys_.size() < chunk_cells) keys_.reserve(2 * keys_.size() + chunk_cells);
   if (!returned_) returned_ = given_back_.take_all();
   if (!returned_) returned_ = cells_of_pool();

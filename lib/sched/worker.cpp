@@ -3,6 +3,7 @@
 #include <weft/detail/promise.hpp>
 
 #include <algorithm>
+#include <array>
 #include <coroutine>
 #include <new>
 #include <utility>
@@ -87,7 +88,7 @@ bool worker::worth_waking() const noexcept {
 
 void worker::note_surplus() noexcept {
   if (simulated_) {  // nothing takes time: chance says what is worth a wake
-    if (home_->wants_searcher() && random_.below(2) != 0) home_->wake_one();
+    if (home_->wants_searcher() && home_->port().draw(2) != 0) home_->wake_one();
     return;
   }
   if (home_->wants_searcher() && ring_.size() > 1 && worth_waking()) home_->wake_one();
@@ -168,23 +169,31 @@ void* worker::take_picked() noexcept {
   const std::uint32_t in_ring = ring_.size();
   const std::uint32_t forks = forks_.empty() ? 0 : 1;
   if (in_ring + forks == 0) return nullptr;
-  std::size_t chosen = home_->port().pick(in_ring + forks);
+  std::array<std::uint64_t, decltype(ring_)::capacity + 1> ids{};  // a fork's is 0
+  for (std::uint32_t i = 0; i < in_ring; ++i) ids[i] = detail::id_of(*ring_.peek(i, i));
+  const std::size_t chosen = home_->port().pick(in_ring + forks, ids.data());
   if (chosen == in_ring) {
     forkable* f = forks_.pop();
     return f == nullptr ? nullptr : take_fork(*f);
   }
-  for (; chosen != 0; --chosen) {
-    if (waiter* r = ring_.pop()) push_ring(*r);
+  waiter* r = nullptr;
+  for (std::size_t i = 0; i < in_ring; ++i) {  // the others stay in order
+    waiter* each = ring_.pop();
+    if (i == chosen) {
+      r = each;
+    } else if (each != nullptr) {
+      push_ring(*each);
+    }
   }
-  waiter* r = ring_.pop();
   return r == nullptr ? nullptr : enter(*r);
 }
 
 /// How many operations and transfers until the routine must let others run: mostly few.
 void worker::begin_simulated_turn() noexcept {
-  ready = std::int32_t{1} << random_.below(8);
-  transfers = 1 + static_cast<std::int32_t>(random_.below(hand_offs));
-  home_->port().note(current() == nullptr ? 0 : detail::id_of(*current()));
+  os::port& port = home_->port();
+  ready = std::int32_t{1} << port.draw(8);
+  transfers = 1 + static_cast<std::int32_t>(port.draw(hand_offs));
+  port.note(current() == nullptr ? 0 : detail::id_of(*current()));
 }
 
 void* worker::take_next() noexcept {

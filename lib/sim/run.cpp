@@ -15,6 +15,7 @@
 
 #include "base/fatal.hpp"
 #include "core/describe.hpp"
+#include "sched/frame_pool.hpp"
 #include "sched/scheduler.hpp"
 #include "sim/port.hpp"
 
@@ -27,31 +28,41 @@ constexpr std::uint32_t last_steps = 1'000'000;
 
 class counted_run {
  public:
-  counted_run() noexcept {
-    os::simulated_runs.fetch_add(1, std::memory_order_relaxed);
-  }  // relaxed: os::step()
+  explicit counted_run(bool fails) noexcept : fails_(fails) {
+    os::simulated_runs.fetch_add(1, std::memory_order_relaxed);  // relaxed: os::step()
+    if (fails_) sched::want_failures(true);
+  }
 
   counted_run(const counted_run&) = delete;
   counted_run& operator=(const counted_run&) = delete;
 
-  ~counted_run() { os::simulated_runs.fetch_sub(1, std::memory_order_relaxed); }  // relaxed: os::step()
+  ~counted_run() {
+    if (fails_) sched::want_failures(false);
+    os::simulated_runs.fetch_sub(1, std::memory_order_relaxed);  // relaxed: os::step()
+  }
+
+ private:
+  const bool fails_;
 };
 
 }  // namespace
 
 // --- outside ---
 
-result port::run(program f, void* context) {
-  const counted_run count;
-  program_ = f;
-  context_ = context;
+result port::run(detail::program program) {
+  const counted_run count(how_.failing_allocations != 0);
+  program_ = program;
   const os::thread_id first = os::real_port().start(&run_main, this, "weft-sim");
   const std::atomic_ref finished(finished_);
   while (finished.load(std::memory_order_acquire) == 0) {  // A2, pairs with R2
     os::real_port().wait(finished_, 0, os::never);
   }
   if (!given_up_) os::real_port().join(first);
-  return {report_.empty(), hash_, std::move(report_)};
+  if (!report_.empty() && !story_.empty()) {
+    report_ += "where it left the obvious order:\n";
+    report_ += story_;
+  }
+  return {report_.empty(), hash_, std::move(report_), schedule_.by().text(), steps_};
 }
 
 /// The baton stays here.
@@ -65,6 +76,7 @@ void port::finish() noexcept {
 void port::run_main(void* self) {
   auto& run = *static_cast<port*>(self);
   os::set_current_port(&run);
+  os::stay_on_this_cpu();  // one thread runs at a time, and a change of threads on one takes half the time
   run.live();
 }
 
@@ -81,7 +93,8 @@ void port::live() noexcept {
 
 void port::call_program() noexcept {
   try {
-    program_(context_);
+    inside_ = false;
+    program_.call(program_.context);
   } catch (const std::exception& error) {
     if (phase_ == phase::running) complain(fmt::format("the program threw: {}", error.what()));
   } catch (const cancelled&) {
@@ -89,6 +102,7 @@ void port::call_program() noexcept {
   } catch (...) {
     if (phase_ == phase::running) complain("the program threw an exception that is no std::exception");
   }
+  inside_ = true;
 }
 
 /// Lets all others run until they wait, without moving the time; then what has not ended never would, or not
@@ -121,9 +135,19 @@ void port::end_runtimes() noexcept {
 
 void port::be_stuck() noexcept {
   if (phase_ != phase::running) give_up();
+  begin_dying("deadlock: nothing can run and no time limit is pending");
+}
+
+/// A livelock, or a long program: which it is the reader has to know.
+void port::be_endless() noexcept {
+  if (phase_ == phase::running)
+    begin_dying(fmt::format("it has not ended after {} steps (options::max_steps)", how_.max_steps));
+}
+
+void port::begin_dying(std::string_view what) noexcept {
   phase_ = phase::dead;
   steps_left_ = last_steps;
-  complain("deadlock: nothing can run and no time limit is pending");
+  complain(what);
   describe_all();
   must_cancel_ = true;
   end_facade_calls();
@@ -138,8 +162,10 @@ void port::end_facade_calls() noexcept {
   });
 }
 
-/// On main: it is in a wait, but not as a worker, whose queues must not be touched there.
-void port::cancel_runtimes() noexcept {
+/// On main: it is in a wait or between two operations, but not as a worker, whose queues must not be touched
+/// there.
+void port::cancel_if_asked() noexcept {
+  if (!std::exchange(must_cancel_, false)) return;
   for (sched::scheduler* each : std::vector(runtimes)) core::cancel_all(*each);
 }
 
@@ -155,10 +181,13 @@ void port::give_up() noexcept {
 
 /// A deadlock's report would be lost if what its unwinding runs into ends the process.
 void port::describe_run(int fd) const noexcept {
-  base::write_text(fd, "  in simulation with seed ");
-  base::write_number(fd, seed_);
+  base::write_text(fd, "  in simulation with ");
+  base::write_text(fd, name_);
   base::write_text(fd, report_.empty() ? "\n" : ", whose report until then is\n");
   base::write_text(fd, report_);
+  base::write_text(fd, "  WEFT_SIM_REPLAY=");
+  base::write_text(fd, std::string_view(name_).substr(name_.find(' ') + 1));
+  base::write_text(fd, " lets for_each_seed() and explore() run this alone\n");
 }
 
 void port::unhandled(std::string_view what) noexcept {
@@ -167,7 +196,7 @@ void port::unhandled(std::string_view what) noexcept {
 
 void port::complain(std::string_view what) noexcept {
   const std::uint64_t since = static_cast<std::uint64_t>(now_ - start_time);
-  fmt::format_to(std::back_inserter(report_), "weft: simulation with seed {}, at {}.{:09} s: {}\n", seed_,
+  fmt::format_to(std::back_inserter(report_), "weft: simulation with {}, at {}.{:09} s: {}\n", name_,
                  since / 1'000'000'000, since % 1'000'000'000, what);
 }
 
@@ -192,11 +221,8 @@ void port::describe(const thread& t) noexcept {
 
 namespace detail {
 
-result run(std::uint64_t seed, void (*program)(void*), void* context) {
-  auto run = std::make_unique<port>(seed);
-  result r = run->run(program, context);
-  if (run->left_threads()) static_cast<void>(run.release());
-  return r;
+void begin_faults() noexcept {
+  static_cast<port&>(os::current_port()).begin_faults();
 }
 
 }  // namespace detail

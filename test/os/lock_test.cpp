@@ -20,8 +20,6 @@ class freeing_port final : public port {
 
   std::uint64_t random() noexcept override { return 0; }
 
-  std::size_t pick(std::size_t) noexcept override { return 0; }
-
   bool simulated() const noexcept override { return false; }
 
   bool wait(const std::uint32_t&, std::uint32_t, nanos) noexcept override { return true; }

@@ -27,8 +27,6 @@ class other_port final : public port {
 
   std::uint64_t random() noexcept override { return 4; }
 
-  std::size_t pick(std::size_t n) noexcept override { return n - 1; }
-
   bool simulated() const noexcept override { return true; }
 
   bool wait(const std::uint32_t& word, std::uint32_t expected, nanos deadline) noexcept override {
@@ -65,7 +63,7 @@ TEST_CASE("the real port's clock does not go back and is the steady clock", "[os
   CHECK(!back);
   CHECK(last <= std::chrono::steady_clock::now().time_since_epoch().count());
   CHECK(!port.simulated());
-  CHECK(port.pick(7) == 0);
+  CHECK(port.pick(7, nullptr) == 0);
   CHECK(port.random() != port.random());
 }
 

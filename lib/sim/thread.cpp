@@ -1,0 +1,58 @@
+// A foreign thread of a simulated run.
+
+#include <weft/sim.hpp>
+
+#include <memory>
+#include <utility>
+
+#include "base/fatal.hpp"
+#include "os/port.hpp"
+
+namespace weft::sim {
+
+struct thread::state {
+  void (*enter)(void*) noexcept;
+  void (*destroy)(void*) noexcept;
+  void* f;
+  os::thread_id id;
+
+  static void run(void* raw) {
+    auto& me = *static_cast<state*>(raw);
+    me.enter(me.f);
+    os::step(true);
+  }
+
+  ~state() { destroy(f); }
+};
+
+thread::state* thread::start(void (*enter)(void*) noexcept, void (*destroy)(void*) noexcept, void* f) {
+  state* bare = nullptr;
+  try {
+    bare = new state{enter, destroy, f, {}};
+  } catch (...) {
+    destroy(f);
+    throw;
+  }
+  std::unique_ptr<state> made(bare);
+  os::port& port = os::current_port();
+  if (!port.simulated()) base::misuse("sim::thread outside of a simulated run; use std::thread there");
+  made->id = port.start(&state::run, bare, "foreign");
+  os::step(true);
+  return made.release();
+}
+
+thread::~thread() {
+  join();
+}
+
+void thread::join() noexcept {
+  if (state_ == nullptr) return;
+  const std::unique_ptr<state> mine(std::exchange(state_, nullptr));
+  os::current_port().join(mine->id);
+}
+
+bool allocation_fails() noexcept {
+  return os::allocation_fails();
+}
+
+}  // namespace weft::sim
