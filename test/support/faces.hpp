@@ -224,6 +224,9 @@ class face {
 
   bool simulated() const noexcept { return workers() == 0; }
 
+  /// No go() starts a plain callable, so none costs a thread.
+  bool only_routines() const noexcept { return trial_->how() == faces::coroutine; }
+
  protected:
   trial* trial_;
   bool outside_;  // on the test's own thread, which no runtime knows
