@@ -45,6 +45,8 @@ class small_array {
 
   T& operator[](std::size_t i) noexcept { return data()[i]; }
 
+  const T& operator[](std::size_t i) const noexcept { return heap_ ? heap_[i] : own_[i]; }
+
  private:
   std::array<T, 16> own_;
   std::unique_ptr<T[]> heap_;
@@ -55,21 +57,29 @@ std::uint64_t chance() noexcept {
   return os::current_port().random();
 }
 
-/// Calls f for each enabled case that may be tried, from a random one on; stops when f says true.
-template <typename F>
-bool for_each_case(select_core& s, F f) {
-  // Shuffled: a random start alone would favour the case behind a disabled one.
-  small_array<std::uint32_t> order(s.count);
-  for (std::uint32_t i = 0; i < s.count; ++i) order[i] = i;
-  if (!s.biased && s.count > 1) {
+/// In which order the cases come: at random, or as they stand if biased.
+struct case_order {
+  explicit case_order(const select_core& s) : of(s.count) {
+    // Shuffled: a random start alone would favour the case behind a disabled one.
+    for (std::uint32_t i = 0; i < s.count; ++i) of[i] = i;
+    if (s.biased || s.count < 2) return;
     std::uint64_t r = chance();
     for (std::uint32_t i = s.count; i > 1; --i) {
-      std::swap(order[i - 1], order[static_cast<std::uint32_t>(r % i)]);
+      std::swap(of[i - 1], of[static_cast<std::uint32_t>(r % i)]);
       r = r * 6364136223846793005U + 1442695040888963407U;
       r ^= r >> 29;
     }
-    std::swap(order[0], order[static_cast<std::uint32_t>(os::pick_case(s.count))]);
+    std::swap(of[0], of[static_cast<std::uint32_t>(os::pick_case(s.count))]);
   }
+
+  std::uint32_t operator[](std::uint32_t i) const noexcept { return of[i]; }
+
+  small_array<std::uint32_t> of;
+};
+
+/// Calls f for each enabled case that may be tried; stops when f says true.
+template <typename F>
+bool for_each_case(select_core& s, const case_order& order, F f) {
   for (std::uint32_t i = 0; i < s.count; ++i) {
     select_case& c = *s.cases[order[i]];
     if (c.enabled && c.kind != nullptr && f(c, order[i])) return true;
@@ -100,12 +110,13 @@ struct lock_set {
   std::size_t n = 0;
 };
 
-void enroll(select_core& s, waiter& w) noexcept {
+/// In a random order, too: of several cases of one channel the first in its line is the one that happens.
+void enroll(select_core& s, const case_order& order, waiter& w) noexcept {
   for (std::uint32_t i = 0; i < s.count; ++i) {
-    select_case& c = *s.cases[i];
+    select_case& c = *s.cases[order[i]];
     if (!c.enabled || c.kind == nullptr) continue;
     c.node.owner = &w;
-    c.node.index = static_cast<std::uint16_t>(i);
+    c.node.index = static_cast<std::uint16_t>(order[i]);
     c.node.in_case = true;
     c.node.linked = false;
     if (c.kind->enroll(c)) {
@@ -121,11 +132,11 @@ void enroll(select_core& s, waiter& w) noexcept {
 namespace {
 
 /// All cases at one instant.  True: one has happened.  False: the locks are still held.
-bool try_locked(select_core& s, lock_set& locks) {
+bool try_locked(select_core& s, const case_order& order, lock_set& locks) {
   locks.lock();
   bool done = false;
   try {
-    done = for_each_case(s, [&](select_case& c, std::uint32_t i) {
+    done = for_each_case(s, order, [&](select_case& c, std::uint32_t i) {
       if (!c.kind->poll_locked(c)) return false;
       s.chosen = i;
       return true;
@@ -149,7 +160,7 @@ bool select_ready(select_core& s, waiter& w) {
     s.how = wait_end::cancelled;
     return true;
   }
-  const bool done = for_each_case(s, [&](select_case& c, std::uint32_t i) {
+  const bool done = for_each_case(s, case_order(s), [&](select_case& c, std::uint32_t i) {
     if (!c.kind->poll(c)) return false;
     s.chosen = i;
     return true;
@@ -158,7 +169,7 @@ bool select_ready(select_core& s, waiter& w) {
   if (!done &&
       s.count > 2) {  // "nothing is ready" must hold at one instant: a value may have slipped behind the look
     lock_set locks(s);
-    if (!try_locked(s, locks)) locks.unlock();
+    if (!try_locked(s, case_order(s), locks)) locks.unlock();
   }
   s.how = wait_end::done;
   return may_go_on(w);
@@ -169,13 +180,14 @@ bool select_park(select_core& s, waiter& w) noexcept {
     return park_done(w);
   }
   try {
+    const case_order order(s);
     lock_set locks(s);
-    if (try_locked(s, locks)) {
+    if (try_locked(s, order, locks)) {
       s.how = wait_end::done;
       return false;
     }
     begin(w, state::preparing, wait_reason::select, &s);
-    enroll(s, w);
+    enroll(s, order, w);
     if (!wait_timer::arm(s.timer, w, s.deadline)) {
       word_of(w).claim(by_self);
       s.how = wait_end::out_of_memory;
