@@ -193,14 +193,16 @@ void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receiver
   winners won;
   os::lock(c.lock);
   const std::uint64_t left = c.ends.fetch_sub(gone, std::memory_order_acq_rel) - gone;  // R4, pairs with A4
-  const bool no_senders = (left >> 32) == 0, no_receivers = (left & 0xffffffff) == 0;
-  if (no_receivers && !c.no_receivers) {
+  const bool no_senders = (left >> 32) == 0;
+  // Once: the last sender may come while who dropped the last receiver discards the buffer without the lock.
+  const bool last_receiver = (left & 0xffffffff) == 0 && !c.no_receivers;
+  if (last_receiver) {
     c.no_receivers = true;
     end_waits(c, won);  // receivers too: they borrowed the handle, and nothing can come any more
   }
   if (no_senders && !c.closed.load(std::memory_order_relaxed))
     close_locked(c, won);  // relaxed: under the lock
-  if (no_receivers && (left != 0 || c.inside != 0)) {
+  if (last_receiver && (left != 0 || c.inside != 0)) {
     discard_buffer(c);  // unlocks
   } else {
     chan::unlock(c);
