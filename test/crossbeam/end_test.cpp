@@ -186,7 +186,7 @@ const auto senders_leave = [](auto f, int n) -> task<decltype(f)> {
 // --- many handles, limits ---
 
 constexpr auto sends_once = [](auto f, weft::channel_sender<int> tx, int i) -> task<decltype(f)> {
-  if (i % 2 == 1) co_await f.sleep(std::chrono::microseconds(i));
+  if (i % 2 == 1) co_await f.wait(weft::sleep_for(std::chrono::microseconds(i)));
   f.expect(co_await f.send(tx, i) == send_status::sent, "the receiver is there");
 };
 

@@ -99,7 +99,7 @@ const auto receives_or_sends = [](auto f, int n) -> task<decltype(f)> {
 
 constexpr auto sends_impatiently = [](auto f, ints ch, int n) -> task<decltype(f)> {
   for (int i = 0; i < n; ++i) {
-    if (i % 2 == 0) co_await f.sleep(300us);
+    if (i % 2 == 0) co_await f.wait(weft::sleep_for(300us));
     while (co_await f.select(on_send(ch, i), on_timeout(100us)) == 1) continue;
   }
 };
@@ -111,7 +111,7 @@ const auto impatient = [](auto f, int n) -> task<decltype(f)> {
     std::optional<int> got;
     const auto take = [&got](std::optional<int> v) noexcept { got = v; };
     for (int i = 0; i < n; ++i) {
-      if (i % 2 == 0) co_await f.sleep(200us);
+      if (i % 2 == 0) co_await f.wait(weft::sleep_for(200us));
       while (co_await f.select(on_recv(ch, take), on_timeout(100us)) == 1) continue;
       f.expect(got == i, "each once, in order, however often it timed out");
     }

@@ -122,7 +122,7 @@ const auto try_loop = [](auto f, int n) -> task<decltype(f)> {
 constexpr auto sends_late = [](auto f, weft::channel<int> ch, int n,
                                std::chrono::microseconds limit) -> task<decltype(f)> {
   for (int i = 0; i < n; ++i) {
-    if (i % 2 == 0) co_await f.sleep(2 * limit);
+    if (i % 2 == 0) co_await f.wait(weft::sleep_for(2 * limit));
     auto how = send_until_status::timed_out;
     while (how == send_until_status::timed_out) how = co_await f.send_for(ch, i, limit);
     f.expect(how == send_until_status::sent, "nobody closed it");
@@ -134,7 +134,7 @@ const auto both_impatient = [](auto f, int n) -> task<decltype(f)> {
     const auto ch = channel_of<int>(kind);
     auto sender = f.go(sends_late, ch, n, 200us);
     for (int i = 0; i < n; ++i) {
-      if (i % 2 == 0) co_await f.sleep(300us);
+      if (i % 2 == 0) co_await f.wait(weft::sleep_for(300us));
       auto got = co_await f.recv_for(ch, 100us);
       while (got.status == recv_status::empty) got = co_await f.recv_for(ch, 100us);
       f.expect(got && *got == i, "a value whose send timed out was not sent, one that was sent comes once");
