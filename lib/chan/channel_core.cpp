@@ -194,7 +194,7 @@ void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receiver
   os::lock(c.lock);
   const std::uint64_t left = c.ends.fetch_sub(gone, std::memory_order_acq_rel) - gone;  // R4, pairs with A4
   const bool no_senders = (left >> 32) == 0;
-  // Once: the last sender may come while who dropped the last receiver discards the buffer without the lock.
+  // Once: while the buffer is discarded, without the lock, the last sender may go - it may be in the buffer.
   const bool last_receiver = (left & 0xffffffff) == 0 && !c.no_receivers;
   if (last_receiver) {
     c.no_receivers = true;
