@@ -1,5 +1,6 @@
 // select: exactly one case, the right one, and nothing of the others.
 
+#include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
 #include <array>
@@ -399,4 +400,19 @@ TEST_CASE("a select with many cases takes the one that is ready", "[api][select]
                  on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty), on_recv(empty),
                  on_recv(empty), on_recv(empty), on_recv(empty), on_recv(c), on_recv(empty),
                  on_timeout(1h)) == 18);
+}
+
+TEST_CASE("selects that name the same channels in opposite order do not lock each other out",
+          "[api][select][facade]") {
+  const weft::channel<int> a(1), b(1);
+  const auto look = [](const weft::channel<int>& first, const weft::channel<int>& second) {
+    for (int i = 0; i < 100'000; ++i) {
+      (void)weft::blocking::select(weft::on_recv(first), weft::on_recv(second), weft::otherwise());
+    }
+  };
+  weft::runtime rt({.workers = 2});
+  auto other = rt.go([&] { look(b, a); });
+  look(a, b);
+  other.join();
+  REQUIRE(a.size() + b.size() == 0);
 }

@@ -442,3 +442,41 @@ TEST_CASE("in manual mode go of a plain callable fails if no thread can be had, 
   rt.stop();
   REQUIRE(rt.stats().live == 0);
 }
+
+TEST_CASE("a wait whose timer cannot be had leaves nothing behind", "[core][failure]") {
+  if (!news_can_fail) return;
+  // Each round holds one timer more, until the next would need memory that is not there.
+  const auto body = []() -> weft::routine<int> {
+    const weft::channel<int> empty, never;
+    const auto receive = [&]() -> weft::routine<> { (void)co_await empty.recv_for(1us); };
+    const auto send = [&]() -> weft::routine<> { (void)co_await empty.send_for(1, 1us); };
+    const auto select = [&]() -> weft::routine<> {
+      (void)co_await weft::select(weft::on_recv(empty), weft::on_recv(never), weft::on_timeout(1us));
+    };
+    std::vector<weft::join_handle<>> sleepers;
+    int refused = 0;
+    while (refused == 0 && sleepers.size() < 5'000) {
+      for (int which = 0; which < 3; ++which) {
+        auto once = which == 0 ? receive() : which == 1 ? send() : select();
+        fail_new_after(0);
+        try {
+          co_await std::move(once);
+        } catch (const std::bad_alloc&) {
+          ++refused;
+        }
+        fail_new_after(-1);
+      }
+      sleepers.push_back(weft::go([]() -> weft::routine<> { co_await weft::sleep_for(1h); }));
+      co_await weft::yield();
+    }
+    // The same waits again, and then nobody is there any more.
+    co_await receive();
+    co_await send();
+    co_await select();
+    if (empty.try_send(1) != weft::try_send_status::full || empty.try_recv()) refused = -1;
+    for (auto& h : sleepers) h.cancel();
+    co_return refused;
+  };
+  weft::runtime rt({.workers = 1});
+  REQUIRE(rt.go(body).join() == 3);
+}
