@@ -1,9 +1,10 @@
 // Compensation: a worker whose thread blocks in a facade call is replaced for that time by a spare one.
 //
-// The blocked worker is not handed over: its ring is stolen from, its timers are run by others.  How the
-// spare is listed, woken and sent back is in parking.hpp; here it is made.  A thread that cannot be started
-// is reported before anything blocks.  Spares that sleep in the reserve for `blocking_idle_timeout` end their
-// thread.
+// The blocked worker is not handed over: its ring goes to the inject queue, its forks and its timers are
+// others' to take.  (Left to thieves, the last routine of the ring waited for as long as the other workers
+// had something to do.)  How the spare is listed, woken and sent back is in parking.hpp; here it is made.  A
+// thread that cannot be started is reported before anything blocks.  Spares that sleep in the reserve for
+// `blocking_idle_timeout` end their thread.
 
 #include <system_error>
 
@@ -24,8 +25,9 @@ bool scheduler::count_thread() noexcept {
 
 void scheduler::begin_block(worker& w) {
   if (w.blocks == 0) {
-    w.expose_slot();
     while (!replace(w)) add_spare();
+    w.give_up_queues();
+    w.strand_forks();
     look_again(w);
   }
   ++w.blocks;
@@ -34,6 +36,7 @@ void scheduler::begin_block(worker& w) {
 void scheduler::end_block(worker& w) noexcept {
   if (--w.blocks != 0) return;
   parking::end_block(w);
+  w.fetch_forks();
   if (frozen()) [[unlikely]]
     rest_for_good(true);
 }

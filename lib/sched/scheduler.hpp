@@ -111,6 +111,15 @@ class scheduler : public parking<scheduler, worker> {
 
   void uncount_thread() noexcept { threads_.fetch_sub(1, std::memory_order_relaxed); }  // relaxed: a count
 
+  /// Workers that have forks and do not run.
+  void add_stranded(int n) noexcept {
+    stranded_.fetch_add(n, std::memory_order_relaxed);  // relaxed: a hint for those that look now and then
+  }
+
+  bool has_stranded() const noexcept {
+    return stranded_.load(std::memory_order_relaxed) != 0;  // relaxed: a hint
+  }
+
   unsigned threads() const noexcept { return threads_.load(std::memory_order_relaxed); }  // relaxed: a count
 
   /// A timer was armed in a heap whose worker may sleep; in manual mode the next poll() sets the host's
@@ -254,6 +263,7 @@ class scheduler : public parking<scheduler, worker> {
   std::atomic<std::uint32_t> holders_{1};
 
   std::atomic<unsigned> threads_{0};
+  std::atomic<int> stranded_{0};
 
   std::atomic<bool> stopping_{false};
   std::atomic<bool> ended_{false};

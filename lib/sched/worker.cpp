@@ -105,7 +105,36 @@ void worker::expose_slot() noexcept {
 
 void worker::give_up_queues() noexcept {
   expose_slot();
-  while (waiter* r = ring_.pop()) home_->inject(*r);
+  waiter* first = ring_.pop();
+  if (first == nullptr) return;
+  waiter* last = first;
+  std::uint32_t n = 1;
+  for (; waiter* r = ring_.pop(); ++n) last = last->next = r;
+  home_->inject_chain(first, last, n);
+}
+
+void worker::strand_forks() noexcept {
+  if (forks_.empty() || stranded_.exchange(true, std::memory_order_relaxed)) return;  // relaxed: a hint
+  home_->add_stranded(1);
+}
+
+void worker::fetch_forks() noexcept {
+  if (!stranded_.load(std::memory_order_relaxed)) return;  // relaxed: own thread writes it
+  stranded_.store(false, std::memory_order_relaxed);       // relaxed: a hint
+  home_->add_stranded(-1);
+}
+
+/// A fork of a worker that does not run; who always has something to do would never search for it.
+forkable* worker::take_stranded() noexcept {
+  stranded_turn_ = !stranded_turn_;
+  if (!stranded_turn_ || !home_->has_stranded()) return nullptr;
+  const unsigned n = home_->count();
+  for (unsigned i = 0; i < n; ++i) {
+    worker& w = home_->at(i);
+    if (!w.stranded_.load(std::memory_order_relaxed)) continue;  // relaxed: a hint, the deque decides
+    if (forkable* f = w.steal_fork()) return f;
+  }
+  return nullptr;
 }
 
 // --- what runs next ---
@@ -230,9 +259,11 @@ bool worker::has_queued() const noexcept {
 void* worker::maintain() noexcept {
   const std::uint32_t now_tick = tick();
   // The oldest fork, as a thief would: the loop takes one only when slot and ring are empty.
-  if (!simulated_ && now_tick - forked_at_ >= poll_interval) {
+  if (now_tick - forked_at_ >= poll_interval) {
     forked_at_ = now_tick;
-    if (forkable* f = steal_fork()) {
+    forkable* f = take_stranded();
+    if (f == nullptr && !simulated_) f = steal_fork();
+    if (f != nullptr) {
       if (void* frame = take_fork(*f)) return frame;
     }
   }
@@ -302,6 +333,7 @@ void worker::run() noexcept {
   set_current_worker(this);
   thread_number.store(os::thread_number(), std::memory_order_relaxed);  // relaxed: for dumps
   measured_when_ = home_->port().now();
+  fetch_forks();
   for (;;) {
     if (home_->frozen()) [[unlikely]]
       home_->rest_for_good(true);
@@ -309,7 +341,9 @@ void worker::run() noexcept {
       give_up_queues();
       if (bounced_ != nullptr) home_->inject(*std::exchange(bounced_, nullptr));
       if (home_->has_injected()) home_->wake_one();
+      strand_forks();
       if (!home_->park(*this)) break;
+      fetch_forks();
     }
     void* frame = next_frame();
     if (frame == nullptr) frame = search();

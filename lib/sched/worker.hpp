@@ -112,10 +112,13 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   /// control back.
   void* enter(waiter& r) noexcept;
 
-  /// Empties the slot and the ring into the inject queue, for a worker that retires (protocols.md A11).
+  /// Empties the slot and the ring into the inject queue, for a worker that retires (protocols.md A11) or
+  /// whose thread blocks: thieves are those that have nothing to do, and there may be none.
   void give_up_queues() noexcept;
-  /// Moves the slot into the ring, where it can be stolen while this thread is blocked.
-  void expose_slot() noexcept;
+  /// The same for forks, which stay in their deque: those that run take one now and then, until
+  /// fetch_forks().
+  void strand_forks() noexcept;
+  void fetch_forks() noexcept;
 
   std::uint64_t next_id() noexcept;
 
@@ -184,6 +187,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void overflow(waiter& r) noexcept;
   void note_surplus() noexcept;
   void* take_fork(forkable& f) noexcept;
+  forkable* take_stranded() noexcept;
+  void expose_slot() noexcept;
   void* run_foreign(waiter& r) noexcept;
   bool worth_waking() const noexcept;
 
@@ -193,6 +198,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   base::random random_;
   std::atomic<waiter*> current_{nullptr};
   bool slot_turn_ = false;
+  bool stranded_turn_ = false;
   waiter* bounced_ = nullptr;
   std::uint32_t bounces_ = 0;
   std::uint32_t polled_at_ = 0;
@@ -207,6 +213,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::atomic<waiter*> slot_{nullptr};
   run_queue<waiter> ring_;
   fork_deque<forkable> forks_;
+  std::atomic<bool> stranded_{false};  // written by the own thread: it does not run, and has forks
 
   friend class scheduler;
 };

@@ -151,6 +151,73 @@ TEST_CASE("stop on several threads at once returns on all of them", "[api][runti
   }
 }
 
+TEST_CASE("what is queued behind a call that blocks runs though the other workers are never idle",
+          "[api][blocking]") {
+  weft::runtime rt({.workers = 1});
+  std::atomic<bool> over{false};
+  const auto keeps_busy = [&over]() -> weft::routine<> {
+    while (!over) co_await weft::yield();
+  };
+  SECTION("routines") {
+    constexpr int many = 100;
+    weft::wait_group rest(many);
+    const auto counts = [&rest]() -> weft::routine<> {
+      rest.done();
+      co_return;
+    };
+    rt.go([&]() -> weft::routine<> {
+        for (int i = 0; i < 3; ++i) (void)weft::go(weft::spawn_options{.detached = true}, keeps_busy);
+        co_await weft::yield();
+        for (int i = 0; i < many; ++i) (void)weft::go(weft::spawn_options{.detached = true}, counts);
+        weft::blocking::wait(rest.wait());
+      }).join();
+    REQUIRE(rest.count() == 0);
+  }
+  SECTION("a child of all") {
+    weft::event there;
+    const auto first = [&]() -> weft::routine<int> {
+      weft::blocking::wait(there.wait());
+      co_return 1;
+    };
+    const auto second = [&]() -> weft::routine<int> {
+      there.set();
+      co_return 2;
+    };
+    const auto both = [&]() -> weft::routine<int> {
+      const auto [a, b] = co_await weft::all(first(), second());
+      co_return a + b;
+    };
+    for (int i = 0; i < 3; ++i) (void)rt.go(weft::spawn_options{.detached = true}, keeps_busy);
+    REQUIRE(rt.go(both).join() == 3);
+  }
+  SECTION("a child of all, when its worker retires") {
+    // Two children call; when the first returns, one worker more is active than may be, and its worker
+    // retires.
+    weft::event first_may, second_may, third_ran;
+    const auto first = [&]() -> weft::routine<int> {
+      weft::blocking::wait(first_may.wait());
+      co_await weft::yield();
+      co_return 1;
+    };
+    const auto second = [&]() -> weft::routine<int> {
+      first_may.set();
+      weft::blocking::wait(third_ran.wait());
+      co_return 2;
+    };
+    const auto third = [&]() -> weft::routine<int> {
+      third_ran.set();
+      co_return 4;
+    };
+    const auto all_three = [&]() -> weft::routine<int> {
+      const auto [a, b, c] = co_await weft::all(first(), second(), third());
+      co_return a + b + c;
+    };
+    for (int i = 0; i < 3; ++i) (void)rt.go(weft::spawn_options{.detached = true}, keeps_busy);
+    REQUIRE(rt.go(all_three).join() == 7);
+  }
+  over = true;
+}
+
 TEST_CASE("options without a limit are taken as such", "[api][runtime]") {
   weft::runtime rt({.workers = 1,
                     .max_threads = ~0U,
