@@ -1,8 +1,10 @@
-// Several that one call wakes go on in the order in which they began to wait.
+// Who waits longest comes first; several that one call wakes go on in the order in which they began to wait.
 
 #include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -70,4 +72,109 @@ TEST_CASE("several that one call wakes go on in the order in which they began to
   const weft::channel<int> full(0);
   REQUIRE(in_order(
       by_a_routine, [&] { return full.send(1); }, [&] { full.close(); }));
+}
+
+TEST_CASE("who waits longest is served first and nobody barges in", "[api][fifo]") {
+  weft::runtime rt({.workers = 1});
+  weft::channel<int> ch;
+  weft::channel<int> order(16);
+  std::vector<weft::join_handle<void>> waiting;
+  weft::wait_group begun(8);
+  for (int i = 0; i < 8; ++i) {
+    waiting.push_back(rt.go([=, &begun]() -> weft::routine<> {
+      begun.done();
+      const auto v = co_await ch.recv();
+      co_await order.send(i * 100 + *v);
+    }));
+  }
+  // One worker: when this one runs all eight wait, in the order in which they began.
+  auto sends = rt.go([=, &begun]() -> weft::routine<int> {
+    co_await begun.wait();
+    int barged = 0;
+    for (int i = 0; i < 8; ++i) {
+      co_await ch.send(int{i});
+      barged += ch.try_recv().status == weft::recv_status::received;  // handed over: there is nothing to take
+    }
+    co_return barged;
+  });
+  REQUIRE(sends.join() == 0);
+  for (auto& h : waiting) h.join();
+  std::vector<int> values(8, -1), waiters;
+  for (int i = 0; i < 8; ++i) {
+    const int v = *order.try_recv();
+    waiters.push_back(v / 100);
+    values[static_cast<std::size_t>(v / 100)] = v % 100;
+  }
+  // The first to wait has got the first value, and so on: by the order in which they had begun.
+  std::vector<int> sorted = waiters;
+  std::sort(sorted.begin(), sorted.end());
+  REQUIRE(sorted == std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7});
+  const bool upwards = values[0] < values[7];
+  for (std::size_t i = 1; i < 8; ++i) REQUIRE((values[i - 1] < values[i]) == upwards);
+}
+
+TEST_CASE("senders that wait are served in their order and before a later one", "[api][fifo]") {
+  const std::size_t capacity = GENERATE(std::size_t{0}, std::size_t{2});
+  weft::runtime rt({.workers = 1});
+  weft::channel<int> ch(capacity);
+  auto h = rt.go([=]() -> weft::routine<std::vector<int>> {
+    std::vector<weft::join_handle<void>> all;
+    for (int i = 0; i < 6; ++i) {
+      weft::event begun;
+      all.push_back(weft::go([=, &begun]() -> weft::routine<> {
+        begun.set();
+        co_await ch.send(int{i});
+      }));
+      co_await begun.wait();  // one worker: i waits, or its value is in the buffer
+    }
+    std::vector<int> got;
+    while (auto v = ch.try_recv()) {
+      got.push_back(*v);
+      const bool others_wait = got.size() + capacity < 6;
+      if (others_wait && ch.try_send(99) == weft::try_send_status::sent) got.push_back(-1);  // barged
+    }
+    for (auto& each : all) co_await std::move(each);
+    co_return got;
+  });
+  const auto got = h.join();
+  REQUIRE(got == std::vector<int>{0, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("mutex and semaphore serve in the order of waiting", "[api][fifo][sync]") {
+  weft::runtime rt({.workers = 1});
+  auto h = rt.go([]() -> weft::routine<std::vector<int>> {
+    weft::mutex m;
+    weft::semaphore s(0);
+    std::vector<int> order;
+    std::vector<weft::join_handle<void>> all;
+    co_await m.lock();
+    for (int i = 0; i < 6; ++i) {
+      weft::event begun;
+      all.push_back(weft::go([&, i]() -> weft::routine<> {
+        begun.set();
+        auto hold = co_await m.scoped();
+        order.push_back(i);
+      }));
+      co_await begun.wait();
+    }
+    m.unlock();
+    for (auto& each : all) co_await std::move(each);
+    all.clear();
+    for (int i = 0; i < 6; ++i) {
+      weft::event begun;
+      all.push_back(weft::go([&, i]() -> weft::routine<> {
+        begun.set();
+        co_await s.acquire();
+        order.push_back(10 + i);
+      }));
+      co_await begun.wait();
+    }
+    for (auto& each : all) {
+      s.release();
+      if (s.try_acquire()) order.push_back(-2);
+      co_await std::move(each);  // the first of those that wait, or this waits for ever
+    }
+    co_return order;
+  });
+  REQUIRE(h.join() == std::vector<int>{0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15});
 }
