@@ -170,3 +170,41 @@ TEST_CASE("what comes from outside runs though the worker always has something r
   b.join();
   c.join();
 }
+
+TEST_CASE("what a worker has queued when it blocks runs though the others always have something ready",
+          "[api][fairness][facade]") {
+  const unsigned workers = GENERATE(1U, 2U);
+  enough = false;
+  weft::runtime rt({.workers = workers});
+  std::vector<weft::join_handle<void>> others;
+  for (unsigned i = 0; i < 2 * workers; ++i) others.push_back(rt.go(yields));
+  const weft::channel<int> ch;
+  const weft::blocking::channel<int> plain(ch);
+  SECTION("routines that it has started") {
+    for (int round = 0; round < 20; ++round) {
+      auto h = rt.go([&] {
+        for (int i = 0; i < 10; ++i) (void)weft::go([ch]() -> weft::routine<> { co_await ch.send(1); });
+        int sum = 0;
+        for (int i = 0; i < 10; ++i) sum += *plain.recv();  // each is sent by one of them
+        return sum;
+      });
+      REQUIRE(h.join() == 10);
+    }
+  }
+  SECTION("the next children of all()") {
+    for (int round = 0; round < 20; ++round) {
+      auto blocks = [&]() -> weft::routine<int> { co_return plain.recv().value_or(0); };
+      auto sends = [&]() -> weft::routine<int> {
+        co_await ch.send(1);
+        co_return 1;
+      };
+      auto both = rt.go([&]() -> weft::routine<int> {
+        auto [a, b] = co_await weft::all(blocks(), sends());
+        co_return a + b;
+      });
+      REQUIRE(both.join() == 2);
+    }
+  }
+  enough = true;
+  for (auto& h : others) h.join();
+}
