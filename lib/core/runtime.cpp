@@ -338,8 +338,10 @@ int runtime::native_handle() const {
 
 runtime_stats runtime::stats() const noexcept {
   runtime_stats s;
-  const unsigned n = core_->count();
+  // Ends first, then starts, as in drained(): live does not go below zero.
   s.finished = core_->count_shared.finished.read();
+  const unsigned m = core_->count();
+  for (unsigned i = 0; i < m; ++i) s.finished += core_->at(i).count.finished.read();
   s.workers = core_->how().workers;
   s.threads = core_->threads();
   s.idle_workers = core_->idle();
@@ -350,9 +352,9 @@ runtime_stats runtime::stats() const noexcept {
   s.blocking_threads = core_->pool().threads();
   s.blocking_queued = core_->pool().queued();
   s.blocking_jobs = core_->pool().jobs();
+  const unsigned n = core_->count();
   for (unsigned i = 0; i < n; ++i) {
     const auto& c = core_->at(i).count;
-    s.finished += c.finished.read();
     s.spawned += c.spawned.read();
     s.dispatches += core_->at(i).tick();
     s.steals += c.stolen.read();
