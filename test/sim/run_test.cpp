@@ -232,6 +232,21 @@ TEST_CASE("three routines run in all six orders", "[sim]") {
   REQUIRE(outcomes.size() == 6);
 }
 
+TEST_CASE("timers of the same instant fire in all six orders", "[sim]") {
+  const auto outcomes = orders(300, [](std::string& order) -> weft::routine<> {
+    std::vector<weft::join_handle<>> all;
+    const auto instant = weft::now() + 1s;
+    for (const char c : {'a', 'b', 'c'}) {
+      all.push_back(weft::go([&, c]() -> weft::routine<> {
+        co_await weft::sleep_until(instant);
+        order += c;
+      }));
+    }
+    for (auto& h : all) co_await std::move(h);
+  });
+  REQUIRE(outcomes.size() == 6);
+}
+
 TEST_CASE("the seed decides which ready case a select takes", "[sim]") {
   const auto outcomes = orders(100, [](std::string& order) -> weft::routine<> {
     weft::channel<int> a(1), b(1), c(1);
