@@ -13,6 +13,7 @@
 #include "base/fatal.hpp"
 #include "core/context.hpp"
 #include "core/park.hpp"
+#include "os/forked.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/current.hpp"
 #include "sched/deadlock.hpp"
@@ -49,6 +50,7 @@ class listed_sleep {
 }  // namespace
 
 thread_party::thread_party() noexcept : self_(nullptr) {
+  if (os::forked()) os::misuse_in_child();
   if (waiter* routine = sched::current_routine()) {
     self_ = routine;
     self_->kind(waiter_kind::thread);

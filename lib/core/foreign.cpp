@@ -21,6 +21,7 @@
 #include "core/describe.hpp"
 #include "core/global.hpp"
 #include "core/park.hpp"
+#include "os/forked.hpp"
 #include "os/lock.hpp"
 #include "sched/current.hpp"
 
@@ -101,6 +102,7 @@ void foreign_wait::end() noexcept {
 // --- hops ---
 
 void enter_hop(sched::scheduler& to, foreign_party& as) {
+  os::refuse_in_child();
   begin_life(as, to.at(0));
   to.enter(as);
   if (!to.stopping()) return;

@@ -24,6 +24,7 @@
 #include "core/park.hpp"
 #include "core/site.hpp"
 #include "core/unhandled.hpp"
+#include "os/forked.hpp"
 #include "sched/current.hpp"
 #include "sched/frame_pool.hpp"
 #include "sched/scheduler.hpp"
@@ -182,6 +183,7 @@ void launch(promise_base& p, const launch_info& how) {
   if (!takes_routines(rt)) throw stopped();
   sched::worker* here = sched::current_worker();
   if (here != nullptr && &here->home() != &rt) here = nullptr;
+  if (here == nullptr) os::refuse_in_child();
   const bool on_pool = how.plain && rt.how().manual;
   auto job = on_pool ? std::make_unique<pool_start>() : nullptr;
 

@@ -27,6 +27,7 @@
 #include "core/park.hpp"
 #include "core/simulation.hpp"
 #include "core/unhandled.hpp"
+#include "os/forked.hpp"
 #include "os/lock.hpp"
 #include "sched/blocked_here.hpp"
 #include "sched/current.hpp"
@@ -122,6 +123,7 @@ void deliver_by_birth(winners& won) {
 }
 
 sched::scheduler* new_scheduler(const runtime_options& options) {
+  os::refuse_in_child();
   os::port& port = os::current_port();
   simulation* run = simulation_of(port);
   if (run != nullptr) run->runtimes.reserve(run->runtimes.size() + 1);
@@ -154,6 +156,7 @@ void name_remaining(sched::scheduler& home) {
 namespace core {
 
 sched::scheduler& hold_global() {
+  os::refuse_in_child();
   const auto held = [](runtime& rt) -> sched::scheduler& {
     rt.core().hold();
     return rt.core();
@@ -210,6 +213,7 @@ bool stop_now(sched::scheduler& home, std::int64_t deadline) {
 runtime::runtime(runtime_options options) : core_(new_scheduler(options)) {}
 
 runtime::~runtime() {
+  if (os::forked()) return;  // what it had is the parent's
   if (on_own_thread(*core_)) {
     base::misuse(
         "a runtime is destroyed on one of its own threads; let a thread that is not its own destroy it");
@@ -230,6 +234,7 @@ runtime::~runtime() {
 }
 
 runtime& runtime::global() {
+  os::refuse_in_child();
   if (simulation* run = simulation_of(os::current_port())) {
     if (run->global == nullptr) run->global = new runtime;
     return *run->global;
@@ -241,6 +246,7 @@ runtime& runtime::global() {
 }
 
 void init_global_runtime(runtime_options options) {
+  os::refuse_in_child();
   const auto must_be_stopped = [](const runtime* now) {
     if (now == nullptr || now->core().has_ended()) return;
     throw std::logic_error(
@@ -267,7 +273,8 @@ void runtime::stop() {
 }
 
 bool runtime::stop_until(std::int64_t deadline) {
-  if (core_->frozen()) return false;  // in a static's destructor: nothing is unwound any more
+  os::refuse_in_child();
+  if (core_->frozen() || os::forked()) return false;  // in a static's destructor: nothing is unwound any more
   if (on_own_thread(*core_)) return cancel_all(*core_), false;
   const sched::blocked_here elsewhere;  // on another runtime's thread; first, because it may throw
   return stop_now(*core_, deadline);
@@ -305,6 +312,7 @@ namespace {
 constexpr std::size_t poll_batch = 1 << 16;
 
 void check_may_drive(const sched::scheduler& home) {
+  os::refuse_in_child();
   if (!home.how().manual)
     base::misuse("poll() of a runtime that has workers; it is for runtime_options::workers = manual");
   if (on_own_thread(home))

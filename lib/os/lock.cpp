@@ -1,5 +1,6 @@
 #include "os/lock.hpp"
 
+#include "os/forked.hpp"
 #include "os/port.hpp"
 
 namespace weft::os {
@@ -27,8 +28,10 @@ void lock_slowly(std::uint32_t& word) noexcept {
     if (seen == lock_free && try_lock(word)) return;
     if (seen == lock_contended) break;
   }
-  while (state.exchange(lock_contended, std::memory_order_acquire) != lock_free)  // A2, pairs with R1
+  while (state.exchange(lock_contended, std::memory_order_acquire) != lock_free) {  // A2, pairs with R1
+    if (forked()) misuse_in_child();  // its holder does not exist
     sleeping_port().wait(word, lock_contended, never);
+  }
 }
 
 void wake_next_owner(const std::uint32_t& word) noexcept {

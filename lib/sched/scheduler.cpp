@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "base/fatal.hpp"
+#include "os/forked.hpp"
 #include "os/host_wake.hpp"
 #include "os/lock.hpp"
 #include "sched/current.hpp"
@@ -87,6 +88,7 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
     if (how_.manual) {
       host_ = std::make_unique<os::host_wake>();
       host_here(*this);
+      if (!port_.simulated()) os::runtime_begins([] { freeze_in_child(); });
       return;
     }
     for (unsigned i = 0; i < how_.workers; ++i) {
@@ -98,6 +100,7 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
                                     (how_.name + "-monitor").c_str());
       monitor_runs_ = true;
       add_runtime(*this);
+      os::runtime_begins([] { freeze_in_child(); });
     }
   } catch (...) {
     end_started();
@@ -282,11 +285,12 @@ void scheduler::join_threads() noexcept {
 
 void scheduler::end_timers() noexcept {
   for (unsigned i = 0; i < count(); ++i) at(i).timers.end();
-  ended_.store(true, std::memory_order_release);  // R10, pairs with A10
+  const bool before = ended_.exchange(true, std::memory_order_release);  // R10, pairs with A10
+  if (!before && !port_.simulated()) os::runtime_ends();
 }
 
 void scheduler::freeze() noexcept {
-  if (how_.manual || has_ended()) return;
+  if (how_.manual || has_ended() || os::forked()) return;
   if (frozen_.exchange(true, std::memory_order_seq_cst)) return;  // F1, pairs with F2
   const worker* here = current_worker();
   const unsigned own = here != nullptr && &here->home() == this ? 1 : 0;  // exit() in a plain callable
@@ -305,7 +309,18 @@ void scheduler::tell_freezer() noexcept {
   port_.wake(word_of(rest_word_), 1);
 }
 
+void scheduler::freeze_in_child() noexcept {
+  scheduler* home = here();
+  if (home == nullptr) return;
+  home->frozen_.store(true, std::memory_order_relaxed);  // relaxed: for this thread
+  worker* w = current_worker();
+  if (w == nullptr) return;
+  w->ready = 0;  // its next operation leads to the loop, which says so
+  w->transfers = 0;
+}
+
 void scheduler::rest_for_good(bool is_worker) noexcept {
+  if (os::forked()) os::misuse_in_child();
   if (is_worker) {
     resting_.fetch_add(1, std::memory_order_seq_cst);  // F2, pairs with F1
     tell_freezer();

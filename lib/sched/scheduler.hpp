@@ -164,6 +164,9 @@ class scheduler : public parking<scheduler, worker> {
   /// Of a worker that is awake, or of a pool's thread.
   [[noreturn]] void rest_for_good(bool is_worker) noexcept;
 
+  /// In a forked child, whose only thread this is: what runs here now is the last.
+  static void freeze_in_child() noexcept;
+
   /// Kept until the threads are joined.
   void keep(std::unique_ptr<companion> c);
 
