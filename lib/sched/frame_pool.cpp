@@ -27,6 +27,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdlib>
 #include <new>
 #include <utility>
 
@@ -276,11 +277,27 @@ cache::~cache() {
   }
 }
 
+// Not the cache itself: an initial-exec variable puts all thread_locals of a library where the loader keeps
+// little room, and 2 KB more of them is a plugin that cannot be loaded.
+struct cache_owner {
+  cache* own = nullptr;
+
+  ~cache_owner() {
+    if (own == nullptr) return;
+    own->~cache();
+    std::free(own);
+  }
+};
+
+// Null without memory, too: then it is the depot's turn.
 cache* attach_cache() noexcept {
   if (cache_ended) return nullptr;
-  thread_local cache own;
-  current_cache = &own;
-  return &own;
+  thread_local cache_owner owner;
+  if (owner.own == nullptr) {
+    void* place = std::malloc(sizeof(cache));  // as quiet as a thread_local: no operator new of the program's
+    if (place != nullptr) owner.own = ::new (place) cache;
+  }
+  return current_cache = owner.own;
 }
 
 [[gnu::noinline]] void* allocate_slowly(std::uint32_t size_class) {

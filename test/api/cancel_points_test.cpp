@@ -137,7 +137,7 @@ weft::routine<bool> cancelled_after(int k, world& w) {
 
 TEST_CASE("cancelled at any of its suspension points a routine leaves nothing behind", "[api][cancel][sim]") {
   int points = 0;
-  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
     bool in_time = true;
     for (int k = 0; in_time; ++k) {
       bool cleaned_up = false;

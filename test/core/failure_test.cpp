@@ -196,10 +196,6 @@ weft::routine<> a_selector() {
   (void)co_await s.wait();
 }
 
-weft::routine<> sleep_a_little() {
-  co_await weft::sleep_for(1ms);
-}
-
 weft::routine<> time_limits() {
   weft::channel<int> never;
   (void)co_await never.recv_for(1ms);
@@ -225,6 +221,58 @@ weft::routine<> select_with_a_coroutine_handler() {
   co_await weft::select(weft::on_recv(in, pass_on), weft::on_timeout(1h));
   if (in.size() != 0 || out.size() != 1)
     throw std::logic_error("it ended well and the value has not arrived");
+}
+
+weft::routine<> the_ends_of_a_channel() {
+  auto [tx, rx] = weft::make_channel<std::unique_ptr<int>>(4);
+  auto value = std::make_unique<int>(1);
+  co_await tx.send(std::move(value));
+  (void)co_await rx.recv();
+}
+
+weft::routine<> timers_of_every_kind() {
+  auto soon = weft::after(1us), late = weft::after(1h);
+  co_await soon.wait();
+  co_await weft::sleep_for(1us);
+  weft::ticker t(1us);
+  (void)co_await t.tick();
+  co_await weft::select(weft::on_event(late), weft::on_timeout(1us));
+  co_await weft::shield(weft::with_deadline(weft::now() + 1h, weft::sleep_for(1us)));
+}
+
+weft::routine<> one_that_waits_for_another() {
+  weft::mutex m;
+  weft::semaphore s(0);
+  weft::event e;
+  weft::wait_group g(1);
+  auto body = [&](weft::task_scope& scope) -> weft::routine<> {
+    scope.go([&]() -> weft::routine<> {
+      auto mine = co_await m.scoped();
+      e.set();
+    });
+    scope.go([&]() -> weft::routine<> {
+      co_await e.wait();
+      s.release();
+      g.done();
+    });
+    co_await s.acquire();
+    co_await g.wait();
+  };
+  co_await weft::scope(body);
+}
+
+weft::routine<> the_facade() {
+  const weft::blocking::channel<int> ch(1);
+  ch.send(1);
+  ch.recv();
+  weft::blocking::select(weft::on_recv(ch), weft::on_timeout(1us));
+  weft::blocking::run(value(1));
+  weft::blocking::all(value(1), value(2));
+  weft::blocking::scope([](weft::task_scope& s) { s.go(value, 1); });
+  (void)weft::blocking::with_timeout(1h, value(2));
+  weft::blocking::block_on_io([] {});
+  weft::go(value, 1).join();
+  co_return;
 }
 
 using operation = weft::routine<> (*)();
@@ -303,6 +351,9 @@ TEST_CASE("without memory for a frame each operation fails with bad_alloc and th
   CHECK(fails(any_of_three) >= 3);
   CHECK(fails(a_scope) >= 4);
   CHECK(fails(select_with_a_coroutine_handler) >= 3);
+  CHECK(fails(one_that_waits_for_another) >= 3);
+  CHECK(fails(timers_of_every_kind) >= 1);
+  CHECK(fails(the_facade) >= 6);
 }
 
 TEST_CASE("without memory from operator new each operation fails with bad_alloc and the runtime lives on",
@@ -322,9 +373,12 @@ TEST_CASE("without memory from operator new each operation fails with bad_alloc 
   CHECK(fails(all_of_a_range) >= 1);
   (void)fails(any_of_three);
   (void)fails(a_scope);
-  (void)fails(sleep_a_little);
   (void)fails(time_limits);
   (void)fails(call_on_the_pool);
+  CHECK(fails(the_ends_of_a_channel) >= 2);
+  (void)fails(timers_of_every_kind);
+  (void)fails(one_that_waits_for_another);
+  (void)fails(the_facade);
 }
 
 TEST_CASE("a runtime that cannot have all its threads throws and leaves nothing behind", "[core][failure]") {
