@@ -11,8 +11,8 @@
 //   1. A free block's words 0 and 1 are links; word 2, the claim word, is never written here (Invariant T).
 //   2. A cache's spare magazine is empty or full; the depot's stack holds full ones only.
 //   3. A slab's `used` only grows, and blocks below it were zero when they were first handed out.
-//   4. Whose load of the stop flag does not see the stop is in a block that the walk after it visits: V1,
-//   that load, the stop's store and V2 are in one order, all seq_cst.
+//   4. Whose load of the stop flag does not see the stop is in a block that the walk after it visits: V1 to
+//   V4 in frame_depot.hpp.
 //
 // Source: Bonwick, Vmem and magazines (USENIX 2001); Go's gfput/gfget (local lists, a shared one in batches).
 // Rejected: trimming the depot with MADV_DONTNEED: it zeroes claim words, which breaks Invariant T (a promise
@@ -35,6 +35,7 @@
 
 #include "os/lock.hpp"
 #include "os/port.hpp"
+#include "sched/frame_depot.hpp"
 
 namespace weft::sched {
 namespace {
@@ -88,49 +89,32 @@ std::uint32_t class_of(std::size_t bytes) noexcept {
 struct free_block {
   free_block* next;           // in its magazine
   free_block* next_magazine;  // in the depot, if it is the top of a full magazine
+
   // The claim word follows: not a member, so that nothing here can write it.
+
+  static free_block* make(void* block) noexcept { return ::new (block) free_block; }
 };
 
 static_assert(sizeof(free_block) == claim_word_offset);
 
-struct magazine {
-  free_block* top = nullptr;
-  std::uint32_t count = 0;
-
-  bool empty() const noexcept { return count == 0; }
-
-  bool full() const noexcept { return count == magazine_size; }
-
-  void push(void* block) noexcept {
-    auto* free = ::new (block) free_block;
-    free->next = std::exchange(top, free);
-    ++count;
-  }
-
-  void* pop() noexcept {
-    --count;
-    return std::exchange(top, top->next);
-  }
-};
-
 struct slab {
   const std::uint32_t stride;
-  const std::uint32_t capacity;        // blocks
-  std::atomic<std::uint32_t> used{0};  // blocks ever handed out; written under the depot's lock
-  slab* older = nullptr;               // all slabs, newest first
-
-  bool used_up() const noexcept {
-    return used.load(std::memory_order_relaxed) == capacity;  // relaxed: for who holds the depot's lock
-  }
+  slab_uses<> uses;
+  slab* older = nullptr;  // all slabs, newest first
 
   std::byte* block(std::uint32_t index) noexcept {
     return reinterpret_cast<std::byte*>(this) + slab_header_bytes + std::size_t{index} * stride;
   }
+
+  std::uint32_t run_length() const noexcept { return static_cast<std::uint32_t>(run_bytes / stride); }
 };
 
 static_assert(sizeof(slab) <= slab_header_bytes);
 
-constinit std::atomic<slab*> newest_slab{nullptr};
+using depot = frame_depot<free_block, slab, magazine_size>;
+using blocks = depot::blocks;
+
+constinit slab_registry<slab> registry;
 constinit std::atomic<std::uint64_t> slab_count{0};
 
 // Not yet in the registry.
@@ -150,110 +134,40 @@ slab* map_slab(std::uint32_t stride, bool first_of_class) {
   const std::uint64_t others = slab_count.load(std::memory_order_relaxed);  // relaxed: an estimate
   const bool huge = !first_of_class && others >= huge_pages_after;
   ::madvise(start, slab_bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // a refusal costs time, nothing else
-  return ::new (start) slab{stride, static_cast<std::uint32_t>((slab_bytes - slab_header_bytes) / stride)};
+  const auto capacity = static_cast<std::uint32_t>((slab_bytes - slab_header_bytes) / stride);
+  return ::new (start) slab{stride, slab_uses<>(capacity)};
 }
 
-void register_slab(slab* made) noexcept {
-  slab_count.fetch_add(1, std::memory_order_relaxed);         // relaxed: a count
-  made->older = newest_slab.load(std::memory_order_relaxed);  // relaxed: R1 publishes what it points to
-  while (!newest_slab.compare_exchange_weak(made->older, made,
-                                            std::memory_order_seq_cst,     // R1, V1, pair with A1, V2
-                                            std::memory_order_relaxed)) {  // relaxed: tried again
-  }
-}
+struct alignas(64) depot_line : depot {};
 
-struct alignas(64) depot {
-  std::uint32_t lock = 0;      // of all below
-  magazine loose;              // what ended threads left, until it is full
-  free_block* full = nullptr;  // stack of full magazines
-  slab* current = nullptr;     // bumped until it is used up
-};
-
-constinit depot depots[class_count];
-
-struct block_run {
-  slab* from;
-  std::uint32_t first;
-  std::uint32_t count;
-};
-
-// Caller holds the lock.  Blocks never handed out before, none if a new slab is needed.
-block_run bump(depot& of) noexcept {
-  if (of.current == nullptr) return {nullptr, 0, 0};
-  slab& from = *of.current;
-  const std::uint32_t first = from.used.load(std::memory_order_relaxed);  // relaxed: written under the lock
-  const auto wanted = std::min(magazine_size, static_cast<std::uint32_t>(run_bytes / from.stride));
-  const std::uint32_t count = std::min(wanted, from.capacity - first);
-  from.used.store(first + count, std::memory_order_seq_cst);  // V1, pairs with V2
-  return {&from, first, count};
-}
+constinit depot_line depots[class_count];
 
 // The system call is made without the lock; of two threads that find the slab used up, one gives its new one
 // back.
 void add_slab(std::uint32_t size_class) {
   depot& to = depots[size_class];
-  bool first_of_class = false;
-  {
-    const os::guard hold(to.lock);
-    if (to.current != nullptr && !to.current->used_up()) return;
-    first_of_class = to.current == nullptr;
+  const depot::need now = to.needs_slab();
+  if (now == depot::need::none) return;
+  slab* made = map_slab(class_sizes[size_class], now == depot::need::first_slab);
+  if (to.add(made, registry)) {
+    slab_count.fetch_add(1, std::memory_order_relaxed);  // relaxed: a count
+  } else {
+    ::munmap(made, slab_bytes);
   }
-  slab* made = map_slab(class_sizes[size_class], first_of_class);
-  {
-    const os::guard hold(to.lock);
-    if (to.current == nullptr || to.current->used_up()) {
-      register_slab(made);
-      to.current = std::exchange(made, nullptr);
-    }
-  }
-  if (made != nullptr) ::munmap(made, slab_bytes);
 }
 
 // Never empty.  Throws std::bad_alloc.
-magazine take_magazine(std::uint32_t size_class) {
-  depot& from = depots[size_class];
+blocks take_magazine(std::uint32_t size_class) {
   for (;;) {
-    block_run fresh{};
-    {
-      const os::guard hold(from.lock);
-      if (free_block* top = from.full) {
-        from.full = top->next_magazine;
-        return {top, magazine_size};
-      }
-      if (!from.loose.empty()) return std::exchange(from.loose, {});
-      fresh = bump(from);
-    }
-    magazine filled;
-    for (std::uint32_t i = fresh.count; i-- > 0;) filled.push(fresh.from->block(fresh.first + i));
+    const blocks filled = depots[size_class].take();
     if (!filled.empty()) return filled;
     add_slab(size_class);
   }
 }
 
-// Caller holds the lock.
-void stack_full(depot& onto, const magazine& full) noexcept {
-  full.top->next_magazine = onto.full;
-  onto.full = full.top;
-}
-
-void give_full(std::uint32_t size_class, const magazine& full) noexcept {
-  depot& to = depots[size_class];
-  const os::guard hold(to.lock);
-  stack_full(to, full);
-}
-
-void give_loose(std::uint32_t size_class, magazine blocks) noexcept {
-  depot& to = depots[size_class];
-  const os::guard hold(to.lock);
-  while (!blocks.empty()) {
-    to.loose.push(blocks.pop());
-    if (to.loose.full()) stack_full(to, std::exchange(to.loose, {}));
-  }
-}
-
 struct class_cache {
-  magazine loaded;
-  magazine spare;
+  blocks loaded;
+  blocks spare;
 };
 
 struct cache {
@@ -272,8 +186,8 @@ cache::~cache() {
   cache_ended = true;
   for (std::uint32_t size_class = 0; size_class < class_count; ++size_class) {
     class_cache& of = classes[size_class];
-    if (!of.loaded.empty()) give_loose(size_class, of.loaded);
-    if (!of.spare.empty()) give_full(size_class, of.spare);
+    if (!of.loaded.empty()) depots[size_class].give_loose(of.loaded);
+    if (!of.spare.empty()) depots[size_class].give_full(of.spare);
   }
 }
 
@@ -303,9 +217,9 @@ cache* attach_cache() noexcept {
 [[gnu::noinline]] void* allocate_slowly(std::uint32_t size_class) {
   cache* mine = attach_cache();
   if (mine == nullptr) {
-    magazine borrowed = take_magazine(size_class);
+    blocks borrowed = take_magazine(size_class);
     void* block = borrowed.pop();
-    give_loose(size_class, borrowed);
+    depots[size_class].give_loose(borrowed);
     return block;
   }
   class_cache& of = mine->classes[size_class];
@@ -316,13 +230,13 @@ cache* attach_cache() noexcept {
 [[gnu::noinline]] void free_slowly(void* frame, std::uint32_t size_class) noexcept {
   cache* mine = attach_cache();
   if (mine == nullptr) {
-    magazine single;
+    blocks single;
     single.push(frame);
-    return give_loose(size_class, single);
+    return depots[size_class].give_loose(single);
   }
   class_cache& of = mine->classes[size_class];
   if (of.loaded.full()) {
-    if (!of.spare.empty()) give_full(size_class, of.spare);
+    if (!of.spare.empty()) depots[size_class].give_full(of.spare);
     of.spare = std::exchange(of.loaded, {});
   }
   of.loaded.push(frame);
@@ -399,7 +313,7 @@ constinit std::atomic<unsigned> wanting_failures{0};  // simulated runs
     return allocate_listed(bytes);
   const std::uint32_t size_class = class_of(bytes);
   if (cache* mine = current_cache; mine != nullptr) [[likely]] {
-    magazine& loaded = mine->classes[size_class].loaded;
+    blocks& loaded = mine->classes[size_class].loaded;
     if (!loaded.empty()) [[likely]]
       return loaded.pop();
   }
@@ -411,7 +325,7 @@ constinit std::atomic<unsigned> wanting_failures{0};  // simulated runs
     return free_listed(frame);
   const std::uint32_t size_class = class_of(bytes);
   if (cache* mine = current_cache; mine != nullptr) [[likely]] {
-    magazine& loaded = mine->classes[size_class].loaded;
+    blocks& loaded = mine->classes[size_class].loaded;
     if (!loaded.full()) [[likely]]
       return loaded.push(frame);
   }
@@ -423,9 +337,8 @@ bool may_vanish(std::size_t annex_bytes, bool over_aligned) noexcept {
 }
 
 void for_each_block(bool (*visit)(void* context, void* frame), void* context) {
-  slab* each = newest_slab.load(std::memory_order_seq_cst);  // A1, V2, pair with R1, V1
-  for (; each != nullptr; each = each->older) {
-    const std::uint32_t used = each->used.load(std::memory_order_seq_cst);  // V2, pairs with V1
+  for (slab* each = registry.newest(); each != nullptr; each = each->older) {
+    const std::uint32_t used = each->uses.count();
     for (std::uint32_t i = 0; i < used; ++i) {
       if (!visit(context, each->block(i))) return;
     }
@@ -452,9 +365,8 @@ void fail_frame_after(long k) noexcept {
 frame_stats read_frame_stats() noexcept {
   const std::uint64_t slabs = slab_count.load(std::memory_order_relaxed);  // relaxed: a count
   frame_stats stats{.slab_bytes = slabs * slab_bytes, .blocks = 0, .listed = 0, .pooled = pooled};
-  slab* each = newest_slab.load(std::memory_order_acquire);  // A1, pairs with R1
-  for (; each != nullptr; each = each->older) {
-    stats.blocks += each->used.load(std::memory_order_relaxed);  // relaxed: a count
+  for (const slab* each = registry.newest(); each != nullptr; each = each->older) {
+    stats.blocks += each->uses.estimate();
   }
   for (frame_list& list : lists) {
     const os::guard hold(list.lock);

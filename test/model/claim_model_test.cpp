@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/claim_word.hpp"
+#include "model/claim_cases.hpp"
 #include "model/model_test.hpp"
 #include "support/catch.hpp"
 
@@ -302,6 +303,13 @@ model::program stop_walks(state begins) {
 }
 
 }  // namespace
+
+model::programs weft::model::claims_of_routines() {
+  return {plain_receive<real, model::atomic>, timed_receive<real, model::atomic>,
+          [] { return stop_walks<real, model::atomic>(state::waiting); },
+          [] { return stop_walks<real, model::atomic>(state::preparing); },
+          [] { return race<real>(state::preparing); }};
+}
 
 TEST_CASE("three claimers and a commit: exactly one wins, and wakes if and only if the waiter sleeps",
           "[model][claim]") {

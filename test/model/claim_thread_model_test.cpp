@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/claim_word.hpp"
+#include "model/claim_cases.hpp"
 #include "model/model_test.hpp"
 #include "support/catch.hpp"
 
@@ -16,6 +17,7 @@ namespace {
 namespace model = weft::model;
 using namespace weft::core;
 using model::require_caught;
+using model::require_each_order_matters;
 using model::require_sound;
 
 template <template <typename> class Ref>
@@ -208,6 +210,14 @@ TEST_CASE("the model check catches a delivery that is not released or not acquir
 TEST_CASE("the model check catches a dump that does not pin", "[model][claim]") {
   require_caught(dump_reads<unpinned>);
   require_caught(dump_reads<word_on<model::no_release_ref>>);
+}
+
+TEST_CASE("each order of the claim word is needed: weakened alone it is caught", "[model][claim]") {
+  model::programs cases = model::claims_of_routines();
+  cases.insert(cases.begin(), {[] { return thread_receives<real>(false); }, dump_reads<real>,
+                               [] { return thread_receives<real>(true); }, thread_is_claimed_early<real>});
+  require_each_order_matters("core/claim_word.hpp", cases,
+                             {"commit W1", "claim_of C2.2", "claim_of C2.3", "read C2", "pin P1", "set R2"});
 }
 
 #endif

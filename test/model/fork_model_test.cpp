@@ -17,6 +17,7 @@ namespace {
 
 namespace model = weft::model;
 using model::require_caught;
+using model::require_each_order_matters;
 using model::require_sound_big;
 using weft::core::after_child;
 using weft::core::fork_count;
@@ -263,6 +264,10 @@ TEST_CASE("the model check catches an owner that pops another group", "[model][f
 TEST_CASE("the model check catches a count that does not release or acquire", "[model][fork]") {
   require_caught([] { return all<counts_on<model::no_release_ref>>(first_suspends); });
   require_caught([] { return all<counts_on<model::no_acquire_ref>>(first_suspends); });
+}
+
+TEST_CASE("each order of the counts of a fork is needed: weakened alone it is caught", "[model][fork]") {
+  require_each_order_matters("core/fork_count.hpp", {[] { return all(first_suspends); }});
 }
 
 #endif

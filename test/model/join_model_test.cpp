@@ -16,6 +16,7 @@ namespace {
 namespace model = weft::model;
 using namespace weft::core;
 using model::require_caught;
+using model::require_each_order_matters;
 using model::require_sound;
 
 void pause(int) noexcept {
@@ -82,6 +83,7 @@ struct world : child {
   model::atomic<int> cancelled{0};
   model::atomic<int> wakes{0};
   model::lifetime joiner;
+  model::plain<int> in_node;  // what the end finds at the node
   bool is_thread = false;
 
   bool is_cancelled() { return cancelled.load(std::memory_order_seq_cst) != 0; }
@@ -120,6 +122,7 @@ void join(world& all) {
   if (!done) {
     mine.begin(state::preparing, all.is_thread ? on_thread : no_flags);
     bool is_parked = false;
+    all.in_node.set(1);
     if (end.enroll(node)) {
       is_parked = mine.commit_unless([&] { return all.is_cancelled(); });
     } else {
@@ -156,6 +159,7 @@ void complete(world& all) {
   claimed how = claimed::lost;
   const bool frame_is_mine = Join(all.join).end([&](std::uint64_t who) {
     model::check(who == node, "a node that nobody has put there");
+    model::check(all.in_node.get() == 1, "an empty node");
     all.frame.touch();
     all.joiner.touch();
     found = true;
@@ -199,6 +203,7 @@ template <typename Join>
 model::program drops() {
   auto all = std::make_shared<child>();
   const auto handle = [=] {
+    all->frame.touch();
     if (Join(all->join).detach()) all->frame.end();
   };
   const auto routine = [=] {
@@ -245,6 +250,12 @@ TEST_CASE("the model check catches a join word that does not release or acquire"
   require_caught([] { return joins<join_on<model::no_acquire_ref>>(false); });
   require_caught(drops<join_on<model::no_release_ref>>);
   require_caught(drops<join_on<model::no_acquire_ref>>);
+}
+
+TEST_CASE("each order of the join word is needed: weakened alone it is caught", "[model][join]") {
+  require_each_order_matters(
+      "core/join_word.hpp",
+      {[] { return joins<real>(false); }, [] { return joins<real>(true); }, drops<real>}, {"withdraw J5"});
 }
 
 #endif

@@ -8,11 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "model/model_engine.hpp"
+#include "model/model_order.hpp"
 
 namespace weft::model {
 
@@ -24,6 +26,9 @@ struct orders_as_written {
 
   static constexpr std::memory_order update(std::memory_order order) { return order; }
 };
+
+/// The line that gives an order: a mutant may weaken it there.
+using source = std::source_location;
 
 /// Stands for std::atomic<T>.
 template <typename T, typename Orders = orders_as_written>
@@ -47,70 +52,60 @@ class basic_atomic {
   basic_atomic(const basic_atomic&) = delete;
   basic_atomic& operator=(const basic_atomic&) = delete;
 
-  T load(std::memory_order order) const {
-    const std::memory_order effective = Orders::load(order);
+  T load(std::memory_order order, source where = source::current()) const {
+    const std::memory_order effective = order_at(where, access::load, Orders::load(order));
     enter();
     if (!engine::now()->inside()) return values_.back().value;
     const std::size_t options = limited(values_.size() - oldest(effective));
     return read(values_.size() - 1 - pick(options), effective);
   }
 
-  void store(T value, std::memory_order order) {
+  void store(T value, std::memory_order order, source where = source::current()) {
+    const std::memory_order effective = order_at(where, access::store, Orders::store(order));
     enter();
-    append(value, Orders::store(order), {});
+    append(value, effective, {});
   }
 
-  T exchange(T value, std::memory_order order) {
-    return update([&](T) { return value; }, order);
+  T exchange(T value, std::memory_order order, source where = source::current()) {
+    return update([&](T) { return value; }, order, where);
   }
 
-  T fetch_add(T operand, std::memory_order order) {
-    return update([&](T old) { return static_cast<T>(old + operand); }, order);
+  T fetch_add(T operand, std::memory_order order, source where = source::current()) {
+    return update([&](T old) { return static_cast<T>(old + operand); }, order, where);
   }
 
-  T fetch_sub(T operand, std::memory_order order) {
-    return update([&](T old) { return static_cast<T>(old - operand); }, order);
+  T fetch_sub(T operand, std::memory_order order, source where = source::current()) {
+    return update([&](T old) { return static_cast<T>(old - operand); }, order, where);
   }
 
-  T fetch_or(T operand, std::memory_order order) {
-    return update([&](T old) { return static_cast<T>(old | operand); }, order);
+  T fetch_or(T operand, std::memory_order order, source where = source::current()) {
+    return update([&](T old) { return static_cast<T>(old | operand); }, order, where);
   }
 
-  T fetch_and(T operand, std::memory_order order) {
-    return update([&](T old) { return static_cast<T>(old & operand); }, order);
+  T fetch_and(T operand, std::memory_order order, source where = source::current()) {
+    return update([&](T old) { return static_cast<T>(old & operand); }, order, where);
   }
 
-  bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure) {
-    const std::memory_order on_success = Orders::update(success);
-    const std::memory_order on_failure = Orders::load(failure);
-    enter();
-    const std::size_t newest = values_.size() - 1;
-    // The newest value decides, or an older one that differs from the expected.
-    std::vector<std::size_t> options{newest};
-    const std::size_t first = engine::now()->inside() ? oldest(on_failure) : newest;
-    for (std::size_t i = newest; i-- > first && limited(2) == 2;) {
-      if (values_[i].value != expected) options.push_back(i);
-    }
-    const std::size_t from = options[pick(options.size())];
-    if (values_[from].value != expected) {
-      expected = read(from, on_failure);
-      return false;
-    }
-    read(newest, on_success);
-    append(desired, on_success, values_[newest].released);
-    return true;
+  bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure,
+                               source where = source::current()) {
+    return replace(expected, desired, order_at(where, access::update, Orders::update(success)),
+                   order_at(where, access::failure, Orders::load(failure)));
   }
 
-  bool compare_exchange_strong(T& expected, T desired, std::memory_order order) {
-    return compare_exchange_strong(expected, desired, order, without_release(order));
+  bool compare_exchange_strong(T& expected, T desired, std::memory_order order,
+                               source where = source::current()) {
+    const std::memory_order on_success = order_at(where, access::update, Orders::update(order));
+    return replace(expected, desired, on_success, Orders::load(without_release(on_success)));
   }
 
-  bool compare_exchange_weak(T& expected, T desired, std::memory_order order) {
-    return compare_exchange_strong(expected, desired, order, without_release(order));
+  bool compare_exchange_weak(T& expected, T desired, std::memory_order order,
+                             source where = source::current()) {
+    return compare_exchange_strong(expected, desired, order, where);
   }
 
-  bool compare_exchange_weak(T& expected, T desired, std::memory_order success, std::memory_order failure) {
-    return compare_exchange_strong(expected, desired, success, failure);
+  bool compare_exchange_weak(T& expected, T desired, std::memory_order success, std::memory_order failure,
+                             source where = source::current()) {
+    return compare_exchange_strong(expected, desired, success, failure, where);
   }
 
   /// Not an access: for `finally`.
@@ -171,6 +166,25 @@ class basic_atomic {
     return picked;
   }
 
+  bool replace(T& expected, T desired, std::memory_order on_success, std::memory_order on_failure) {
+    enter();
+    const std::size_t newest = values_.size() - 1;
+    // The newest value decides, or an older one that differs from the expected.
+    std::vector<std::size_t> options{newest};
+    const std::size_t first = engine::now()->inside() ? oldest(on_failure) : newest;
+    for (std::size_t i = newest; i-- > first && limited(2) == 2;) {
+      if (values_[i].value != expected) options.push_back(i);
+    }
+    const std::size_t from = options[pick(options.size())];
+    if (values_[from].value != expected) {
+      expected = read(from, on_failure);
+      return false;
+    }
+    read(newest, on_success);
+    append(desired, on_success, values_[newest].released);
+    return true;
+  }
+
   T read(std::size_t index, std::memory_order order) const {
     engine& world = *engine::now();
     if (world.inside()) {
@@ -197,8 +211,8 @@ class basic_atomic {
   }
 
   template <typename Change>
-  T update(Change change, std::memory_order order) {
-    const std::memory_order effective = Orders::update(order);
+  T update(Change change, std::memory_order order, source where) {
+    const std::memory_order effective = order_at(where, access::update, Orders::update(order));
     enter();
     const std::size_t newest = values_.size() - 1;
     const T old = read(newest, effective);
@@ -225,26 +239,52 @@ class basic_atomic_ref {
   explicit basic_atomic_ref(const T& word)
       : history_(&engine::now()->at<history>(&word, word, typename history::was_there_before{})) {}
 
-  T load(std::memory_order order) const { return history_->load(order); }
-
-  void store(T value, std::memory_order order) const { history_->store(value, order); }
-
-  T exchange(T value, std::memory_order order) const { return history_->exchange(value, order); }
-
-  T fetch_add(T operand, std::memory_order order) const { return history_->fetch_add(operand, order); }
-
-  T fetch_sub(T operand, std::memory_order order) const { return history_->fetch_sub(operand, order); }
-
-  T fetch_and(T operand, std::memory_order order) const { return history_->fetch_and(operand, order); }
-
-  template <typename... Orders2>
-  bool compare_exchange_strong(T& expected, T desired, Orders2... orders) const {
-    return history_->compare_exchange_strong(expected, desired, orders...);
+  T load(std::memory_order order, source where = source::current()) const {
+    return history_->load(order, where);
   }
 
-  template <typename... Orders2>
-  bool compare_exchange_weak(T& expected, T desired, Orders2... orders) const {
-    return history_->compare_exchange_strong(expected, desired, orders...);
+  void store(T value, std::memory_order order, source where = source::current()) const {
+    history_->store(value, order, where);
+  }
+
+  T exchange(T value, std::memory_order order, source where = source::current()) const {
+    return history_->exchange(value, order, where);
+  }
+
+  T fetch_add(T operand, std::memory_order order, source where = source::current()) const {
+    return history_->fetch_add(operand, order, where);
+  }
+
+  T fetch_sub(T operand, std::memory_order order, source where = source::current()) const {
+    return history_->fetch_sub(operand, order, where);
+  }
+
+  T fetch_or(T operand, std::memory_order order, source where = source::current()) const {
+    return history_->fetch_or(operand, order, where);
+  }
+
+  T fetch_and(T operand, std::memory_order order, source where = source::current()) const {
+    return history_->fetch_and(operand, order, where);
+  }
+
+  bool compare_exchange_strong(T& expected, T desired, std::memory_order order,
+                               source where = source::current()) const {
+    return history_->compare_exchange_strong(expected, desired, order, where);
+  }
+
+  bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure,
+                               source where = source::current()) const {
+    return history_->compare_exchange_strong(expected, desired, success, failure, where);
+  }
+
+  bool compare_exchange_weak(T& expected, T desired, std::memory_order order,
+                             source where = source::current()) const {
+    return history_->compare_exchange_strong(expected, desired, order, where);
+  }
+
+  bool compare_exchange_weak(T& expected, T desired, std::memory_order success, std::memory_order failure,
+                             source where = source::current()) const {
+    return history_->compare_exchange_strong(expected, desired, success, failure, where);
   }
 
   T newest() const { return history_->newest(); }

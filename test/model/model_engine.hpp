@@ -38,6 +38,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <map>
@@ -77,6 +78,7 @@ struct limits {
   double seconds = 3;             // then the search ends, but for
   int at_least = 0;               // so many preemptions, which a slow machine sees too
   bool old_values_count = false;  // as preemptions: for programs that are too big otherwise
+  int first = 0;                  // the bound that the search begins with
 };
 
 struct outcome {
@@ -356,15 +358,38 @@ inline void check(bool holds, const std::string& otherwise) {
   if (!holds) engine::now()->fail(otherwise);
 }
 
+/// What a process has searched; told at its end if WEFT_MODEL_REPORT is set.
+struct tally {
+  std::uint64_t runs = 0, cases = 0, mutants = 0;
+
+  static tally& all() {
+    static tally the;
+    return the;
+  }
+
+  tally() = default;
+  tally(const tally&) = delete;
+  tally& operator=(const tally&) = delete;
+
+  ~tally() {
+    if (std::getenv("WEFT_MODEL_REPORT") == nullptr) return;
+    std::fprintf(stderr, "model: %llu executions in %llu searches, %llu mutants caught\n",
+                 static_cast<unsigned long long>(runs), static_cast<unsigned long long>(cases),
+                 static_cast<unsigned long long>(mutants));
+  }
+};
+
 /// Searches with a rising bound until that is reached, the time is over, or a run fails.
 inline outcome explore(const std::function<program()>& build, limits within) {
   outcome result;
+  ++tally::all().cases;
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(within.seconds);
-  for (int bound = 0; bound <= within.preemptions; ++bound) {
+  for (int bound = within.first; bound <= within.preemptions; ++bound) {
     engine search(bound, within.old_values_count);
     engine::now() = &search;
     do {
       ++result.runs;
+      ++tally::all().runs;
       if (!search.run(build())) {
         result.failure = search.failure() + " (" + std::to_string(bound) + " preemptions)";
         return result;

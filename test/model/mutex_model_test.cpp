@@ -18,6 +18,7 @@ namespace {
 namespace model = weft::model;
 using namespace weft::core;
 using model::require_caught;
+using model::require_each_order_matters;
 using model::require_sound;
 using weft::sync::mutex_word;
 using real = mutex_word<model::atomic_ref>;
@@ -171,7 +172,7 @@ model::program contend(std::array<int, parties> times, bool with_canceller) {
     int expected = 0;
     for (std::size_t i = 0; i < parties; ++i) expected += w->all[i].cancelled ? 0 : times[i];
     model::check(w->inside.get() == expected, "two were inside at once");
-    model::check(w->state == 0, "the mutex is not free at the end");
+    model::check(Word(w->state).is_unused(), "the mutex is not free at the end");
     model::check(w->line.empty(), "somebody was forgotten");
   };
   if (with_canceller) return {.threads = {routine(0), routine(1), routine(2), cancel}, .finally = look};
@@ -198,6 +199,27 @@ model::program one_is_cancelled() {
   return contend<Word>({1, 1, 1}, true);
 }
 
+/// Who finds the mutex unused may take down what it guards.
+template <typename Word>
+model::program last_look() {
+  struct guarded : world {
+    model::atomic<int> locked{0};
+  };
+
+  auto w = std::make_shared<guarded>();
+  const auto locks = [=] {
+    if (!lock<Word>(*w, w->all[0])) return;
+    w->locked.store(1, std::memory_order_release);
+    w->inside.set(1);
+    unlock<Word>(*w);
+  };
+  const auto looks = [=] {
+    if (w->locked.load(std::memory_order_acquire) != 0 && Word(w->state).is_unused())
+      model::check(w->inside.get() == 1, "not what was written under the lock");
+  };
+  return {.threads = {locks, looks}};
+}
+
 }  // namespace
 
 TEST_CASE("three who lock get the mutex one at a time, and nobody is forgotten or looks in vain twice",
@@ -213,6 +235,7 @@ TEST_CASE("two who lock again and again do not lock each other out", "[model][mu
 TEST_CASE("a waiter of a mutex that is cancelled leaves the others their turn", "[model][mutex]") {
   require_sound([] { return contend<real>({1, 0, 1}, true); }, 3);
   require_sound(one_is_cancelled<real>, 1);
+  require_sound(last_look<real>, 3);
 }
 
 TEST_CASE("the model check catches a mutex that forgets who waits", "[model][mutex]") {
@@ -226,6 +249,11 @@ TEST_CASE("the model check catches a mutex that forgets who waits", "[model][mut
 TEST_CASE("the model check catches a mutex that does not release or acquire", "[model][mutex]") {
   require_caught(three<mutex_word<model::no_release_ref>>);
   require_caught(three<mutex_word<model::no_acquire_ref>>);
+}
+
+TEST_CASE("each order of the mutex is needed: weakened alone it is caught", "[model][mutex]") {
+  require_each_order_matters("sync/mutex_word.hpp", {three<real>, two_that_come_again<real>,
+                                                     one_is_cancelled<real>, last_look<real>});
 }
 
 #endif

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "model/parking_pairs.hpp"
 #include "model/parking_world.hpp"
 
 #ifndef WEFT_TEST_SANITIZED
@@ -14,6 +15,7 @@ namespace {
 namespace model = weft::model;
 using model::nanos;
 using model::require_caught;
+using model::require_each_order_matters;
 using model::require_sound_big;
 using model::toy_home;
 using weft::sched::role;
@@ -361,6 +363,14 @@ model::program item_after_block() {
   return run(all, {worker(all, 0), worker(all, 1), worker(all, 2), [=] { all->monitor(); }});
 }
 
+model::programs cases() {
+  model::programs all = model::parking_pairs();
+  all.insert(all.end(), {later_timer<home>, earlier_timer<home>, [] { return injections<home>(1); },
+                         [] { return poller_wakes<home>(1); }, blocked_before<home>, searcher_retires<home>,
+                         timer_of_parker<home>, item_of_computing<home>});
+  return all;
+}
+
 }  // namespace
 
 TEST_CASE("no injected item is left behind by workers that fall asleep", "[model][parking]") {
@@ -399,6 +409,10 @@ TEST_CASE("a worker that is no longer one too many does not sleep beside its for
 TEST_CASE("the monitor is awake while a worker computes beside its slot", "[model][parking]") {
   require_sound_big(item_of_computing<home>, 1);
   require_sound_big(item_after_block<home>, 1);
+}
+
+TEST_CASE("each step of parking is seen by the one that it is for", "[model][parking]") {
+  for (const auto& each : model::parking_pairs()) model::require_sound(each, 3);
 }
 
 TEST_CASE("the model check catches a parker that does not look again", "[model][parking]") {
@@ -441,6 +455,14 @@ TEST_CASE("the model check catches a monitor that sleeps while somebody runs", "
   require_caught(item_of_computing<sleeps_at_once>);
   require_caught(item_of_computing<weak_home<model::no_seq_cst>>);
   require_caught(item_after_block<returns_silently>);
+}
+
+TEST_CASE("each order of parking is needed: weakened alone it is caught", "[model][parking]") {
+  require_each_order_matters(
+      "sched/parking.hpp", cases(),
+      {"is_blocked B1", "begin_search S8", "replace B2", "end_block B2", "sleep_in_reserve A4",
+       "sleep_until_kicked M1.2", "kick_monitor R7", "blocked_have_work B1", "let_all_leave R4", "notify R4",
+       "retire M2", "put_back_a_spare M2", "sleep A5", "sleep A4", "take_poller_token T"});
 }
 
 #endif

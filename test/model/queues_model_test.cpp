@@ -6,19 +6,14 @@
 #include <memory>
 #include <string>
 
+#include "model/model_slots.hpp"
 #include "model/model_test.hpp"
 #include "sched/fork_deque.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/run_queue.hpp"
 #include "support/catch.hpp"
 
-#ifdef WEFT_TEST_SANITIZED
-
-TEST_CASE("the model checks of the queues are skipped: sanitizers do not follow fibers", "[model]") {
-  WARN("model checks skipped in this build");
-}
-
-#else
+#ifndef WEFT_TEST_SANITIZED
 
 namespace {
 
@@ -27,6 +22,8 @@ using model::no_release;
 using model::no_seq_cst;
 using model::relaxed_stores;
 using model::require_caught;
+using model::require_each_order_matters;
+using model::require_pair_matters;
 using model::require_sound;
 using weft::sched::fork_deque;
 using weft::sched::inject_queue;
@@ -38,6 +35,16 @@ struct item {
 };
 
 constexpr std::size_t item_count = 4;
+
+}  // namespace
+
+template <>
+inline constexpr bool weft::model::is_slot<item*> = true;
+
+namespace {
+
+template <typename T>
+using checked = model::checked_slots<T>;
 
 /// Counts who got what: a lost item is one taken by nobody, a doubled one by two.
 struct ledger {
@@ -159,6 +166,104 @@ model::program growing_deque() {
   return {{owner, thief, thief}, drain};
 }
 
+/// The owner pops the last of two while both are stolen: only the order of all accesses of top tells it that
+/// a thief has been there.
+template <template <typename> class Atomic>
+model::program last_of_two() {
+  struct world : ledger {
+    fork_deque<item, 2, Atomic> forks;
+  };
+
+  auto all = std::make_shared<world>();
+  for (int i = 0; i < 2; ++i) all->forks.push(all->next());
+  const auto owner = [all] {
+    if (const item* got = all->forks.pop()) all->take(got);
+  };
+  const auto thief = [all] {
+    if (const item* got = all->forks.steal().item) all->take(got);
+  };
+  const auto drain = [all] {
+    while (const item* got = all->forks.pop()) all->take(got);
+    all->balance();
+  };
+  return {{owner, thief, thief}, drain};
+}
+
+/// A thief takes what the owner puts into slots that were taken from before.
+template <template <typename> class Atomic>
+model::program slots_again() {
+  struct world : ledger {
+    run_queue<item, 2, Atomic> ring;
+    run_queue<item, 2, Atomic> stolen;
+  };
+
+  auto all = std::make_shared<world>();
+  for (int i = 0; i < 2; ++i) (void)all->ring.push(all->next());
+  const auto owner = [all] {
+    if (!all->ring.push(all->next())) --all->pushed;
+    if (const item* got = all->ring.pop()) all->take(got);
+  };
+  const auto thief = [all] {
+    for (int i = 0; i < 2; ++i) {
+      if (const item* got = all->ring.steal_into(all->stolen)) all->take(got);
+    }
+  };
+  const auto drain = [all] {
+    while (const item* got = all->ring.pop()) all->take(got);
+    all->balance();
+  };
+  return {{owner, thief}, drain};
+}
+
+/// A thief leaves an item in its own ring, then looks for sleepers; the sleeper looks at that ring.
+template <template <typename> class Atomic>
+model::program steal_against_sleep() {
+  struct world {
+    std::array<item, 4> items;
+    run_queue<item, 4, Atomic> ring;
+    run_queue<item, 4, Atomic> stolen;
+    model::atomic<int> sleepers{0};
+    bool stole = false;
+    bool asleep = false;
+    bool woken = false;
+  };
+
+  auto all = std::make_shared<world>();
+  for (item& each : all->items) (void)all->ring.push(&each);
+  const auto thief = [all] {
+    all->stole = all->ring.steal_into(all->stolen) != nullptr;
+    all->woken = all->sleepers.load(std::memory_order_seq_cst) != 0;
+  };
+  const auto sleeper = [all] {
+    all->sleepers.store(1, std::memory_order_seq_cst);
+    all->asleep = all->stolen.empty();
+  };
+  const auto look = [all] {
+    model::check(!all->stole || !all->asleep || all->woken, "asleep beside an item");
+  };
+  return {{thief, sleeper}, look};
+}
+
+/// A push that wakes nobody, as after a yield.
+template <template <typename> class Atomic>
+model::program quiet_push() {
+  struct world : ledger {
+    run_queue<item, 2, Atomic> ring;
+    run_queue<item, 2, Atomic> stolen;
+  };
+
+  auto all = std::make_shared<world>();
+  const auto owner = [all] { (void)all->ring.push_quietly(all->next()); };
+  const auto thief = [all] {
+    if (const item* got = all->ring.steal_into(all->stolen)) all->take(got);
+  };
+  const auto drain = [all] {
+    while (const item* got = all->ring.pop()) all->take(got);
+    all->balance();
+  };
+  return {{owner, thief}, drain};
+}
+
 /// Push, then look for sleepers; announce sleep, then look for work (protocols.md A12).
 template <typename World, typename Push>
 model::program push_against_sleep(Push push) {
@@ -235,97 +340,43 @@ model::program injections() {
   return {{pusher(0), pusher(1), worker}, drain};
 }
 
-// The checker itself, on programs whose outcome C++20 fixes.
-
-/// `write` and `read` are the orders of the flag.
-model::program message_passing(std::memory_order write, std::memory_order read) {
-  struct world {
-    model::atomic<int> data{0};
-    model::atomic<int> flag{0};
-  };
-
-  auto all = std::make_shared<world>();
-  const auto writer = [=] {
-    all->data.store(1, std::memory_order_relaxed);
-    all->flag.store(1, write);
-  };
-  const auto reader = [=] {
-    if (all->flag.load(read) == 1) model::check(all->data.load(std::memory_order_relaxed) == 1, "stale data");
-  };
-  return {{writer, reader}, {}};
+model::programs ring_cases() {
+  return {quiet_push<checked>,
+          slots_again<checked>,
+          steal_against_sleep<model::atomic>,
+          ring_that_is_halved<checked>,
+          small_ring<model::atomic>,
+          [] {
+            return push_against_sleep<ring_world<model::atomic>>(
+                [](auto& all) { (void)all.queue.push(&all.one); });
+          }};
 }
 
-/// The reader's seq_cst load of another atomic is no reason to see the data.
-model::program unrelated_seq_cst() {
-  struct world {
-    model::atomic<int> data{0};
-    model::atomic<int> flag{0};
-    model::atomic<int> unrelated{0};
-  };
-
-  auto all = std::make_shared<world>();
-  const auto writer = [=] {
-    all->data.store(1, std::memory_order_relaxed);
-    all->flag.store(1, std::memory_order_seq_cst);
-  };
-  const auto reader = [=] {
-    if (all->flag.load(std::memory_order_relaxed) == 0) return;
-    (void)all->unrelated.load(std::memory_order_seq_cst);
-    model::check(all->data.load(std::memory_order_relaxed) == 1, "stale data");
-  };
-  return {{writer, reader}, {}};
-}
-
-model::program store_buffering(std::memory_order write, std::memory_order read) {
-  struct world {
-    model::atomic<int> x{0};
-    model::atomic<int> y{0};
-    int saw_x = 0;
-    int saw_y = 0;
-  };
-
-  auto all = std::make_shared<world>();
-  const auto left = [=] {
-    all->x.store(1, write);
-    all->saw_y = all->y.load(read);
-  };
-  const auto right = [=] {
-    all->y.store(1, write);
-    all->saw_x = all->x.load(read);
-  };
-  return {{left, right}, [=] { model::check(all->saw_x + all->saw_y > 0, "neither saw the other"); }};
-}
-
-bool can_fail(const std::function<model::program()>& build) {
-  return model::explore(build, {.preemptions = 4, .seconds = 1}).failure != "";
+model::programs deque_cases() {
+  return {
+      last_of_two<checked>, growing_deque<checked>, [] {
+        return push_against_sleep<deque_world<model::atomic>>([](auto& all) { all.queue.push(&all.one); });
+      }};
 }
 
 }  // namespace
 
-TEST_CASE("the model reads stale values where C++20 allows them and nowhere else", "[model]") {
-  using enum std::memory_order;
-  REQUIRE(can_fail([] { return message_passing(relaxed, acquire); }));
-  REQUIRE(can_fail([] { return message_passing(release, relaxed); }));
-  REQUIRE_FALSE(can_fail([] { return message_passing(release, acquire); }));
-  REQUIRE(can_fail(unrelated_seq_cst));
-  REQUIRE(can_fail([] { return store_buffering(release, acquire); }));
-  REQUIRE(can_fail([] { return store_buffering(seq_cst, acquire); }));
-  REQUIRE_FALSE(can_fail([] { return store_buffering(seq_cst, seq_cst); }));
-}
-
 TEST_CASE("no interleaving of owner and two thieves loses or doubles an item of a ring that wraps",
           "[model][run_queue]") {
-  require_sound(small_ring<model::atomic>, 1);
+  require_sound(small_ring<checked>, 1);
+  require_sound(slots_again<checked>, 3);
 }
 
 TEST_CASE("no interleaving loses or doubles an item that a thief leaves in its own ring",
           "[model][run_queue]") {
-  require_sound(ring_that_is_halved<model::atomic>, 1);
+  require_sound(ring_that_is_halved<checked>, 1);
+  require_sound(quiet_push<checked>, 3);
 }
 
 TEST_CASE("no interleaving of owner and two thieves loses or doubles an item of a deque that grows",
           "[model][fork_deque]") {
-  require_sound(growing_deque<model::atomic>, 1);
+  require_sound(growing_deque<checked>, 1);
+  require_sound(last_of_two<checked>, 2);
 }
 
 TEST_CASE("no interleaving of two pushers and a worker loses an injected item or a wake",
@@ -345,6 +396,7 @@ TEST_CASE("a push to ring or deque is seen by the sleeper, or the sleeper by the
         return push_against_sleep<deque_world<model::atomic>>([](auto& all) { all.queue.push(&all.one); });
       },
       3);
+  require_sound(steal_against_sleep<model::atomic>, 3);
 }
 
 TEST_CASE("the model check catches a ring whose tail is published relaxed", "[model][run_queue]") {
@@ -371,6 +423,23 @@ TEST_CASE("the model check catches a surplus push that is not seq_cst", "[model]
   require_caught([] {
     return push_against_sleep<deque_world<no_seq_cst>>([](auto& all) { all.queue.push(&all.one); });
   });
+}
+
+TEST_CASE("each order of the ring is needed: weakened alone it is caught", "[model][run_queue]") {
+  require_each_order_matters(
+      "sched/run_queue.hpp", ring_cases(),
+      {"pop A1", "pop_half A1", "steal_into A1 relaxed", "size A1", "take R1 release"});
+}
+
+TEST_CASE("each order of the deque is needed: weakened alone it is caught", "[model][fork_deque]") {
+  require_each_order_matters("sched/fork_deque.hpp", deque_cases(), {"steal S4", "empty S4", "claim C1"});
+  require_pair_matters("sched/fork_deque.hpp", {last_of_two<checked>}, "steal S4 acquire",
+                       "claim C1 acq_rel");
+}
+
+TEST_CASE("each order of the inject queue is needed: weakened alone it is caught", "[model][inject_queue]") {
+  require_each_order_matters("sched/inject_queue.hpp", {injections<model::atomic>},
+                             {"pop_batch S2", "cut S3"});
 }
 
 #endif

@@ -15,6 +15,7 @@ namespace {
 
 namespace model = weft::model;
 using model::require_caught;
+using model::require_each_order_matters;
 using model::require_sound;
 using weft::sched::cell_word;
 using weft::sched::return_stack;
@@ -158,6 +159,10 @@ TEST_CASE("the model check catches a cell word that does not release or acquire"
 TEST_CASE("the model check catches cells that are given back without release or acquire", "[model][timer]") {
   require_caught(timers<real, model::no_release>);
   require_caught(timers<real, model::no_acquire>);
+}
+
+TEST_CASE("each order of a timer's cell is needed: weakened alone it is caught", "[model][timer]") {
+  require_each_order_matters("sched/timer_cell.hpp", {timers<real>});
 }
 
 #endif
