@@ -220,7 +220,8 @@ std::uint64_t scheduler::take_ids() noexcept {
 // --- the end ---
 
 void scheduler::request_stop() noexcept {
-  stopping_.store(true, std::memory_order_seq_cst);  // S6, pairs with S5
+  drain_.request();
+  const os::guard pass(set_lock_);  // a worker that has just gone idle has seen it, or its counts are seen
 }
 
 bool scheduler::drained() const noexcept {
@@ -237,19 +238,15 @@ bool scheduler::drained() const noexcept {
 
 void scheduler::check_drained() noexcept {
   if (frozen()) [[unlikely]]
-    tell_freezer();
+    freeze_.tell(port_);
   if (!stopping() || !drained()) return;
-  drain_word_.fetch_add(1, std::memory_order_acq_rel);  // R8, pairs with A8
-  port_.wake(word_of(drain_word_), 1 << 20);
+  drain_.tell(port_);
   if (how_.manual) host_->raise();  // the host that stops it may sleep there
 }
 
 bool scheduler::wait_drained(os::nanos deadline) noexcept {
-  for (;;) {
-    const std::uint32_t seen = drain_word_.load(std::memory_order_acquire);  // A8, pairs with R8
-    if (drained()) return true;
-    if (!port_.wait(word_of(drain_word_), seen, deadline) && !drained()) return false;
-  }
+  return drain_.wait(
+      port_, [this] { return drained(); }, deadline);
 }
 
 companion::~companion() = default;
@@ -291,28 +288,22 @@ void scheduler::end_timers() noexcept {
 
 void scheduler::freeze() noexcept {
   if (how_.manual || has_ended() || os::forked()) return;
-  if (frozen_.exchange(true, std::memory_order_seq_cst)) return;  // F1, pairs with F2
+  if (!freeze_.close()) return;
   const worker* here = current_worker();
   const unsigned own = here != nullptr && &here->home() == this ? 1 : 0;  // exit() in a plain callable
   const os::nanos limit = port_.now() + longest_freeze;
-  for (;;) {
-    const std::uint32_t seen = rest_word_.load(std::memory_order_acquire);        // A11, pairs with R11
-    const unsigned active = active_.load(std::memory_order_seq_cst);              // F1, pairs with F2
-    const unsigned idle = idle_of(state_.load(std::memory_order_seq_cst));        // F1, pairs with F2
-    if (idle + resting_.load(std::memory_order_seq_cst) + own >= active) return;  // F1, pairs with F2
-    if (!port_.wait(word_of(rest_word_), seen, limit)) return;
-  }
-}
-
-void scheduler::tell_freezer() noexcept {
-  rest_word_.fetch_add(1, std::memory_order_acq_rel);  // R11, pairs with A11
-  port_.wake(word_of(rest_word_), 1);
+  const auto all_rest = [&](unsigned resting) {
+    const unsigned active = active_.load(std::memory_order_seq_cst);        // F1, pairs with F2
+    const unsigned idle = idle_of(state_.load(std::memory_order_seq_cst));  // F1, pairs with F2
+    return idle + resting + own >= active;
+  };
+  freeze_.wait(port_, all_rest, limit);
 }
 
 void scheduler::freeze_in_child() noexcept {
   scheduler* home = here();
   if (home == nullptr) return;
-  home->frozen_.store(true, std::memory_order_relaxed);  // relaxed: for this thread
+  home->freeze_.close_for_this_thread();
   worker* w = current_worker();
   if (w == nullptr) return;
   w->ready = 0;  // its next operation leads to the loop, which says so
@@ -321,10 +312,7 @@ void scheduler::freeze_in_child() noexcept {
 
 void scheduler::rest_for_good(bool is_worker) noexcept {
   if (os::forked()) os::misuse_in_child();
-  if (is_worker) {
-    resting_.fetch_add(1, std::memory_order_seq_cst);  // F2, pairs with F1
-    tell_freezer();
-  }
+  if (is_worker) freeze_.rest(port_);
   static constinit std::uint32_t never_changes = 0;
   for (;;) port_.wait(never_changes, 0, os::never);
 }

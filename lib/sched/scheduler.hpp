@@ -21,6 +21,7 @@
 #include "os/port.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/deadlock.hpp"
+#include "sched/end_gates.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/parking.hpp"
 #include "sched/worker.hpp"
@@ -134,10 +135,7 @@ class scheduler : public parking<scheduler, worker> {
   /// From now on nothing new comes in from outside, and every wait is cancelled.
   void request_stop() noexcept;
 
-  bool stopping() const noexcept {
-    return stopping_.load(
-        std::memory_order_seq_cst);  // S5, pairs with S6: a waiter that parks meanwhile sees it
-  }
+  bool stopping() const noexcept { return drain_.requested(); }
 
   /// Every routine has ended.
   bool drained() const noexcept;
@@ -157,9 +155,7 @@ class scheduler : public parking<scheduler, worker> {
   /// all workers do, but one that computes for long is not waited for.
   void freeze() noexcept;
 
-  bool frozen() const noexcept {
-    return frozen_.load(std::memory_order_seq_cst);  // F2, pairs with F1: or the freezer counts this one
-  }
+  bool frozen() const noexcept { return freeze_.closed(); }
 
   /// Of a worker that is awake, or of a pool's thread.
   [[noreturn]] void rest_for_good(bool is_worker) noexcept;
@@ -257,7 +253,6 @@ class scheduler : public parking<scheduler, worker> {
   void start_thread(worker& w);
   static void run_worker(void* w) noexcept;
   void end_started() noexcept;
-  void tell_freezer() noexcept;
 
   void run_monitor() noexcept;
 
@@ -268,12 +263,9 @@ class scheduler : public parking<scheduler, worker> {
   std::atomic<unsigned> threads_{0};
   std::atomic<int> stranded_{0};
 
-  std::atomic<bool> stopping_{false};
+  drain_gate<> drain_;
+  freeze_gate<> freeze_;
   std::atomic<bool> ended_{false};
-  std::atomic<bool> frozen_{false};
-  std::atomic<unsigned> resting_{0};  // workers, for good
-  std::atomic<std::uint32_t> drain_word_{0};
-  std::atomic<std::uint32_t> rest_word_{0};
   std::atomic<std::uint64_t> next_ids_{1};
 
   // The table grows and never moves: readers need no lock.

@@ -32,6 +32,7 @@
 
 #include "base/random.hpp"
 #include "os/port.hpp"
+#include "sched/end_gates.hpp"
 #include "sched/fork_deque.hpp"
 #include "sched/parking.hpp"
 #include "sched/run_queue.hpp"
@@ -52,28 +53,6 @@ inline constexpr std::int32_t hand_offs = 15;
 inline constexpr std::int32_t ready_operations = 128;
 /// Dispatches between two looks at the inject queue, and at the forks; Go's and Tokio's value, a prime.
 inline constexpr std::uint32_t poll_interval = 61;
-
-/// Counts what happened on one worker.  Written by its thread only, so a load and a store are enough; read by
-/// any.
-class counter {
- public:
-  void add(std::uint64_t n = 1) noexcept {
-    n_.store(n_.load(std::memory_order_relaxed) + n,
-             std::memory_order_release);  // R1, pairs with A1; free on x86
-  }
-
-  /// For one that several threads write.
-  void add_shared(std::uint64_t n = 1) noexcept {
-    n_.fetch_add(n, std::memory_order_seq_cst);  // R1, pairs with A1; D1, pairs with D2
-  }
-
-  std::uint64_t read() const noexcept {
-    return n_.load(std::memory_order_seq_cst);  // A1, pairs with R1: drained(); D2, pairs with D1
-  }
-
- private:
-  std::atomic<std::uint64_t> n_{0};
-};
 
 class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:

@@ -20,6 +20,7 @@ using namespace weft::core;
 using model::require_caught;
 using model::require_each_order_matters;
 using model::require_sound;
+using model::require_sound_big;
 using weft::sync::mutex_word;
 using real = mutex_word<model::atomic_ref>;
 
@@ -224,8 +225,8 @@ model::program last_look() {
 
 TEST_CASE("three who lock get the mutex one at a time, and nobody is forgotten or looks in vain twice",
           "[model][mutex]") {
-  require_sound(three<real>, 2);
-  require_sound(one_comes_again<real>, 2);
+  require_sound_big(three<real>, 2);
+  require_sound_big(one_comes_again<real>, 2);
 }
 
 TEST_CASE("two who lock again and again do not lock each other out", "[model][mutex]") {
