@@ -219,6 +219,10 @@ class face {
   template <typename Body, typename... Args>
   auto go(Body body, Args... args) const;
 
+  /// The same in a scope.
+  template <typename Body, typename... Args>
+  void go_in(task_scope& scope, Body body, Args... args) const;
+
   /// 0 in a simulation.
   unsigned workers() const noexcept { return trial_->workers(); }
 
@@ -278,11 +282,6 @@ class coroutine_face : public face {
   template <typename... Cases>
   auto select(Cases&&... cases) const {
     return weft::select(std::forward<Cases>(cases)...);
-  }
-
-  template <typename D>
-  auto sleep(D d) const {
-    return weft::sleep_for(d);
   }
 
   auto yield() const noexcept { return weft::yield(); }
@@ -372,11 +371,6 @@ class facade_face : public face {
     return over([&] { return blocking::select(std::forward<Cases>(cases)...); });
   }
 
-  template <typename D>
-  auto sleep(D d) const {
-    return over([d] { blocking::sleep_for(d); });
-  }
-
   auto yield() const {
     return over([] { blocking::wait(weft::yield()); });
   }
@@ -406,6 +400,15 @@ auto face::go(Body body, Args... args) const {
   if (plain)
     return weft::go(run_in_place(), std::move(body), facade_face(*trial_, false), std::move(args)...);
   return weft::go(std::move(body), coroutine_face(*trial_, false), std::move(args)...);
+}
+
+template <typename Body, typename... Args>
+void face::go_in(task_scope& scope, Body body, Args... args) const {
+  if (trial_->takes_plain()) {
+    scope.go(run_in_place(), std::move(body), facade_face(*trial_, false), std::move(args)...);
+  } else {
+    scope.go(std::move(body), coroutine_face(*trial_, false), std::move(args)...);
+  }
 }
 
 // --- running ---
@@ -455,11 +458,12 @@ void in_simulations(const Body& body, int n, std::uint64_t seeds = simulated_see
   }
 }
 
-/// Both, with `n` for real workers and `simulated_n` for the many small runs.
+/// Both, with `n` for real workers and `simulated_n` for the many small runs.  Those come first: the end of a
+/// runtime walks over the memory of all frames that the process ever had at once.
 template <typename Body>
 void everywhere(const Body& body, int n, int simulated_n) {
-  on_real_workers(body, n);
   in_simulations(body, simulated_n);
+  on_real_workers(body, n);
 }
 
 }  // namespace weft::test
