@@ -87,7 +87,8 @@ constexpr std::array primes{2,  3,  5,  7,  11, 13, 17, 19, 23, 29, 31, 37, 41,
 
 TEST_CASE("a value passes through a chain of ten thousand routines", "[golang][chain]") {
   const auto body = [](auto f, int n) -> task<decltype(f)> {
-    const int count = f.only_routines() ? n : (f.simulated() ? 8 : 400);
+    const int threads = f.simulated() ? 8 : weft::test::unless_sanitized(400, 100);
+    const int count = f.only_routines() ? n : threads;
     weft::channel<int> first, in = first;
     std::vector<weft::join_handle<>> all;
     for (int i = 0; i < count; ++i) {
@@ -100,7 +101,7 @@ TEST_CASE("a value passes through a chain of ten thousand routines", "[golang][c
     f.expect(v == count, "each has added one");
     for (auto& h : all) co_await f.join(std::move(h));
   };
-  everywhere(body, 10'000, 20);
+  everywhere(body, weft::test::unless_sanitized(10'000, 2'000), 20);
 }
 
 TEST_CASE("a chain of filters sieves the primes up to 100", "[golang][chain]") {
