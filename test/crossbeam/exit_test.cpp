@@ -99,3 +99,20 @@ TEST_CASE("a thread that exits meets a routine and a plain callable", "[crossbea
   other.join();
   REQUIRE(good == 5);
 }
+
+TEST_CASE("a worker that exits is a thread like any other", "[crossbeam][exit]") {
+  weft::blocking::channel<int> a, b;
+  there = &a;
+  back = &b;
+  good = 0;
+  std::thread other([&] {
+    const auto v = a.recv();
+    b.send(*v + 1);
+  });
+  {
+    weft::runtime rt({.workers = 1});
+    rt.go([] { at_exit.act = asks; }).join();
+  }
+  other.join();
+  REQUIRE(good == 3);
+}
