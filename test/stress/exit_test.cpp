@@ -23,6 +23,7 @@
 
 #include "stress/load.hpp"
 #include "stress/run.hpp"
+#include "support/before_all.hpp"
 #include "support/catch.hpp"
 
 using namespace std::chrono_literals;
@@ -137,13 +138,7 @@ void end_process(const std::string& how) {
   program.start();
   dice d(seed());
   program.await_rounds(static_cast<long>(d.roll(300)));
-  if (where == "main") {
-    if (how == "pthread_exit") {
-      std::thread([] { std::_Exit(expected); }).detach();
-      ::pthread_exit(nullptr);
-    }
-    end_process(how);
-  }
+  if (where == "main") end_process(how);
   if (where == "routine") {
     (void)weft::go([how]() -> weft::routine<> {
       co_await weft::yield();
@@ -161,6 +156,24 @@ void end_process(const std::string& how) {
   wait_for_ever();
 }
 
+void end_main_thread() {
+  if (part() == nullptr || std::string(part()) != "pthread_exit from main") return;
+  static busy_program program;
+  weft::init_global_runtime({.workers = 2});
+  program.start();
+  program.await_rounds(100);
+  std::thread([] {
+    for (int i = 0; i < 10'000; ++i) ::sched_yield();  // whatever the end of main does, it does now
+    std::_Exit(expected);
+  }).detach();
+  ::pthread_exit(nullptr);
+}
+
+const bool set_before_all = [] {
+  weft::test::before_all = &end_main_thread;
+  return true;
+}();
+
 void check_end(const std::string& what, std::uint64_t of_seed) {
   const ended e = run_part(what, of_seed);
   INFO(what << ", seed " << of_seed << ": " << e.how());
@@ -175,7 +188,7 @@ void check_end(const std::string& what, std::uint64_t of_seed) {
 
 TEST_CASE("a thread may end with all it holds and use weft while its locals go", "[stress]") {
   weft::runtime rt({.workers = 2});
-  const watched_runtime seen(rt), global(weft::runtime::global());
+  const watched_runtime seen(rt);
   std::atomic<int> good{0};
   constexpr int rounds = 20, threads = 4;
   for (int round = 0; round < rounds; ++round) {
@@ -255,6 +268,7 @@ TEST_CASE("the thread_local destructors of a runtime's own threads may use weft"
 
 TEST_CASE("a process may end on any thread in any way while everything runs", "[stress]") {
   if (part() != nullptr) end_while_busy(part());
+  REQUIRE(set_before_all);
   dice d(seed());
   for (const char* where : {"main", "routine", "callable", "pool", "thread"}) {
     const std::string how =

@@ -72,9 +72,11 @@ void freeze_one(pid_t process, dice& d) {
 }
 
 void stop_all(pid_t process, dice& d, nanoseconds longest) {
+  const nanoseconds length = 1ms + d.below(longest);
   ::kill(process, SIGSTOP);
-  hold(1ms + d.below(longest));
+  hold(length);
   ::kill(process, SIGCONT);
+  hold(d.below(2 * length));  // it gets half of the time
 }
 
 /// Until the parent, whose child this is, kills it or is gone.
@@ -105,7 +107,7 @@ bool run_frozen(const char* how, unsigned workers, nanoseconds length, std::uint
   int left = 0;
   {
     weft::runtime rt({.workers = workers, .blocking_idle_timeout = 20ms});
-    const watched_runtime seen(rt), global(weft::runtime::global());
+    const watched_runtime seen(rt);
     load all(rt, of_seed);
     const int tormentor = start_part(how, of_seed);
     REQUIRE(tormentor > 0);

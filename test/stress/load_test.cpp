@@ -103,7 +103,7 @@ void run_load(unsigned workers, nanoseconds length, std::uint64_t of_seed, bool 
   std::string wrong;
   {
     weft::runtime rt({.workers = workers, .blocking_idle_timeout = 20ms});
-    const watched_runtime seen(rt), global(weft::runtime::global());
+    const watched_runtime seen(rt);
     load all(rt, of_seed);
     dice d(of_seed + 1);
     all.watch(length, patience, [&] {

@@ -247,6 +247,9 @@ std::string load::finish() {
   for (auto& t : threads_) t.join();
   routines_.clear();
   threads_.clear();
+  // Scopes of plain threads start on the global one.  ThreadSanitizer wants threads that have ended joined.
+  weft::runtime::global().stop();
+  weft::init_global_runtime({});
   for (const auto& each : world_.channels) {
     each.close();
     while (auto v = each.try_recv()) world_.book.got(*v);

@@ -41,6 +41,7 @@ void report() {
   for (auto& each : watched) {
     if (const weft::runtime* rt = each.load()) rt->dump(STDERR_FILENO);
   }
+  weft::runtime::global().dump(STDERR_FILENO);
 }
 
 std::uint64_t new_seed() {

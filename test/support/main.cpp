@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "support/before_all.hpp"
 #include "support/catch.hpp"
 #include "support/hang.hpp"
 
@@ -39,6 +40,11 @@ class hang_listener : public listener_base {
 
 CATCH_REGISTER_LISTENER(hang_listener)
 
+namespace weft::test {
+void (*before_all)() = nullptr;
+}
+
 int main(int argc, char** argv) {
+  if (weft::test::before_all != nullptr) weft::test::before_all();
   return Catch::Session().run(argc, argv);
 }
