@@ -7,6 +7,7 @@
 #include <weft/weft.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -119,4 +120,36 @@ TEST_CASE("a select sees what becomes ready between its look and its wait", "[ap
   const auto send = [&](int i) { (void)numbers.try_send(i); };
   meet(receive, send);
   meet_thread(receive, send);
+}
+
+TEST_CASE("a cancellation between a look and the wait ends the wait once", "[api][cancel][race]") {
+  const weft::channel<int> never, never_either;
+  meeting both;
+  const auto waits = [&](int round) -> weft::routine<> {
+    both.arrive(round);
+    switch (round % 3) {
+      case 0:
+        (void)co_await weft::select(weft::on_recv(never), weft::on_recv(never_either));
+        break;
+      case 1:
+        (void)co_await never.recv_for(std::chrono::hours(1));
+        break;
+      default:
+        (void)co_await never.recv();
+    }
+  };
+  weft::runtime rt({.workers = 1});
+  int ended = 0;
+  for (int round = 0; round < rounds / 2; ++round) {
+    auto h = rt.go(waits, round);
+    both.await(round);
+    h.cancel();
+    try {
+      h.join();
+    } catch (const weft::routine_cancelled&) {
+      ++ended;
+    }
+  }
+  REQUIRE(ended == rounds / 2);
+  REQUIRE(never.try_send(1) == weft::try_send_status::full);  // nobody waits any more
 }

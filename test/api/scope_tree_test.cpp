@@ -1,0 +1,170 @@
+// Scopes, limits and groups one inside another and side by side: who is reached, and when each has ended.
+
+#include <weft/blocking.hpp>
+#include <weft/weft.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+weft::routine<> let_others_run() {
+  for (int i = 0; i < 8; ++i) co_await weft::yield();
+}
+
+/// As an argument of a routine: takes its time to go.
+class slow_to_go {
+ public:
+  explicit slow_to_go(std::atomic<bool>* gone) : gone_(gone, &leave) {}
+
+ private:
+  static void leave(std::atomic<bool>* gone) {
+    const auto until = std::chrono::steady_clock::now() + 2ms;
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    gone->store(true);
+  }
+
+  std::unique_ptr<std::atomic<bool>, void (*)(std::atomic<bool>*)> gone_;
+};
+
+}  // namespace
+
+TEST_CASE("cancelling a scope reaches what each of its routines has opened", "[api][scope][cancel]") {
+  weft::runtime rt({.workers = 1});
+  weft::event never;
+  int cancelled = 0;
+  auto h = rt.go([&]() -> weft::routine<> {
+    const auto limited = [&]() -> weft::routine<> {
+      try {
+        co_await weft::with_timeout(1h, never.wait());
+      } catch (const weft::cancelled&) {
+        ++cancelled;
+        throw;
+      }
+    };
+    const auto short_one = [&]() -> weft::routine<> { co_await weft::with_timeout(1h, let_others_run()); };
+    const auto body = [&](weft::task_scope& s) -> weft::routine<> {
+      for (int i = 0; i < 3; ++i) {  // of what is open the first, the last and one between go
+        s.go(short_one);
+        s.go(limited);
+      }
+      co_await let_others_run();
+      co_await let_others_run();
+      s.cancel();
+      co_await never.wait();
+    };
+    co_await weft::scope(body);
+  });
+  h.join();
+  REQUIRE(cancelled == 3);
+}
+
+TEST_CASE("what a child of all opens after its routine was cancelled is cancelled", "[api][all][cancel]") {
+  weft::runtime rt({.workers = 1});
+  weft::event begin, never;
+  weft::join_handle<> h;
+  bool reached = false;
+  const auto child = [&]() -> weft::routine<> {
+    h.cancel();
+    const auto body = [&](weft::task_scope&) -> weft::routine<> { co_await never.wait(); };
+    try {
+      co_await weft::scope(body);
+    } catch (const weft::cancelled&) {
+      reached = true;
+      throw;
+    }
+  };
+  const auto other = [&]() -> weft::routine<> { co_await never.wait(); };
+  h = rt.go([&]() -> weft::routine<> {
+    co_await begin.wait();
+    co_await weft::all(child(), other());
+  });
+  begin.set();
+  REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
+  REQUIRE(reached);
+}
+
+TEST_CASE("all rethrows what failed first though the others fail when they are cancelled", "[api][all]") {
+  weft::runtime rt({.workers = 1});
+  weft::event never;
+  const auto body = [&]() -> weft::routine<std::string> {
+    const auto second = [&]() -> weft::routine<> {
+      try {
+        co_await never.wait();
+      } catch (const weft::cancelled&) {
+      }
+      throw std::runtime_error("second");
+    };
+    const auto first = []() -> weft::routine<> {
+      co_await let_others_run();
+      throw std::runtime_error("first");
+    };
+    try {
+      co_await weft::all(second(), first(), second());
+    } catch (const std::runtime_error& e) {
+      co_return e.what();
+    }
+    co_return "";
+  };
+  REQUIRE(rt.go(body).join() == "first");
+}
+
+TEST_CASE("a scope has ended when what its routines were given is gone", "[api][scope]") {
+  weft::runtime rt({.workers = 2});
+  for (int i = 0; i < 20; ++i) {
+    std::atomic<bool> gone{false};
+    const auto member = [](slow_to_go) {};
+    const bool in_time =
+        rt.go([&] {
+            weft::blocking::scope([&](weft::task_scope& s) { s.go(member, slow_to_go(&gone)); });
+            return gone.load();
+          }).join();
+    REQUIRE(in_time);
+  }
+}
+
+TEST_CASE("a join returns when what the routine was given is gone", "[api][go]") {
+  weft::runtime rt({.workers = 2});
+  for (int i = 0; i < 20; ++i) {
+    std::atomic<bool> gone{false};
+    weft::event begin;
+    auto h = rt.go([&begin](slow_to_go) -> weft::routine<> { co_await begin.wait(); }, slow_to_go(&gone));
+    begin.set();
+    h.join();
+    REQUIRE(gone);
+  }
+}
+
+TEST_CASE("a thread's time limit ends its routines though the thread computes", "[api][facade]") {
+  std::atomic<bool> ended{false};
+  weft::event never;
+  const auto inside = [&] {
+    weft::blocking::scope([&](weft::task_scope& s) {
+      s.go([&]() -> weft::routine<> {
+        try {
+          co_await never.wait();
+        } catch (const weft::cancelled&) {
+          ended = true;
+          throw;
+        }
+      });
+      const auto until = std::chrono::steady_clock::now() + 10s;
+      while (!ended && std::chrono::steady_clock::now() < until) {
+      }
+    });
+  };
+  try {
+    weft::blocking::with_timeout(20ms, inside);
+  } catch (const weft::timeout_error&) {
+  }
+  REQUIRE(ended);
+}
