@@ -1,0 +1,63 @@
+// A routine computes and lets nobody run; what is queued on its worker, and its timers, are others' to take.
+
+#include <weft/weft.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <utility>
+
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Computes until `so_many` have come; false: they have not for ten seconds.
+bool compute_until(const std::atomic<int>& came, int so_many) {
+  const auto until = std::chrono::steady_clock::now() + 10s;
+  while (came.load() < so_many) {
+    if (std::chrono::steady_clock::now() > until) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("what a routine has started runs elsewhere while it computes", "[api][fairness]") {
+  const int many = GENERATE(1, 2, 3, 300);
+  weft::runtime rt({.workers = 2});
+  for (int round = 0; round < 10; ++round) {
+    std::atomic<int> came{0};
+    auto h = rt.go([&]() -> weft::routine<bool> {
+      for (int i = 0; i < many; ++i) {
+        weft::go(weft::spawn_options{.detached = true}, [&came]() -> weft::routine<> {
+          ++came;
+          co_return;
+        });
+      }
+      co_return compute_until(came, many);
+    });
+    REQUIRE(h.join());
+  }
+}
+
+TEST_CASE("who sleeps wakes elsewhere while a routine computes", "[api][fairness][time]") {
+  weft::runtime rt({.workers = 2});
+  for (int round = 0; round < 10; ++round) {
+    std::atomic<int> came{0};
+    auto h = rt.go([&]() -> weft::routine<bool> {
+      const auto sleeps = [&came]() -> weft::routine<> {
+        co_await weft::sleep_for(2ms);
+        ++came;
+      };
+      auto first = weft::go(sleeps);
+      auto second = weft::go(sleeps);
+      co_await weft::yield();
+      const bool in_time = compute_until(came, 2);
+      co_await std::move(first);
+      co_await std::move(second);
+      co_return in_time;
+    });
+    REQUIRE(h.join());
+  }
+}
