@@ -68,6 +68,43 @@ TEST_CASE("cancelling a scope reaches what each of its routines has opened", "[a
   REQUIRE(cancelled == 3);
 }
 
+TEST_CASE("a scope that is cancelled while it waits for its routines waits on", "[api][scope][cancel]") {
+  weft::runtime rt({.workers = 1});
+  weft::event waits, never;
+  bool member_ended = false, in_time = false;
+  auto h = rt.go([&]() -> weft::routine<> {
+    const auto member = [&]() -> weft::routine<> {
+      waits.set();
+      try {
+        co_await never.wait();
+      } catch (const weft::cancelled&) {
+      }
+      co_await weft::shield(let_others_run());
+      member_ended = true;
+    };
+    const auto body = [&](weft::task_scope& s) -> weft::routine<> {
+      s.go(member);
+      co_return;
+    };
+    try {
+      co_await weft::scope(body);
+    } catch (const weft::cancelled&) {
+    }
+    in_time = member_ended;
+  });
+  auto canceller = rt.go([&]() -> weft::routine<> {
+    co_await waits.wait();
+    co_await let_others_run();
+    h.cancel();
+  });
+  canceller.join();
+  try {
+    h.join();
+  } catch (const weft::routine_cancelled&) {
+  }
+  REQUIRE(in_time);
+}
+
 TEST_CASE("what a child of all opens after its routine was cancelled is cancelled", "[api][all][cancel]") {
   weft::runtime rt({.workers = 1});
   weft::event begin, never;

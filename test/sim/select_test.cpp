@@ -37,7 +37,7 @@ TEST_CASE("the limit of a wait that has ended ends no later one", "[sim]") {
     const auto program = [&]() -> weft::routine<> {
       weft::channel<int> in;
       auto sends = weft::go([&]() -> weft::routine<> {
-        for (int i = 1; i <= 4; ++i) {
+        for (int i = 1; i <= 6; ++i) {
           co_await weft::sleep_for(10ms);
           co_await in.send(i);
         }
@@ -47,11 +47,13 @@ TEST_CASE("the limit of a wait that has ended ends no later one", "[sim]") {
       const auto third = co_await in.recv_for(11ms);
       got += third && *third == 3;
       got += co_await in.recv() == 4;
+      got += co_await weft::with_timeout(11ms, in.recv()) == 5;
+      got += co_await weft::with_timeout(1h, in.recv()) == 6;  // its context may stand where the last one did
       co_await std::move(sends);
     };
     const auto result = weft::sim::run(seed, program);
     INFO(result.report);
     REQUIRE(result.ok);
-    REQUIRE(got == 4);
+    REQUIRE(got == 6);
   }
 }
