@@ -3,6 +3,7 @@
 #include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -66,6 +67,89 @@ TEST_CASE("cancelling a scope reaches what each of its routines has opened", "[a
   });
   h.join();
   REQUIRE(cancelled == 3);
+}
+
+TEST_CASE("a cancellation does not reach what stands where something of it stood", "[api][scope][cancel]") {
+  using inner = weft::routine<> (*)(weft::event*);
+  const auto limited = [](weft::event* e) -> weft::routine<> { co_await weft::with_timeout(1h, e->wait()); };
+  const auto scoped = [](weft::event* e) -> weft::routine<> {
+    const auto body = [e](weft::task_scope&) -> weft::routine<> { co_await e->wait(); };
+    co_await weft::scope(body);
+  };
+  const auto forked = [](weft::event* e) -> weft::routine<> {
+    const auto child = [](weft::event* c) -> weft::routine<> { co_await c->wait(); };
+    co_await weft::all(child(e), child(e));
+  };
+  const inner opens = GENERATE_COPY(as<inner>{}, limited, scoped, forked);
+  weft::runtime rt({.workers = 1});
+  const auto program = [&]() -> weft::routine<bool> {
+    weft::event soon, later, never;
+    auto outer = weft::go([&]() -> weft::routine<> {
+      const auto body = [&](weft::task_scope&) -> weft::routine<> {
+        co_await opens(&soon);
+        co_await never.wait();
+      };
+      co_await weft::scope(body);
+    });
+    co_await let_others_run();
+    soon.set();
+    co_await let_others_run();
+    // Memory that was freed last is given out first.
+    auto other = weft::go([&]() -> weft::routine<> { co_await opens(&later); });
+    co_await let_others_run();
+    outer.cancel();
+    co_await let_others_run();
+    const bool untouched = outer.done() && !other.done();
+    later.set();
+    co_await std::move(other);
+    co_return untouched;
+  };
+  REQUIRE(rt.go(program).join());
+}
+
+TEST_CASE("a scope forgets routines that have ended, in whatever order", "[api][scope][cancel]") {
+  const auto [first, second, last] =
+      GENERATE(table<int, int, int>({{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}));
+  weft::runtime rt({.workers = 1});
+  const std::array order{first, second, last};
+  const auto program = [&]() -> weft::routine<bool> {
+    std::array<weft::event, 3> go_on;
+    std::array<bool, 3> cancelled{};
+    weft::event never, later;
+    const auto waits = [](weft::event* e, bool* was_cancelled) -> weft::routine<> {
+      try {
+        co_await e->wait();
+      } catch (const weft::cancelled&) {
+        *was_cancelled = true;
+        throw;
+      }
+    };
+    auto outer = weft::go([&]() -> weft::routine<> {
+      const auto body = [&](weft::task_scope& s) -> weft::routine<> {
+        for (std::size_t i = 0; i < 3; ++i) s.go(waits, &go_on[i], &cancelled[i]);
+        co_await never.wait();
+      };
+      co_await weft::scope(body);
+    });
+    co_await let_others_run();
+    for (int i = 0; i < 2; ++i) {
+      go_on[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])].set();
+      co_await let_others_run();
+    }
+    bool others_cancelled = false;  // they may stand where the ended ones stood
+    auto a = weft::go(waits, &later, &others_cancelled);
+    auto b = weft::go(waits, &later, &others_cancelled);
+    co_await let_others_run();
+    outer.cancel();
+    co_await let_others_run();
+    const bool ended = outer.done();
+    later.set();
+    co_await std::move(a);
+    co_await std::move(b);
+    const auto left = static_cast<std::size_t>(order[2]);
+    co_return ended&& cancelled[left] && !others_cancelled;
+  };
+  REQUIRE(rt.go(program).join());
 }
 
 TEST_CASE("a scope that is cancelled while it waits for its routines waits on", "[api][scope][cancel]") {

@@ -154,6 +154,15 @@ weft::routine<> all_of_three() {
   (void)co_await weft::all(value(1), value(2), value(3));
 }
 
+weft::routine<> nested(int deep) {
+  if (deep != 0) (void)co_await weft::all(nested(deep - 1), value(deep));
+}
+
+/// More groups at a time than a worker has room for at first.
+weft::routine<> all_nested() {
+  co_await nested(100);
+}
+
 weft::routine<> all_of_a_range() {
   std::vector<weft::routine<int>> many;
   for (int i = 0; i < 8; ++i) many.push_back(value(i));
@@ -370,6 +379,7 @@ TEST_CASE("without memory from operator new each operation fails with bad_alloc 
   (void)fails(go_a_coroutine);
   (void)fails(go_a_plain_callable);
   (void)fails(all_of_three);
+  (void)fails(all_nested);
   CHECK(fails(all_of_a_range) >= 1);
   (void)fails(any_of_three);
   (void)fails(a_scope);

@@ -57,3 +57,21 @@ TEST_CASE("the limit of a wait that has ended ends no later one", "[sim]") {
     REQUIRE(got == 6);
   }
 }
+
+TEST_CASE("a limit in a shield counts though a shorter one outside of it has passed", "[sim]") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    bool timed_out = false;
+    const auto program = [&]() -> weft::routine<> {
+      weft::event never;
+      try {
+        co_await weft::with_timeout(1ms, weft::shield(weft::with_timeout(20ms, never.wait())));
+      } catch (const weft::timeout_error&) {
+        timed_out = true;
+      }
+    };
+    const auto result = weft::sim::run(seed, program);
+    INFO(result.report);
+    REQUIRE(result.ok);
+    REQUIRE(timed_out);
+  }
+}
