@@ -61,3 +61,17 @@ TEST_CASE("who sleeps wakes elsewhere while a routine computes", "[api][fairness
     REQUIRE(h.join());
   }
 }
+
+TEST_CASE("what comes from outside runs beside routines that yield for ever", "[api][fairness]") {
+  weft::runtime rt({.workers = 1});
+  std::atomic<bool> enough{false};
+  const auto yields = [&]() -> weft::routine<> {
+    while (!enough.load()) co_await weft::yield();
+  };
+  auto a = rt.go(yields);
+  auto b = rt.go(yields);
+  for (int i = 0; i < 100; ++i) rt.go([]() -> weft::routine<> { co_return; }).join();
+  enough = true;
+  a.join();
+  b.join();
+}

@@ -98,6 +98,24 @@ TEST_CASE("a handle that is dropped after the failure reports it then and one th
   REQUIRE(seen.count == 2);
 }
 
+TEST_CASE("a failure after its handle was dropped is reported", "[api][failure]") {
+  report seen;
+  weft::runtime rt({.workers = 1, .on_unhandled_exception = seen.handler()});
+  weft::event go_on;
+  auto h = rt.go([&]() -> weft::routine<> {
+    co_await go_on.wait();
+    throw std::runtime_error("alone");
+  });
+  const auto nothing = []() -> weft::routine<> { co_return; };
+  rt.go(nothing).join();
+  h = {};
+  REQUIRE(seen.count == 0);
+  go_on.set();
+  rt.go(nothing).join();  // one worker: behind it
+  REQUIRE(seen.count == 1);
+  REQUIRE(seen.what == "alone");
+}
+
 TEST_CASE("a failure is reported though its runtime is gone when the handle is dropped", "[api][failure]") {
   report seen;
   weft::join_handle<int> h;

@@ -173,6 +173,42 @@ TEST_CASE("zombies are compacted, also when nobody arms or runs timers any more"
   for (std::size_t i = 0; i < count; i += 10) timer_heap::cancel(sleepers[i].cell);
 }
 
+TEST_CASE("a heap that has ended takes no timer that would fire at its end", "[sched][timer]") {
+  timer_heap heap;
+  sleeper one;
+  heap.end();
+  CHECK(heap.arm_until_end(5, sleeper::expire, &one) == nullptr);
+  CHECK(heap.min_when() == never);
+}
+
+TEST_CASE("a cell whose timer has fired is its owner's until that has ended with it", "[sched][timer]") {
+  timer_heap heap;
+  sleeper first, second;
+  first.arm(heap, 1);
+  CHECK(run(heap, 1).size() == 1);
+  second.arm(heap, 2);
+  CHECK(first.cell != second.cell);
+  timer_heap::cancel(first.cell);
+  timer_heap::cancel(second.cell);
+}
+
+TEST_CASE("a heap of any size is in order after compaction", "[sched][timer]") {
+  weft::base::random numbers(7);
+  for (std::size_t kept = 1; kept < 40; ++kept) {
+    for (int round = 0; round < 20; ++round) {
+      timer_heap heap;
+      std::vector<sleeper> sleepers(2 * kept + 40);  // the first `kept` stay
+      for (auto& each : sleepers) each.arm(heap, static_cast<nanos>(1 + numbers.below(1'000)));
+      for (std::size_t i = kept; i < sleepers.size(); ++i) timer_heap::cancel(sleepers[i].cell);
+      REQUIRE(heap.size() < sleepers.size());
+      const auto order = run(heap, end_of_time);
+      REQUIRE(order.size() == kept);
+      REQUIRE(std::is_sorted(order.begin(), order.end()));
+      for (std::size_t i = 0; i < kept; ++i) timer_heap::cancel(sleepers[i].cell);
+    }
+  }
+}
+
 TEST_CASE("cancelling and arming again for ever keeps the heap small", "[sched][timer]") {
   timer_heap heap;
   sleeper impatient;
