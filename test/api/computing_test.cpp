@@ -70,8 +70,10 @@ TEST_CASE("what comes from outside runs beside routines that yield for ever", "[
   };
   auto a = rt.go(yields);
   auto b = rt.go(yields);
-  for (int i = 0; i < 100; ++i) rt.go([]() -> weft::routine<> { co_return; }).join();
+  int came = 0;
+  for (int i = 0; i < 100; ++i) came += rt.go([]() -> weft::routine<int> { co_return 1; }).join();
   enough = true;
   a.join();
   b.join();
+  REQUIRE(came == 100);
 }
