@@ -148,6 +148,8 @@ result for_each_seed(std::uint64_t n, F&& f, const options& how = {.schedule = s
 /// Ends with the first run that fails; that has fewest preemptions of all that fail, and is shrunk and
 /// reported as in for_each_seed().
 ///
+/// The environment: WEFT_SIM_REPLAY as there; WEFT_SIM_RUNS=m makes m runs if that is more.
+///
 /// The number of orders grows fast: a few routines with a few operations each are 10^2 to 10^5 runs, of some
 /// 0.1 ms each.
 ///

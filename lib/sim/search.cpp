@@ -159,6 +159,12 @@ result report_of(detail::program program, const options& how, plan by, const out
   return told;
 }
 
+/// At least `n`, and more if the environment says so.
+std::uint64_t at_least(std::uint64_t n, const char* variable) noexcept {
+  const char* const text = std::getenv(variable);
+  return text == nullptr ? n : std::max<std::uint64_t>(n, std::strtoull(text, nullptr, 10));
+}
+
 /// What WEFT_SIM_REPLAY asks for; null if it does not.
 const char* asked_for() noexcept {
   const char* const text = std::getenv("WEFT_SIM_REPLAY");
@@ -250,8 +256,7 @@ result replay(std::string_view schedule, program program, const options& how) {
 
 result for_each_seed(std::uint64_t n, program program, const options& how) {
   if (const char* const schedule = asked_for()) return replay_told(schedule, program, how);
-  if (const char* const more = std::getenv("WEFT_SIM_SEEDS"))
-    n = std::max<std::uint64_t>(n, std::strtoull(more, nullptr, 10));
+  n = at_least(n, "WEFT_SIM_SEEDS");
   result last{.ok = true, .report = {}, .schedule = {}};
   for (std::uint64_t seed = 0; seed < n; ++seed) {
     plan by;
@@ -271,10 +276,11 @@ explored explore(program program, const bounds& limit, const options& how) {
     seen.ok = seen.failure.ok;
     return seen;
   }
+  const std::uint64_t most = at_least(limit.runs, "WEFT_SIM_RUNS");
   exploration all(limit);
   untried next;
   while (all.take(next)) {
-    if (seen.runs == limit.runs) {
+    if (seen.runs == most) {
       seen.ok = true;
       return seen;
     }
