@@ -144,3 +144,15 @@ TEST_CASE("the first failure among routines that return references is rethrown",
   REQUIRE_THROWS_AS(weft::blocking::all(std::move(routines)), std::runtime_error);
   REQUIRE_THROWS_AS(weft::blocking::wait(weft::any(fails(), fails())), std::runtime_error);
 }
+
+TEST_CASE("all of a hundred thousand routines uses bounded stack", "[api][all]") {
+  weft::runtime rt({.workers = 1});
+  const auto program = []() -> weft::routine<std::size_t> {
+    const auto child = [](std::size_t n) -> weft::routine<std::size_t> { co_return n; };
+    std::vector<weft::routine<std::size_t>> many;
+    for (std::size_t i = 0; i < 100'000; ++i) many.push_back(child(i));
+    const auto results = co_await weft::all(std::move(many));
+    co_return results.back();
+  };
+  REQUIRE(rt.go(program).join() == 99'999);
+}
