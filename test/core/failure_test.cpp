@@ -422,11 +422,11 @@ TEST_CASE("a wait whose timer cannot be had leaves nothing behind", "[core][fail
   if (!news_can_fail) return;
   // Each round holds one timer more, until the next would need memory that is not there.
   const auto body = []() -> weft::routine<int> {
-    const weft::channel<int> empty, never;
+    const weft::channel<int> empty, full, either, never;
     const auto receive = [&]() -> weft::routine<> { (void)co_await empty.recv_for(1us); };
-    const auto send = [&]() -> weft::routine<> { (void)co_await empty.send_for(1, 1us); };
+    const auto send = [&]() -> weft::routine<> { (void)co_await full.send_for(1, 1us); };
     const auto select = [&]() -> weft::routine<> {
-      (void)co_await weft::select(weft::on_recv(empty), weft::on_recv(never), weft::on_timeout(1us));
+      (void)co_await weft::select(weft::on_recv(either), weft::on_recv(never), weft::on_timeout(1us));
     };
     std::vector<weft::join_handle<>> sleepers;
     int refused = 0;
@@ -448,7 +448,8 @@ TEST_CASE("a wait whose timer cannot be had leaves nothing behind", "[core][fail
     co_await receive();
     co_await send();
     co_await select();
-    if (empty.try_send(1) != weft::try_send_status::full || empty.try_recv()) refused = -1;
+    if (empty.try_send(1) != weft::try_send_status::full || full.try_recv()) refused = -1;
+    if (either.try_send(1) != weft::try_send_status::full) refused = -1;
     for (auto& h : sleepers) h.cancel();
     co_return refused;
   };

@@ -140,7 +140,7 @@ inline bool catches(const programs& cases, const std::vector<order_mutant>& muta
 /// How long a search goes on for more than it must find; WEFT_MODEL_SECONDS for a deep one.
 inline double seconds_more() {
   const char* set = std::getenv("WEFT_MODEL_SECONDS");
-  return set != nullptr ? std::atof(set) : 1;
+  return set != nullptr ? std::atof(set) : 0.5;
 }
 
 /// Nothing is found: in all runs with up to `at_least` preemptions, and in more as time allows.
