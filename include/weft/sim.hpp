@@ -197,6 +197,10 @@ class WEFT_API thread {
   state* state_;
 };
 
+/// 64 bits from the seed of the run that the caller is in, for what a program draws itself; outside of runs
+/// from the system.
+[[nodiscard]] WEFT_API std::uint64_t random() noexcept;
+
 /// Whether an allocation fails now, by `failing_allocations`: for an operator new of the test program, so
 /// that those of the program and of the standard library fail, too.  False outside of runs.
 [[nodiscard]] WEFT_API bool allocation_fails() noexcept;

@@ -16,8 +16,9 @@ namespace {
 /// steps.
 constexpr std::uint64_t steps_per_switch = 8;
 
-/// A party that was preferred so often in a row waits in a loop for one that was not.
-constexpr std::uint32_t unfair_from = 200;
+/// After so many decisions the one with the highest priority is put last: it may wait in a loop, alone or
+/// with others, for one that has never come.
+constexpr std::uint32_t unfair_from = 256;
 
 constexpr std::string_view explored_prefix = "explore";
 
@@ -153,7 +154,7 @@ std::uint64_t& schedule::priority_of(std::uint64_t who) {
   return at->second;
 }
 
-/// The highest, which goes below all others at a change point, and if it would never end.
+/// The highest, which goes below all others at a change point, and after a long time.
 std::size_t schedule::by_priority(question what, std::size_t n, const std::uint64_t* who) {
   const auto highest = [&] {
     std::size_t best = 0;
@@ -166,11 +167,9 @@ std::size_t schedule::by_priority(question what, std::size_t n, const std::uint6
   std::size_t best = highest();
   const bool changes = std::any_of(change_at_.begin(), change_at_.begin() + changes_,
                                    [&](std::uint64_t at) { return at == asked_; });
-  streak& last = what == question::routine ? routines_ : threads_;
-  last.length = who[best] == last.favourite ? last.length + 1 : 0;
-  last.favourite = who[best];
-  if (changes || last.length >= unfair_from) {
-    last.length = 0;
+  std::uint32_t& since = what == question::routine ? of_routines_ : of_threads_;
+  if (changes || ++since >= unfair_from) {
+    since = 0;
     priority_of(who[best]) = --lowest_;
     best = highest();
   }

@@ -106,12 +106,6 @@ class schedule {
  private:
   static constexpr unsigned most_change_points = 32;
 
-  /// Who was preferred last, and how often in a row.
-  struct streak {
-    std::uint64_t favourite = 0;
-    std::uint32_t length = 0;
-  };
-
   std::size_t by_strategy(question, std::size_t n, const std::uint64_t* who);
   std::size_t by_priority(question, std::size_t n, const std::uint64_t* who);
   std::size_t by_turns(question, std::size_t n) noexcept;
@@ -135,8 +129,8 @@ class schedule {
   unsigned changes_ = 0;
   std::uint64_t lowest_ = std::uint64_t{1} << 32;  // of the priorities given so far
   std::uint64_t asked_ = 0;                        // of threads and routines
-  streak threads_;
-  streak routines_;
+  std::uint32_t of_threads_ = 0;                   // the same, apart, since the last was put last
+  std::uint32_t of_routines_ = 0;
 
   bool recording_ = false;
   std::vector<answered> recorded_;

@@ -37,21 +37,19 @@ struct tally {
 };
 
 weft::routine<> send_one(weft::channel<int> ch, tally& t) {
-  if (co_await ch.send(1) == weft::send_status::sent) {
-    ++t.sent;
-  } else {
-    ++t.refused;
-  }
+  const auto status = co_await ch.send(1);
+  status == weft::send_status::sent ? ++t.sent : ++t.refused;
 }
 
 weft::routine<> recv_one(weft::channel<int> ch, tally& t) {
-  if (co_await ch.recv()) ++t.received;
+  const auto value = co_await ch.recv();
+  if (value) ++t.received;
 }
 
 }  // namespace
 
 TEST_CASE("explored: two senders, two receivers and a close lose nothing", "[sim][explore]") {
-  for (const std::size_t capacity : {0, 1}) {
+  for (const std::size_t capacity : {0U, 1U}) {
     explore_all([capacity]() -> weft::routine<> {
       tally t;
       weft::channel<int> ch(capacity);
@@ -282,7 +280,8 @@ TEST_CASE("explored: a call on the pool that is cancelled happens wholly or not 
         [&]() -> weft::routine<int> { co_return co_await weft::block_on_io([&] { return ran = true, 3; }); });
     caller.cancel();
     try {
-      must(co_await std::move(caller) == 3 && ran, "a result without a call");
+      const int result = co_await std::move(caller);
+      must(result == 3 && ran, "a result without a call");
     } catch (const weft::routine_cancelled&) {
     }
   });
@@ -292,13 +291,17 @@ TEST_CASE("explored: the ends of a channel go in any order", "[sim][explore]") {
   explore_all([]() -> weft::routine<> {
     auto [to, from] = weft::make_channel<int>(1);
     auto sender = weft::go([to = std::move(to)]() mutable -> weft::routine<int> {
-      co_return (co_await to.send(1) == weft::send_status::sent) +
-          (co_await to.send(2) == weft::send_status::sent);
+      const auto first = co_await to.send(1);
+      const auto second = co_await to.send(2);
+      co_return (first == weft::send_status::sent) + (second == weft::send_status::sent);
     });
-    auto receiver = weft::go(
-        [from = std::move(from)]() mutable -> weft::routine<int> { co_return co_await from.recv() ? 1 : 0; });
-    must(co_await std::move(receiver) == 1, "the first value is lost");
-    must(co_await std::move(sender) >= 1, "a send that was received has failed");
+    auto receiver = weft::go([from = std::move(from)]() mutable -> weft::routine<bool> {
+      const auto value = co_await from.recv();
+      co_return value.has_value();
+    });
+    const bool received = co_await std::move(receiver);
+    const int sent = co_await std::move(sender);
+    must(received && sent >= 1, "the first value is lost");
   });
 }
 
@@ -335,7 +338,8 @@ TEST_CASE("explored: each allocation and each thread that fails in its turn leav
           auto child = weft::go([ch]() mutable -> weft::routine<int> {
             int n = 0;
             while (auto v = ch.try_recv()) n += *v.value;
-            co_return n + co_await weft::block_on_io([] { return 1; });
+            const int one = co_await weft::block_on_io([] { return 1; });
+            co_return n + one;
           });
           co_await weft::select(weft::on_join(child), weft::on_timeout(1h));
           sum = co_await std::move(child);

@@ -440,21 +440,28 @@ void on_real_workers(const Body& body, int n) {
   }
 }
 
-/// Each face in simulations with that many seeds.
+/// Each face in simulations with that many seeds, and all strategies.
 template <typename Body>
 void in_simulations(const Body& body, int n, std::uint64_t seeds = simulated_seeds) {
   for (const faces how : {faces::coroutine, faces::facade, faces::mixed}) {
-    for (std::uint64_t seed = 0; seed < seeds; ++seed) {
-      trial t(how, 0, seed * 0x9e3779b97f4a7c15 ^ 0x9669699669969669);
-      sim::result r;
-      if (how == faces::coroutine) {
-        r = sim::run(seed, [&] { return body(coroutine_face(t, false), n); });
-      } else {
-        r = sim::run(seed, [&] { body(facade_face(t, true), n).get(); });
-      }
-      const std::string wrong = t.failure() + r.report;
-      if (!wrong.empty()) require_success(t.name() + ", seed " + std::to_string(seed), wrong);
-    }
+    const auto check = [](const trial& t) {
+      if (const std::string wrong = t.failure(); !wrong.empty()) throw std::runtime_error(wrong);
+    };
+    const auto as_routine = [&]() -> routine<> {
+      trial t(how, 0, sim::random());
+      coroutine_face face(t, false);
+      auto whole = body(face, n);
+      co_await std::move(whole);
+      check(t);
+    };
+    const auto as_plain = [&] {
+      trial t(how, 0, sim::random());
+      body(facade_face(t, true), n).get();
+      check(t);
+    };
+    const auto r =
+        how == faces::coroutine ? sim::for_each_seed(seeds, as_routine) : sim::for_each_seed(seeds, as_plain);
+    if (!r.ok) require_success(trial(how, 0, 0).name(), r.report);
   }
 }
 

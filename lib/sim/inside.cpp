@@ -1,4 +1,4 @@
-// A foreign thread of a simulated run.
+// What a program in a simulated run may ask of it: a foreign thread, chance, faults.
 
 #include <weft/sim.hpp>
 
@@ -49,6 +49,10 @@ void thread::join() noexcept {
   if (state_ == nullptr) return;
   const std::unique_ptr<state> mine(std::exchange(state_, nullptr));
   os::current_port().join(mine->id);
+}
+
+std::uint64_t random() noexcept {
+  return os::current_port().random();
 }
 
 bool allocation_fails() noexcept {
