@@ -11,24 +11,14 @@
 #include <pthread.h>
 
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace std::chrono_literals;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
 /// Frames of a sanitizer build are some ten times as large and slow.
-constexpr int deep = sanitized ? 20'000 : 150'000;
+constexpr int deep = weft::test::unless_sanitized(150'000, 20'000);
 
 /// Threads that are started from here on have a stack of 1 MiB.
 void make_stacks_small() {

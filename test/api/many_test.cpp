@@ -17,22 +17,13 @@
 #include <unistd.h>
 
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace std::chrono_literals;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
+using weft::test::sanitized;
 
 long full_or(long full, long small) {
   return sanitized ? small : full;

@@ -13,14 +13,7 @@
 #include <unistd.h>
 
 #include "support/catch.hpp"
-
-#if defined(__SANITIZE_THREAD__)
-#define WEFT_TEST_EXTRA_THREAD 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define WEFT_TEST_EXTRA_THREAD 1
-#endif
-#endif
+#include "support/sanitizers.hpp"
 
 namespace {
 
@@ -58,7 +51,7 @@ class watched {
 
 }  // namespace
 
-#ifdef WEFT_TEST_EXTRA_THREAD
+#if WEFT_TEST_TSAN
 
 TEST_CASE("tsan's own thread could wake somebody: no deadlock is ever certain", "[blocking][deadlock]") {
   WARN("the reports of deadlocks are not tested in this build");

@@ -26,12 +26,11 @@
 #include "sched/frame_pool.hpp"
 #include "support/catch.hpp"
 #include "support/living_routines.hpp"
+#include "support/sanitizers.hpp"
 
 // clang links an operator new of its own into a program under tsan; it cannot be replaced.
-#if defined(__clang__) && defined(__has_feature)
-#if __has_feature(thread_sanitizer)
+#if defined(__clang__) && WEFT_TEST_TSAN
 #define WEFT_TEST_FIXED_NEW 1
-#endif
 #endif
 
 using namespace std::chrono_literals;

@@ -5,7 +5,7 @@
 
 #include "model/model_test.hpp"
 
-#ifdef WEFT_TEST_SANITIZED
+#if WEFT_TEST_ASAN || WEFT_TEST_TSAN
 
 TEST_CASE("the model checks are skipped: sanitizers do not follow fibers", "[model]") {
   WARN("model checks skipped in this build");

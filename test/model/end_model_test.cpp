@@ -11,7 +11,7 @@
 #include "model/parking_world.hpp"
 #include "sched/end_gates.hpp"
 
-#ifndef WEFT_TEST_SANITIZED
+#if !WEFT_TEST_ASAN && !WEFT_TEST_TSAN
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include "model/model_test.hpp"
 #include "sched/frame_depot.hpp"
 
-#ifndef WEFT_TEST_SANITIZED
+#if !WEFT_TEST_ASAN && !WEFT_TEST_TSAN
 
 namespace {
 

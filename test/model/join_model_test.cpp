@@ -9,7 +9,7 @@
 #include "core/join_word.hpp"
 #include "model/model_test.hpp"
 
-#ifndef WEFT_TEST_SANITIZED
+#if !WEFT_TEST_ASAN && !WEFT_TEST_TSAN
 
 namespace {
 

@@ -15,15 +15,9 @@
 
 #include "model/model_atomic.hpp"
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
-// Sanitizers do not follow fibers.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WEFT_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define WEFT_TEST_SANITIZED 1
-#endif
-#endif
+// Sanitizers do not follow fibers: their builds have no model checks.
 
 namespace weft::model {
 

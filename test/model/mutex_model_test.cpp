@@ -11,7 +11,7 @@
 #include "model/model_test.hpp"
 #include "sync/mutex_word.hpp"
 
-#ifndef WEFT_TEST_SANITIZED
+#if !WEFT_TEST_ASAN && !WEFT_TEST_TSAN
 
 namespace {
 

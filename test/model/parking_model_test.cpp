@@ -8,7 +8,7 @@
 #include "model/parking_pairs.hpp"
 #include "model/parking_world.hpp"
 
-#ifndef WEFT_TEST_SANITIZED
+#if !WEFT_TEST_ASAN && !WEFT_TEST_TSAN
 
 namespace {
 

@@ -13,7 +13,7 @@
 #include "sched/run_queue.hpp"
 #include "support/catch.hpp"
 
-#ifndef WEFT_TEST_SANITIZED
+#if !WEFT_TEST_ASAN && !WEFT_TEST_TSAN
 
 namespace {
 

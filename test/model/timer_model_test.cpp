@@ -9,7 +9,7 @@
 #include "model/model_test.hpp"
 #include "sched/timer_cell.hpp"
 
-#ifndef WEFT_TEST_SANITIZED
+#if !WEFT_TEST_ASAN && !WEFT_TEST_TSAN
 
 namespace {
 

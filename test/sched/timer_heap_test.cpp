@@ -9,6 +9,7 @@
 
 #include "base/random.hpp"
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
 using weft::os::nanos;
 using weft::os::never;
@@ -19,18 +20,8 @@ namespace {
 
 constexpr nanos end_of_time = never - 1;
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
-#ifdef UNDER_TSAN
-constexpr std::size_t very_many = 200'000;  // TSan's shadow of a million takes seconds to page in
-#else
-constexpr std::size_t very_many = 1'000'000;
-#endif
+// TSan's shadow of a million takes seconds to page in.
+constexpr std::size_t very_many = weft::test::under_tsan ? 200'000 : 1'000'000;
 
 /// What a timer wakes: it counts its expiries, and its address passes for a chain of waiters.
 struct sleeper {

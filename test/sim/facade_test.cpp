@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace std::chrono_literals;
 
@@ -20,13 +21,7 @@ weft::blocking::channel<int> blocking(const weft::channel<int>& ch) {
 }
 
 // ThreadSanitizer's clocks grow with the threads: a thousand of them take it a minute.
-#if defined(__SANITIZE_THREAD__)
-constexpr int parties = 200;
-#elif defined(__has_feature)
-constexpr int parties = __has_feature(thread_sanitizer) ? 200 : 1'000;
-#else
-constexpr int parties = 1'000;
-#endif
+constexpr int parties = weft::test::under_tsan ? 200 : 1'000;
 
 void demand(bool holds, const char* what) {
   if (!holds) throw std::runtime_error(what);

@@ -39,25 +39,14 @@
 #include <type_traits>
 #include <utility>
 
+#include "support/sanitizers.hpp"
+
 namespace weft::test {
 
 enum class faces : unsigned char { coroutine, facade, mixed };
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-inline constexpr bool sanitized = true;
-#elif defined(__has_feature)
-inline constexpr bool sanitized = __has_feature(thread_sanitizer) || __has_feature(address_sanitizer);
-#else
-inline constexpr bool sanitized = false;
-#endif
-
 /// Simulated runs of each body in each face.
 inline constexpr std::uint64_t simulated_seeds = sanitized ? 60 : 1'000;
-
-/// `full`, or a part of it under a sanitizer.
-constexpr int unless_sanitized(int full, int otherwise) {
-  return sanitized ? otherwise : full;
-}
 
 /// One run of a body.
 class trial {
