@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace std::chrono_literals;
 
@@ -24,7 +25,8 @@ void must(bool holds, const char* what) {
 
 template <typename F>
 void explore_all(F program, unsigned preemptions = 2, weft::sim::options how = {}) {
-  const auto seen = weft::sim::explore(program, {.preemptions = preemptions, .runs = 2'000}, how);
+  constexpr std::uint64_t runs = weft::test::sanitized ? 300 : 2'000;
+  const auto seen = weft::sim::explore(program, {.preemptions = preemptions, .runs = runs}, how);
   INFO(seen.failure.report);
   INFO(seen.runs << " runs, " << (seen.complete ? "all" : "not all"));
   REQUIRE(seen.ok);
