@@ -17,7 +17,7 @@ fail() {
 run() {
   local expected=$1
   shift
-  timeout 30 "${corpus[@]}" "$@" >"$scratch/out" 2>"$scratch/err"
+  timeout 100 "${corpus[@]}" "$@" >"$scratch/out" 2>"$scratch/err"
   local code=$?
   if [ $code -ne "$expected" ]; then
     fail "corpus $* ended with $code instead of $expected: $(cat "$scratch/err")"
