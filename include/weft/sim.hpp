@@ -37,11 +37,12 @@ struct options {
   strategy schedule = strategy::uniform;
   unsigned change_points = 3;            ///< of pct, at most 32
   unsigned workers = 2;                  ///< of a runtime that does not say, as the run's own
-  std::uint64_t max_steps = 10'000'000;  ///< a program that takes more is ended with a report
+  std::uint64_t max_steps = 10'000'000;  ///< a program that takes more is ended with a report; 0: no limit
   unsigned failing_allocations = 0;      ///< of weft's own, and of those that ask allocation_fails()
   unsigned failing_threads = 0;          ///< a thread cannot be had: EAGAIN
   unsigned delayed_wakes = 0;            ///< a thread that is woken stays away until others have run
-  unsigned spurious_wakes = 0;           ///< a thread that falls asleep wakes at once, for no reason
+  unsigned spurious_wakes =
+      0;  ///< a thread that falls asleep wakes at once, for no reason; not twice in a row
 };
 
 /// What explore() visits.
@@ -103,8 +104,8 @@ struct call {
 /// deadline.  go() uses a runtime of the run's own; f may make others.
 ///
 /// Not ok, and a report, if f throws, if an exception is joined by nobody, if routines are left when f has
-/// returned and no more can run, on a deadlock - nothing can run and no time limit is pending - and after
-/// `max_steps`.  Then every wait is cancelled, so that f comes to its end.
+/// returned and no more can run, if a sim::thread was not joined, on a deadlock - nothing can run and no time
+/// limit is pending - and after `max_steps`.  Then every wait is cancelled, so that f comes to its end.
 ///
 /// Only what is done through weft is simulated.  Not so: other clocks and random numbers, std::mutex and
 /// system calls (a thread that waits in one stops the run), threads that weft did not start (use
@@ -146,7 +147,8 @@ result for_each_seed(std::uint64_t n, F&& f, const options& how = {.schedule = s
 /// Runs `f()` in all orders within `limit`, at the operations of weft: who goes on when a thread waits, which
 /// of the ready routines, which of the ready cases of a select, and up to so many preemptions and faults.
 /// Ends with the first run that fails; that has fewest preemptions of all that fail, and is shrunk and
-/// reported as in for_each_seed().
+/// reported as in for_each_seed().  A run that does not come to what another came to by the same decisions
+/// fails, too: something else decides.
 ///
 /// The environment: WEFT_SIM_REPLAY as there; WEFT_SIM_RUNS=m makes m runs if that is more.
 ///
@@ -161,7 +163,7 @@ explored explore(F&& f, const bounds& limit = {}, const options& how = {},
   return detail::explore(what, limit, how);
 }
 
-/// A thread of the run that is none of weft's, in the place of std::thread.
+/// A thread of the run that is none of weft's, in the place of std::thread.  To be joined in the run.
 class WEFT_API thread {
  public:
   /// Starts `f()`, which must not throw.

@@ -229,15 +229,20 @@ void write_glimpse(std::string& out, const glimpse& g, const promise_base& p, sc
   for (unsigned i = 0, n = of.count(); i < n; ++i) {
     const sched::worker& w = of.at(i);
     if (w.current() != &p) continue;
-    fmt::format_to(back_inserter(out), ": runs on worker {} ({})", i,
-                   os::thread_state(w.thread_number.load(std::memory_order_relaxed)));  // relaxed: for dumps
+    fmt::format_to(back_inserter(out), ": runs on worker {}", i);
+    if (!of.port().simulated()) {  // there the kernel knows of the baton only
+      fmt::format_to(
+          back_inserter(out), " ({})",
+          os::thread_state(w.thread_number.load(std::memory_order_relaxed)));  // relaxed: for dumps
+    }
     write_site(out, "last awaited at", g.site);
     return write_site(out, "started at", g.spawned_at);
   }
   if (g.how == state::won && g.reason == wait_reason::block_on_io) {
     for (const auto& busy : of.pool().busy()) {
       if (busy.routine != g.id || g.id == 0) continue;
-      fmt::format_to(back_inserter(out), ": in block_on_io ({})", os::thread_state(busy.number));
+      out += ": in block_on_io";
+      if (!of.port().simulated()) fmt::format_to(back_inserter(out), " ({})", os::thread_state(busy.number));
       return write_site(out, "started at", g.spawned_at);
     }
   }

@@ -2,13 +2,17 @@
 
 // simulation: what a simulated run replaces on this floor: its port's above().  Implemented by lib/sim.
 
-#include <string_view>
+#include <exception>
 #include <vector>
 
 #include "os/port.hpp"
 
 namespace weft {
 class runtime;
+}
+
+namespace weft::detail {
+struct promise_base;
 }
 
 namespace weft::sched {
@@ -26,7 +30,7 @@ class simulation {
   std::vector<sched::scheduler*> runtimes;
 
   /// An exception that nobody joins, where the default would be to abort.
-  virtual void unhandled(std::string_view what) noexcept = 0;
+  virtual void unhandled(const detail::promise_base&, const std::exception_ptr&) noexcept = 0;
   /// For last words: which run it is, and what it has reported.
   virtual void describe_run(int fd) const noexcept = 0;
   /// A runtime that is destroyed does not end: the run does, and this thread stays here.

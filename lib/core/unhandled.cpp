@@ -64,21 +64,6 @@ void write_what(int fd, const std::exception_ptr& error) noexcept {
   }
 }
 
-std::string sentence_of(const detail::promise_base& p, const std::exception_ptr& error) {
-  std::string text = "unhandled exception in routine " + std::to_string(detail::id_of(p));
-  if (const std::string_view name = name_of(p); !name.empty()) text.append(" '").append(name).append("'");
-  if (const std::source_location at = spawn_site_of(p); at.line() != 0) {
-    text.append(" started at ").append(at.file_name()).append(":").append(std::to_string(at.line()));
-  }
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return text.append(": ").append(e.what());
-  } catch (...) {
-    return text.append(": an exception that is no std::exception");
-  }
-}
-
 void describe_this_routine(int fd) noexcept {
   const waiter* running = sched::current_routine();
   if (running == nullptr) return;
@@ -95,6 +80,21 @@ void describe_this_thread(int fd) noexcept {
 [[maybe_unused]] const bool registered = (base::set_context_writer(&describe_this_thread), true);
 
 }  // namespace
+
+std::string sentence_of(const detail::promise_base& p, const std::exception_ptr& error) {
+  std::string text = "unhandled exception in routine " + std::to_string(detail::id_of(p));
+  if (const std::string_view name = name_of(p); !name.empty()) text.append(" '").append(name).append("'");
+  if (const std::source_location at = spawn_site_of(p); at.line() != 0) {
+    text.append(" started at ").append(at.file_name()).append(":").append(std::to_string(at.line()));
+  }
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return text.append(": ").append(e.what());
+  } catch (...) {
+    return text.append(": an exception that is no std::exception");
+  }
+}
 
 std::string_view name_of(const detail::promise_base& p) noexcept {
   if (!p.annexed()) return {};
@@ -128,8 +128,7 @@ void report_unhandled(detail::promise_base& p) noexcept {
     handler.call(handler.context, {std::move(error), detail::id_of(p), name_of(p), spawn_site_of(p)});
     return;
   }
-  if (simulation* run = simulation_of(worker_of(p).home().port()))
-    return run->unhandled(sentence_of(p, error));
+  if (simulation* run = simulation_of(worker_of(p).home().port())) return run->unhandled(p, error);
   base::write_text(STDERR_FILENO, "weft: unhandled exception in ");
   describe(p, STDERR_FILENO);
   base::write_text(STDERR_FILENO, ": ");

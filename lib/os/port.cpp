@@ -156,6 +156,10 @@ bool port::allocation_fails() noexcept {
   return false;
 }
 
+bool port::spare_allocations(bool) noexcept {
+  return false;
+}
+
 void port::step(bool) noexcept {}
 
 void port::note(std::uint64_t) noexcept {}

@@ -80,6 +80,9 @@ class port {
   /// Whether an allocation is to fail.
   virtual bool allocation_fails() noexcept;
 
+  /// Whether allocations are spared from now on; gives what was.
+  virtual bool spare_allocations(bool) noexcept;
+
   /// Before what others can see, and after somebody was woken or started: the run may go on on another
   /// thread. The caller holds no lock of weft's.
   virtual void step(bool woke) noexcept;
@@ -165,6 +168,27 @@ inline void may_fail() {
   if (allocation_fails()) [[unlikely]]
     throw std::bad_alloc();
 }
+
+/// As long as it lives no allocation fails by a simulated run: one that a run needs or not by what earlier
+/// runs have left, or that has asked already.
+class spared_allocations {
+ public:
+  // relaxed: see step()
+  spared_allocations() noexcept
+      : of_(simulated_runs.load(std::memory_order_relaxed) == 0 ? nullptr : &current_port()),
+        before_(of_ != nullptr && of_->spare_allocations(true)) {}
+
+  spared_allocations(const spared_allocations&) = delete;
+  spared_allocations& operator=(const spared_allocations&) = delete;
+
+  ~spared_allocations() {
+    if (of_ != nullptr) of_->spare_allocations(before_);
+  }
+
+ private:
+  port* const of_;
+  const bool before_;
+};
 
 /// For tests: real_port() starts `successes` more threads, then fails once with EAGAIN.  Negative switches it
 /// off.

@@ -263,6 +263,7 @@ frame_list& list_of(const listed_header* header) noexcept {
 }
 
 [[gnu::noinline]] void* allocate_listed(std::size_t bytes) {
+  const os::spared_allocations asked_already;
   void* raw = ::operator new(sizeof(listed_header) + std::max(bytes, smallest_block));
   auto* header = ::new (raw) listed_header{nullptr, nullptr};
   ::new (header->frame() + claim_word_offset) std::uint64_t{0};

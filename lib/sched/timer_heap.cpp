@@ -61,7 +61,6 @@ timer_cell* cells_of_pool() noexcept {
 }
 
 timer_cell* cells_of_new_chunk() {
-  os::may_fail();
   auto* const fresh = new chunk{};
   for (std::size_t i = 0; i + 1 < chunk_cells; ++i) fresh->cells[i].next = &fresh->cells[i + 1];
   os::guard held(pool.lock);
@@ -146,7 +145,10 @@ timer_heap_place::timer_heap_place() {
     heap_ = places.free;
     if (heap_) places.free = std::exchange(heap_->next_place_, nullptr);
   }
-  if (!heap_) heap_ = new timer_heap;
+  if (!heap_) {
+    const os::spared_allocations kept;
+    heap_ = new timer_heap;
+  }
   heap_->begin_anew();
 }
 
@@ -293,6 +295,7 @@ timer_cell* timer_heap::take_cell() {
 
 void timer_heap::add_spare_cells() {
   os::may_fail();
+  const os::spared_allocations kept;
   if (keys_.capacity() - keys_.size() < chunk_cells) keys_.reserve(2 * keys_.size() + chunk_cells);
   if (!returned_) returned_ = given_back_.take_all();
   if (!returned_) returned_ = cells_of_pool();

@@ -14,6 +14,7 @@ struct thread::state {
   void (*enter)(void*) noexcept;
   void (*destroy)(void*) noexcept;
   void* f;
+  os::port* home;
   os::thread_id id;
 
   static void run(void* raw) {
@@ -28,7 +29,7 @@ struct thread::state {
 thread::state* thread::start(void (*enter)(void*) noexcept, void (*destroy)(void*) noexcept, void* f) {
   state* bare = nullptr;
   try {
-    bare = new state{enter, destroy, f, {}};
+    bare = new state{enter, destroy, f, &os::current_port(), {}};
   } catch (...) {
     destroy(f);
     throw;
@@ -47,6 +48,8 @@ thread::~thread() {
 
 void thread::join() noexcept {
   if (state_ == nullptr) return;
+  if (&os::current_port() != state_->home)
+    base::misuse("a sim::thread is joined outside of its run; join it before the program returns");
   const std::unique_ptr<state> mine(std::exchange(state_, nullptr));
   os::current_port().join(mine->id);
 }

@@ -134,9 +134,10 @@ void port::wait_at_gate(thread& t) noexcept {
 void port::pass_baton_to(thread& next, thread& me) noexcept {
   current_ = &next;
   note(next.number);
-  if (&next == &me) return;
-  open_gate(next);  // from here on this thread may touch nothing
-  wait_at_gate(me);
+  if (&next != &me) {
+    open_gate(next);  // from here on this thread may touch nothing
+    wait_at_gate(me);
+  }
   if (&me == &main_) cancel_if_asked();
 }
 
@@ -210,8 +211,14 @@ bool port::wait(const std::uint32_t& word, std::uint32_t expected, os::nanos dea
   if (now_there.load(std::memory_order_relaxed) != expected) return true;  // relaxed: the gates order all
   if (deadline <= now_) return false;
   const inside here(*this);
-  if (happens(how_.spurious_wakes, "a thread wakes for no reason")) return true;
-  return sleep(*current_, &word, deadline);
+  thread& me = *current_;
+  // Never twice in a row: at a thousand of a thousand chances nobody would ever sleep.
+  const bool may_wake = !std::exchange(me.woke_for_nothing, false);
+  if (may_wake && happens(how_.spurious_wakes, "a thread wakes for no reason")) {
+    me.woke_for_nothing = true;
+    return true;
+  }
+  return sleep(me, &word, deadline);
 }
 
 bool port::wait_as(const void* party, const std::uint32_t& word, std::uint32_t expected,

@@ -39,8 +39,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/simulation.hpp"
@@ -83,13 +85,16 @@ class port final : public os::port, public core::simulation {
   void join(os::thread_id) noexcept override;
   void give_way() noexcept override;
 
-  unsigned cpus() override { return how_.workers; }
+  unsigned cpus() override { return how_.workers == 0 ? 1 : how_.workers; }
 
   std::size_t pick(std::size_t n, const std::uint64_t* ids) noexcept override;
 
   std::size_t draw(std::size_t n) noexcept override { return schedule_.draw(n); }
 
   bool allocation_fails() noexcept override;
+
+  bool spare_allocations(bool from_now) noexcept override { return std::exchange(inside_, from_now); }
+
   void step(bool woke) noexcept override;
   void note(std::uint64_t what) noexcept override;
   bool wait_as(const void* party, const std::uint32_t& word, std::uint32_t expected,
@@ -99,7 +104,7 @@ class port final : public os::port, public core::simulation {
 
   void* above() noexcept override { return static_cast<core::simulation*>(this); }
 
-  void unhandled(std::string_view what) noexcept override;
+  void unhandled(const weft::detail::promise_base&, const std::exception_ptr&) noexcept override;
   void describe_run(int fd) const noexcept override;
   [[noreturn]] void give_up() noexcept override;
 
@@ -118,8 +123,9 @@ class port final : public os::port, public core::simulation {
     std::uint32_t gate = 0;   // 1: the baton is here
     std::uint32_t ended = 0;  // 1: may be joined
     bool timed_out = false;
-    bool in_facade = false;       // waits in a facade call
-    const void* party = nullptr;  // and this is its waiter, if it is no routine
+    bool woke_for_nothing = false;  // from its last wait
+    bool in_facade = false;         // waits in a facade call
+    const void* party = nullptr;    // and this is its waiter, if it is no routine
   };
 
   struct sleeper {

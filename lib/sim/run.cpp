@@ -15,6 +15,7 @@
 
 #include "base/fatal.hpp"
 #include "core/describe.hpp"
+#include "core/unhandled.hpp"
 #include "sched/frame_pool.hpp"
 #include "sched/scheduler.hpp"
 #include "sim/port.hpp"
@@ -128,7 +129,12 @@ void port::end_runtimes() noexcept {
     global->stop();
     delete std::exchange(global, nullptr);
   }
-  if (!runtimes.empty()) complain("the program has returned and left a runtime that it had made");
+  if (!runtimes.empty()) {
+    complain("the program has returned and left a runtime that it had made");
+  } else if (!threads_.empty()) {
+    complain("the program has returned and left a sim::thread that nobody has joined");
+    for (const auto& each : threads_) describe(*each);
+  }
 }
 
 // --- stuck ---
@@ -170,6 +176,7 @@ void port::cancel_if_asked() noexcept {
 }
 
 void port::give_up() noexcept {
+  inside_ = true;
   complain("the run cannot be ended; what is left stays for ever:");
   describe_all();
   given_up_ = true;
@@ -190,8 +197,9 @@ void port::describe_run(int fd) const noexcept {
   base::write_text(fd, " lets for_each_seed() and explore() run this alone\n");
 }
 
-void port::unhandled(std::string_view what) noexcept {
-  complain(what);
+void port::unhandled(const weft::detail::promise_base& p, const std::exception_ptr& error) noexcept {
+  const inside here(*this);
+  complain(core::sentence_of(p, error));
 }
 
 void port::complain(std::string_view what) noexcept {

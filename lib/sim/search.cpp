@@ -14,10 +14,12 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <deque>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,6 +36,13 @@ namespace {
 
 /// So many runs may be spent on making a failure simpler: 0.1 to 1 s.
 constexpr int most_attempts = 1'000;
+
+constexpr std::string_view other_run =
+    "weft: the same seed came to another run: something decides that weft does not know of, such as a clock, "
+    "an address, or what an earlier run has left\n";
+
+/// And so many steps, some 10 s: a program that never ends takes most of them at each attempt.
+constexpr std::uint64_t most_attempted_steps = 100'000'000;
 
 // --- one run ---
 
@@ -101,7 +110,8 @@ class shrinker {
   bool fails(const plan& by) {
     ++attempts_;
     const outcome o = execute(program_, by, how_);
-    if (o.left_threads) attempts_ = most_attempts;
+    steps_ += o.came_to.steps;
+    if (o.left_threads || steps_ > most_attempted_steps) attempts_ = most_attempts;
     return !o.came_to.ok && kind_of(o.came_to) == kind_;
   }
 
@@ -109,6 +119,7 @@ class shrinker {
   const options& how_;
   const std::string kind_;
   int attempts_ = 0;
+  std::uint64_t steps_ = 0;
 };
 
 // --- the report ---
@@ -142,10 +153,7 @@ result report_of(detail::program program, const options& how, plan by, const out
   if (!failure.left_threads) {
     const outcome again = execute(program, by, how, detail_level::answers);
     if (again.came_to.hash != failure.came_to.hash) {
-      told.report +=
-          "weft: the same seed came to another run: something decides that weft does not know of, such as a "
-          "clock, "
-          "an address, or what an earlier run has left\n";
+      told.report += other_run;
     } else {
       shrinker simpler(program, how, failure.came_to);
       by = simpler.shrink(std::move(by), again.answers);
@@ -182,6 +190,7 @@ result replay_told(std::string_view schedule, detail::program program, const opt
 /// A script nobody has run yet.
 struct untried {
   std::vector<deviation> deviations;
+  answered last{};  // the question that the last deviation answers
   unsigned preemptions = 0;
   unsigned faults = 0;
 
@@ -190,7 +199,7 @@ struct untried {
 
 class exploration {
  public:
-  exploration(const bounds& limit) : limit_(limit) { add({}); }
+  exploration(const bounds& limit, std::uint64_t most) : limit_(limit), most_(most) { add({}); }
 
   /// The cheapest; among these the latest, which keeps the list short.
   bool take(untried& to) {
@@ -213,9 +222,11 @@ class exploration {
       if (a.what == question::fault) ++next.faults;
       if (next.preemptions > limit_.preemptions || next.faults > limit_.faults) continue;
       next.deviations.push_back({place, 0});
+      next.last = a;
       for (std::uint32_t answer = a.answers; answer-- > 0;) {
         if (answer == a.answer) continue;
         next.deviations.back().answer = answer;
+        next.last.answer = answer;
         add(next);
       }
     }
@@ -225,12 +236,23 @@ class exploration {
   void add(untried next) {
     const std::size_t cost = next.cost();
     if (levels_.size() <= cost) levels_.resize(cost + 1);
-    levels_[cost].push_back(std::move(next));
+    auto& level = levels_[cost];
+    level.push_back(std::move(next));
+    if (level.size() > most_ && level.size() > 1) level.pop_front();  // the runs are used up before its turn
   }
 
   const bounds limit_;
-  std::vector<std::vector<untried>> levels_;
+  const std::uint64_t most_;
+  std::vector<std::deque<untried>> levels_;
 };
+
+/// Whether that run came to the question that it was made to answer otherwise.
+bool followed(const untried& script, const std::vector<answered>& answers) noexcept {
+  if (script.deviations.empty()) return true;
+  const std::uint64_t place = script.deviations.back().place;
+  return place < answers.size() && answers[place].what == script.last.what &&
+         answers[place].answer == script.last.answer && answers[place].answers == script.last.answers;
+}
 
 plan explored_plan(std::vector<deviation> deviations) {
   plan by;
@@ -277,7 +299,7 @@ explored explore(program program, const bounds& limit, const options& how) {
     return seen;
   }
   const std::uint64_t most = at_least(limit.runs, "WEFT_SIM_RUNS");
-  exploration all(limit);
+  exploration all(limit, most);
   untried next;
   while (all.take(next)) {
     if (seen.runs == most) {
@@ -289,6 +311,13 @@ explored explore(program program, const bounds& limit, const options& how) {
     outcome o = execute(program, by, how, detail_level::answers);
     if (!o.came_to.ok) {
       seen.failure = report_of(program, how, std::move(by), o);
+      return seen;
+    }
+    if (!followed(next, o.answers)) {
+      seen.failure = std::move(o.came_to);
+      seen.failure.ok = false;
+      seen.failure.report = other_run;
+      base::write_text(STDERR_FILENO, seen.failure.report);
       return seen;
     }
     all.branch(next, o.answers);

@@ -4,6 +4,7 @@
 #include <weft/weft.hpp>
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -239,4 +240,33 @@ TEST_CASE("a deadlock whose unwinding is misuse is reported all the same", "[sim
   REQUIRE(d.mentions("in simulation with seed 4711, whose report until then is\n"));
   REQUIRE(d.mentions("deadlock: nothing can run"));
   REQUIRE(d.mentions("waits in mutex"));
+}
+
+TEST_CASE("a foreign thread that nobody joins is reported and joining it behind the run is misuse", "[sim]") {
+  static std::optional<weft::sim::thread> ended, waits;  // reachable for leak checkers
+  const auto d = weft::test::last_words([] {
+    const auto done = weft::sim::run(0, [] { ended.emplace([]() noexcept {}); });
+    if (done.ok || done.report.find("sim::thread that nobody has joined") == std::string::npos) return;
+    const auto stuck = weft::sim::run(0, [] {
+      auto* never = new weft::event;
+      waits.emplace([never]() noexcept { weft::blocking::wait(never->wait()); });
+    });
+    if (stuck.ok || stuck.report.find("'foreign': blocks in event") == std::string::npos) return;
+    ended.reset();
+  });
+  INFO(d.said);
+  REQUIRE(d.aborted);
+  REQUIRE(d.mentions("a sim::thread is joined outside of its run"));
+}
+
+TEST_CASE("in a deadlock that only main notices, the routines are cancelled before it waits again", "[sim]") {
+  all_end(
+      [] {
+        weft::channel<int> never;
+        weft::blocking::scope([&](weft::task_scope& s) {
+          s.go([never]() -> weft::routine<> { co_await never.recv(); });
+          weft::blocking::sleep_for(1h);  // all workers sleep
+        });
+      },
+      Contains("deadlock") && !Contains("cannot be ended"));
 }

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "support/catch.hpp"
 
@@ -152,4 +153,50 @@ TEST_CASE("allocation_fails() is false outside of a run and where no faults were
   bool failed = false;
   REQUIRE(weft::sim::run(1, [&] { failed = weft::sim::allocation_fails(); }).ok);
   REQUIRE(!failed);
+}
+
+TEST_CASE("a thread wakes for no reason at most every second time, so that all runs end", "[sim]") {
+  const auto program = [] {
+    weft::event go_on;
+    weft::sim::thread waits([&]() noexcept { weft::blocking::wait(go_on.wait()); });
+    weft::go([&]() -> weft::routine<> {
+      if (co_await pass_through(3) != 6) throw std::runtime_error("another sum");
+      co_await weft::sleep_for(std::chrono::seconds(1));
+      go_on.set();
+    }).join();
+  };
+  const auto r = weft::sim::for_each_seed(100, program, {.spurious_wakes = 1'000});
+  INFO(r.report);
+  REQUIRE(r.ok);
+  const auto stuck = weft::sim::run(1, [] { weft::blocking::wait(weft::event().wait()); },
+                                    {.delayed_wakes = 1'000, .spurious_wakes = 1'000});
+  REQUIRE(stuck.report.find("deadlock") != std::string::npos);
+}
+
+TEST_CASE("what earlier runs have left does not decide which allocation fails", "[sim]") {
+  // So many timers that no earlier test has left as many cells.
+  const auto program = []() -> weft::routine<> {
+    std::vector<weft::join_handle<>> all;
+    try {
+      for (int i = 0; i < 2'000; ++i)
+        all.push_back(weft::go([]() -> weft::routine<> {
+          try {
+            co_await weft::sleep_for(std::chrono::seconds(1));
+          } catch (const std::bad_alloc&) {
+          }
+        }));
+    } catch (const std::bad_alloc&) {
+    }
+    for (auto& h : all) co_await std::move(h);
+  };
+  const weft::sim::options how{.failing_allocations = 1};
+  const auto first = weft::sim::run(3, program, how), second = weft::sim::run(3, program, how);
+  REQUIRE(first.hash == second.hash);
+}
+
+TEST_CASE("a run that asks for no workers has one", "[sim]") {
+  const auto r = weft::sim::run(
+      1, [] { weft::go([]() -> weft::routine<> { co_await weft::yield(); }).join(); }, {.workers = 0});
+  INFO(r.report);
+  REQUIRE(r.ok);
 }

@@ -235,3 +235,17 @@ TEST_CASE("a program that never ends is ended by its steps, with a report", "[si
                                     {.max_steps = 5'000});
   REQUIRE(plain.report.find("has not ended after 5000 steps") != std::string::npos);
 }
+
+TEST_CASE("exploration of a program that depends on more than its schedule fails, and says so", "[sim]") {
+  int calls = 0;
+  const auto changes = [&]() -> weft::routine<> {
+    ++calls;
+    for (int i = 0; i < calls % 3; ++i) co_await weft::yield();
+    auto other = weft::go([]() -> weft::routine<> { co_await weft::yield(); });
+    co_await std::move(other);
+  };
+  const auto r = weft::sim::explore(changes, {.preemptions = 1});
+  REQUIRE(!r.ok);
+  REQUIRE(!r.complete);
+  REQUIRE(r.failure.report.find("came to another run") != std::string::npos);
+}
