@@ -41,8 +41,7 @@ struct options {
   unsigned failing_allocations = 0;      ///< of weft's own, and of those that ask allocation_fails()
   unsigned failing_threads = 0;          ///< a thread cannot be had: EAGAIN
   unsigned delayed_wakes = 0;            ///< a thread that is woken stays away until others have run
-  unsigned spurious_wakes =
-      0;  ///< a thread that falls asleep wakes at once, for no reason; not twice in a row
+  unsigned spurious_wakes = 0;  ///< a thread that falls asleep wakes for no reason; not twice in a row
 };
 
 /// What explore() visits.

@@ -22,14 +22,11 @@ constexpr std::uint32_t unfair_from = 256;
 
 constexpr std::string_view explored_prefix = "explore";
 
+/// Of the strategies, in their order.
+constexpr std::string_view letters = "upr";
+
 std::uint64_t mixed_with(std::uint64_t seed, std::uint64_t salt) noexcept {
   return base::random(seed + salt * 0x9e3779b97f4a7c15).next();
-}
-
-strategy one_of(const options& how, const plan& by) noexcept {
-  if (how.schedule != strategy::mixed) return how.schedule;
-  constexpr std::array all{strategy::uniform, strategy::pct, strategy::round_robin};
-  return all[by.seed % all.size()];
 }
 
 template <typename T>
@@ -48,6 +45,13 @@ void expect(std::string_view& text, char c) {
 
 }  // namespace
 
+strategy strategy_of(const options& how, const plan& by) noexcept {
+  if (by.by) return *by.by;
+  if (how.schedule < strategy::mixed) return how.schedule;
+  constexpr std::array all{strategy::uniform, strategy::pct, strategy::round_robin};
+  return all[by.seed % all.size()];
+}
+
 // --- the text of a plan ---
 
 plan plan::parse(std::string_view text) {
@@ -58,6 +62,11 @@ plan plan::parse(std::string_view text) {
     p.scripted = true;
   } else {
     p.seed = number<std::uint64_t>(text);
+    if (const auto which = text.empty() ? std::string_view::npos : letters.find(text[0]);
+        which != std::string_view::npos) {
+      p.by = static_cast<strategy>(which);
+      text.remove_prefix(1);
+    }
   }
   if (text.empty()) return p;
   expect(text, ':');
@@ -77,6 +86,7 @@ plan plan::parse(std::string_view text) {
 
 std::string plan::text() const {
   std::string out = plain ? std::string(explored_prefix) : fmt::format("{}", seed);
+  if (by) out += letters[static_cast<std::size_t>(*by)];
   if (!scripted) return out;
   char before = ':';
   if (deviations.empty()) out += before;
@@ -91,7 +101,7 @@ std::string plan::text() const {
 
 schedule::schedule(plan by, const options& how)
     : plan_(std::move(by)),
-      strategy_(one_of(how, plan_)),
+      strategy_(strategy_of(how, plan_)),
       choices_(mixed_with(plan_.seed, 1)),
       draws_(mixed_with(plan_.seed, 2)) {
   if (strategy_ == strategy::round_robin) quantum_ = 1 + static_cast<std::uint32_t>(choices_.below(8));

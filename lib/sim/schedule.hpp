@@ -19,6 +19,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,14 +47,18 @@ struct deviation {
 /// What a run decides by: a seed alone, or a script as well.
 struct plan {
   std::uint64_t seed = 0;
-  bool plain = false;     // explore()'s: neither seed nor draws
-  bool scripted = false;  // answers are 0 but for the deviations
+  bool plain = false;          // explore()'s: neither seed nor draws
+  bool scripted = false;       // answers are 0 but for the deviations
+  std::optional<strategy> by;  // if it does not follow from the options
   std::vector<deviation> deviations;
 
-  /// "17", "17:12=1,40=2", "explore:3=1".  Throws std::invalid_argument.
+  /// "17", "17p" (u, p, r: the strategy), "17:12=1,40=2", "explore:3=1".  Throws std::invalid_argument.
   static plan parse(std::string_view);
   std::string text() const;
 };
+
+/// By which a plan without a script decides: never mixed.
+strategy strategy_of(const options&, const plan&) noexcept;
 
 /// A question that had more than one answer.
 struct answered {

@@ -161,6 +161,10 @@ result report_of(detail::program program, const options& how, plan by, const out
       if (!last.came_to.ok) told = std::move(last.came_to);
     }
   }
+  if (told.schedule == by.text() && !by.scripted) {  // replay() does not take these options by default
+    by.by = strategy_of(how, by);
+    told.schedule = by.text();
+  }
   fmt::format_to(std::back_inserter(told.report), "replay it by\n  WEFT_SIM_REPLAY={}{}\n", told.schedule,
                  command_line());
   base::write_text(STDERR_FILENO, told.report);

@@ -249,3 +249,31 @@ TEST_CASE("exploration of a program that depends on more than its schedule fails
   REQUIRE(!r.complete);
   REQUIRE(r.failure.report.find("came to another run") != std::string::npos);
 }
+
+TEST_CASE("a failure that leaves threads is not shrunk and replays all the same", "[sim]") {
+  const auto stuck = []() -> weft::routine<> {
+    weft::event never;
+    const auto wait = [](weft::event& e) -> weft::routine<> { co_await e.wait(); };
+    co_await weft::shield(wait(never));
+  };
+  const auto program = [&] {
+    int shared = 0;
+    weft::wait_group all(4);
+    for (int i = 0; i < 4; ++i) {
+      weft::go([&]() -> weft::routine<> {
+        const int before = shared;
+        co_await weft::yield();
+        shared = before + 1;
+        all.done();
+      });
+    }
+    weft::blocking::wait(all.wait());
+    if (shared == 3) weft::go(stuck).join();
+  };
+  const auto found = weft::sim::for_each_seed(1'000, program);
+  REQUIRE(!found.ok);
+  INFO(found.schedule);
+  const auto again = weft::sim::replay(found.schedule, program);
+  REQUIRE(!again.ok);
+  REQUIRE(again.hash == found.hash);
+}
