@@ -35,6 +35,7 @@ const exception_handler* kept_for_ever(const exception_handler& h) {
   for (const kept_handler* k = handlers; k != nullptr; k = k->next) {
     if (k->what.call == h.call && k->what.context == h.context) return &k->what;
   }
+  const os::spared_allocations kept;
   handlers = new kept_handler{h, handlers};
   return &handlers->what;
 }
