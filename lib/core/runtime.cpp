@@ -113,12 +113,14 @@ std::vector<std::uint64_t> birth_of(const waiter& w) {
   return parent;
 }
 
-/// The walk goes through memory, and where a frame lies must not decide a simulated run.
-void deliver_by_birth(winners& won) {
+/// The walk goes through memory, and where a frame lies must not decide a simulated run.  At its early end
+/// the youngest come first: most use what is their starter's.
+void deliver_by_birth(winners& won, bool youngest_first) {
   std::vector<waiter*> all;
   for (waiter* w = won.take_all(); w != nullptr; w = w->next) all.push_back(w);
   std::sort(all.begin(), all.end(),
             [](const waiter* a, const waiter* b) { return birth_of(*a) < birth_of(*b); });
+  if (youngest_first) std::reverse(all.begin(), all.end());
   for (waiter* w : all) deliver(*w, claimed::parked);
 }
 
@@ -178,7 +180,7 @@ void cancel_all(sched::scheduler& home) {
   home.request_stop();
   walk all{&home, {}};
   sched::for_each_block(&cancel_one, &all);
-  home.port().simulated() ? deliver_by_birth(all.won) : all.won.deliver_all();
+  home.port().simulated() ? deliver_by_birth(all.won, home.port().over()) : all.won.deliver_all();
   winners others;
   home.pool().cancel_running(&others);
   cancel_foreign(home, others);

@@ -75,7 +75,9 @@ std::size_t port::pick(std::size_t n, const std::uint64_t* ids) noexcept {
   return chosen;
 }
 
+/// When the run is to end nothing is open any more, so that it unwinds in the order in which it is told to.
 std::size_t port::decide(question what, std::size_t n, const std::uint64_t* who) noexcept {
+  if (phase_ != phase::running) return 0;
   const std::size_t chosen = schedule_.decide(what, n, who);
   note(n << 32 | chosen);
   return chosen;

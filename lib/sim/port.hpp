@@ -20,7 +20,8 @@
 // Phases
 //   running   f runs
 //   dead      a deadlock was reported: all runtimes are stopped, and facade calls are cancelled instead of
-//             waiting, so that f comes to its end
+//             waiting, so that f comes to its end; the youngest routines first, main last, as most use what
+//             is their starter's
 //   ending    f has returned: leaks were reported, the run's own runtime is stopped, facade calls as above
 //   A run that does not get through the last two - a wait that is shielded, a routine that never ends - is
 //   given up: the report names what is left, and its threads stay at their gates for ever.

@@ -173,6 +173,8 @@ void port::end_facade_calls() noexcept {
 void port::cancel_if_asked() noexcept {
   if (!std::exchange(must_cancel_, false)) return;
   for (sched::scheduler* each : std::vector(runtimes)) core::cancel_all(*each);
+  settle();  // what main has on its stack goes last
+  steps_left_ = last_steps;
 }
 
 void port::give_up() noexcept {

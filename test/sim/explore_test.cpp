@@ -292,13 +292,13 @@ TEST_CASE("explored: a call on the pool that is cancelled happens wholly or not 
 TEST_CASE("explored: the ends of a channel go in any order", "[sim][explore]") {
   explore_all([]() -> weft::routine<> {
     auto [to, from] = weft::make_channel<int>(1);
-    auto sender = weft::go([to = std::move(to)]() mutable -> weft::routine<int> {
-      const auto first = co_await to.send(1);
-      const auto second = co_await to.send(2);
+    auto sender = weft::go([end = std::move(to)]() mutable -> weft::routine<int> {
+      const auto first = co_await end.send(1);
+      const auto second = co_await end.send(2);
       co_return (first == weft::send_status::sent) + (second == weft::send_status::sent);
     });
-    auto receiver = weft::go([from = std::move(from)]() mutable -> weft::routine<bool> {
-      const auto value = co_await from.recv();
+    auto receiver = weft::go([end = std::move(from)]() mutable -> weft::routine<bool> {
+      const auto value = co_await end.recv();
       co_return value.has_value();
     });
     const bool received = co_await std::move(receiver);
@@ -333,9 +333,9 @@ TEST_CASE("explored: each allocation and each thread that fails in its turn leav
           "[sim][explore]") {
   explore_all(
       []() -> weft::routine<> {
-        weft::channel<int> ch = weft::channel<int>::unbounded();
         int sum = 0;
         try {
+          weft::channel<int> ch = weft::channel<int>::unbounded();
           for (int i = 0; i < 3; ++i) co_await ch.send(1);
           auto child = weft::go([ch]() mutable -> weft::routine<int> {
             int n = 0;

@@ -277,3 +277,34 @@ TEST_CASE("a failure that leaves threads is not shrunk and replays all the same"
   REQUIRE(!again.ok);
   REQUIRE(again.hash == found.hash);
 }
+
+TEST_CASE("two locks in two orders are found, and the run unwinds what it has locked", "[sim]") {
+  const auto in_two_orders = []() -> weft::routine<> {
+    weft::mutex a, b;
+    const auto both = [](weft::mutex& first, weft::mutex& second) -> weft::routine<> {
+      auto one = co_await first.scoped();
+      auto two = co_await second.scoped();
+    };
+    auto x = weft::go(both, std::ref(a), std::ref(b)), y = weft::go(both, std::ref(b), std::ref(a));
+    co_await std::move(x);
+    co_await std::move(y);
+  };
+  const auto found = weft::sim::for_each_seed(1'000, in_two_orders);
+  REQUIRE(!found.ok);
+  INFO(found.report);
+  REQUIRE(found.report.find("deadlock") != std::string::npos);
+  REQUIRE(found.report.find("WEFT_SIM_REPLAY=") != std::string::npos);
+  REQUIRE(deviations(found.schedule) <= 3);
+
+  const auto plain = [] {
+    weft::mutex a, b;
+    const auto both = [](weft::mutex& first, weft::mutex& second) {
+      auto one = weft::blocking::wait(first.scoped());
+      auto two = weft::blocking::wait(second.scoped());
+    };
+    auto x = weft::go(both, std::ref(a), std::ref(b)), y = weft::go(both, std::ref(b), std::ref(a));
+    x.join();
+    y.join();
+  };
+  REQUIRE(weft::sim::for_each_seed(1'000, plain).report.find("deadlock") != std::string::npos);
+}
