@@ -197,6 +197,7 @@ struct cache_owner {
   cache* own = nullptr;
 
   ~cache_owner() {
+    cache_ended = true;  // also without one, for want of memory: nobody would free the next
     if (own == nullptr) return;
     own->~cache();
     std::free(own);
