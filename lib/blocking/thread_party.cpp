@@ -50,7 +50,7 @@ class listed_sleep {
 }  // namespace
 
 thread_party::thread_party() noexcept : self_(nullptr) {
-  if (os::forked()) os::misuse_in_child();
+  os::refuse_in_child();
   if (waiter* routine = sched::current_routine()) {
     self_ = routine;
     self_->kind(waiter_kind::thread);
@@ -82,6 +82,7 @@ thread_party::~thread_party() {
 }
 
 void thread_party::prepare() {
+  if (os::forked()) os::misuse_in_child();  // nobody would end the wait
   sched::worker* here = sched::current_worker();
   if (here != nullptr) {
     if (here->home().how().manual) {

@@ -213,12 +213,27 @@ TEST_CASE("a call on the blocking pool that forks goes on in the parent alone", 
   REQUIRE(e.mentions(sentence));
 }
 
+namespace {
+
+struct sends_at_its_end {
+  weft::channel<int> buffered{1};
+
+  ~sends_at_its_end() {
+    const weft::blocking::channel<int> plain(buffered);
+    plain.send(1);  // waits for nobody
+    (void)plain.recv();
+  }
+};
+
+}  // namespace
+
 TEST_CASE("a forked child that calls exit ends at once and cleanly", "[stress]") {
   if (part() != nullptr) {  // a program with runtimes of both kinds, statics and routines at work
     static std::atomic<bool> over{false};
     static weft::runtime own({.workers = 2});
     static weft::channel<int> never;
     static std::optional<weft::join_handle<void>> handle;
+    static const sends_at_its_end sends;
     for (int i = 0; i < 4; ++i) {
       (void)weft::go(weft::spawn_options{.detached = true}, spins, std::cref(over));
       (void)own.go(weft::spawn_options{.detached = true}, spins, std::cref(over));
