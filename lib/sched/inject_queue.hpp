@@ -8,6 +8,10 @@
 //   push        lock the shard; append; if it was empty set its bit in the mask; unlock
 //   pop_batch   find a bit; lock that shard; cut off a chain; if nothing is left clear the bit; unlock
 //
+// What workers give up that block or retire has a shard of its own, which has every second turn: in one line
+// with what comes from outside it would be behind that each time it is given up again, and for ever if what
+// comes are calls that block.
+//
 // Guarantee: as run_queue's: push() before the caller reads who is idle, empty() after sleep was announced.
 //
 // Invariants
@@ -48,29 +52,31 @@ class inject_queue {
 
   /// Appends the `count` items from `first` to `last`, linked through Next, under one lock.
   void push_chain(T* first, T* last, std::uint32_t count, std::uint32_t hint) noexcept {
-    const std::uint32_t index = hint & (shard_count_ - 1);
-    shard& to = shards_[index];
-    last->*Next = nullptr;
-    const Guard hold(to.lock);
-    const std::uint32_t before = to.length.load(std::memory_order_relaxed);  // relaxed: the lock orders it
-    (before == 0 ? to.head : to.tail->*Next) = first;
-    to.tail = last;
-    to.length.store(before + count, std::memory_order_relaxed);               // relaxed: the lock orders it
-    if (before == 0) mask_.fetch_or(1U << index, std::memory_order_seq_cst);  // S1, pairs with S2
+    append(first, last, count, hint & (shard_count_ - 1));
+  }
+
+  /// The same for what a worker had and does not run.
+  void push_given_up(T* first, T* last, std::uint32_t count) noexcept {
+    append(first, last, count, given_up);
   }
 
   /// Takes min(length / workers + 1, max_batch) items of the first shard with any, beginning with the hinted
-  /// one: returns them as a null-terminated chain, and their number in `count`.  Null: nothing there.
+  /// one, or of what was given up: returns them as a null-terminated chain, and their number in `count`.
+  /// Null: nothing there.
   [[nodiscard]] T* pop_batch(std::uint32_t hint, std::uint32_t workers, std::uint32_t& count) noexcept {
     const std::uint32_t filled = mask_.load(std::memory_order_seq_cst);  // S2, pairs with S1
     count = 0;
     if (filled == 0) return nullptr;
+    const bool any_given_up = (filled >> given_up & 1U) != 0;
+    if (any_given_up && (turns_.fetch_add(1, std::memory_order_relaxed) & 1U) == 0) {  // relaxed: a count
+      if (T* first = cut(given_up, workers, count)) return first;
+    }
     for (std::uint32_t i = 0; i < shard_count_; ++i) {
       const std::uint32_t index = (hint + i) & (shard_count_ - 1);
       if ((filled >> index & 1U) == 0) continue;
       if (T* first = cut(index, workers, count)) return first;
     }
-    return nullptr;
+    return any_given_up ? cut(given_up, workers, count) : nullptr;
   }
 
   /// One load: the re-check before sleep.
@@ -81,9 +87,7 @@ class inject_queue {
   /// For statistics: exact only while nobody pushes or pops.
   [[nodiscard]] std::uint64_t size() const noexcept {
     std::uint64_t sum = 0;
-    for (std::uint32_t i = 0; i < shard_count_; ++i) {
-      sum += shards_[i].length.load(std::memory_order_relaxed);  // relaxed: an estimate
-    }
+    for (const shard& each : shards_) sum += each.length.load(std::memory_order_relaxed);  // relaxed: same
     return sum;
   }
 
@@ -96,6 +100,19 @@ class inject_queue {
     T* head = nullptr;                // meaningless while length is 0, as is tail
     T* tail = nullptr;
   };
+
+  static constexpr std::uint32_t given_up = max_shards;  // the index of that shard
+
+  void append(T* first, T* last, std::uint32_t count, std::uint32_t index) noexcept {
+    shard& to = shards_[index];
+    last->*Next = nullptr;
+    const Guard hold(to.lock);
+    const std::uint32_t before = to.length.load(std::memory_order_relaxed);  // relaxed: the lock orders it
+    (before == 0 ? to.head : to.tail->*Next) = first;
+    to.tail = last;
+    to.length.store(before + count, std::memory_order_relaxed);               // relaxed: the lock orders it
+    if (before == 0) mask_.fetch_or(1U << index, std::memory_order_seq_cst);  // S1, pairs with S2
+  }
 
   T* cut(std::uint32_t index, std::uint32_t workers, std::uint32_t& count) noexcept {
     shard& from = shards_[index];
@@ -116,9 +133,10 @@ class inject_queue {
     return first;
   }
 
-  const std::uint32_t shard_count_;            // a power of two
+  const std::uint32_t shard_count_;            // a power of two, without the one of what was given up
   alignas(64) Atomic<std::uint32_t> mask_{0};  // bit i: shard i has items
-  shard shards_[max_shards];
+  Atomic<std::uint32_t> turns_{0};             // takes while there was something given up
+  shard shards_[max_shards + 1];
 };
 
 }  // namespace weft::sched

@@ -195,6 +195,15 @@ void scheduler::inject(waiter& r) noexcept {
 
 void scheduler::inject_chain(waiter* first, waiter* last, std::uint32_t n) noexcept {
   inject_.push_chain(first, last, n, shard_hint(port_));
+  tell_of_injected();
+}
+
+void scheduler::inject_given_up(waiter* first, waiter* last, std::uint32_t n) noexcept {
+  inject_.push_given_up(first, last, n);
+  tell_of_injected();
+}
+
+void scheduler::tell_of_injected() noexcept {
   if (how_.manual) return host_->raise();
   // No "worth waking" here: nobody else may be awake (protocols.md A9).
   if (wants_searcher()) wake_one();

@@ -91,6 +91,8 @@ class scheduler : public parking<scheduler, worker> {
   /// before this returns.
   void inject_from_outside(waiter& r) noexcept;
   void inject_chain(waiter* first, waiter* last, std::uint32_t count) noexcept;
+  /// What a worker had and does not run.
+  void inject_given_up(waiter* first, waiter* last, std::uint32_t count) noexcept;
   waiter* take_injected(worker& by, std::uint32_t& count) noexcept;
 
   /// Something is queued somewhere.
@@ -253,6 +255,7 @@ class scheduler : public parking<scheduler, worker> {
   void start_thread(worker& w);
   static void run_worker(void* w) noexcept;
   void end_started() noexcept;
+  void tell_of_injected() noexcept;
 
   void run_monitor() noexcept;
 

@@ -110,7 +110,7 @@ void worker::give_up_queues() noexcept {
   waiter* last = first;
   std::uint32_t n = 1;
   for (; waiter* r = ring_.pop(); ++n) last = last->next = r;
-  home_->inject_chain(first, last, n);
+  home_->inject_given_up(first, last, n);
 }
 
 void worker::strand_forks() noexcept {

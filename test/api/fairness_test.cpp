@@ -171,6 +171,43 @@ TEST_CASE("what comes from outside runs though the worker always has something r
   c.join();
 }
 
+TEST_CASE("what a worker has queued when it blocks runs though callables that block come from outside",
+          "[api][fairness][facade]") {
+  weft::runtime rt({.workers = 1});
+  const weft::channel<int> go_on;
+  const weft::blocking::channel<int> plain(go_on);
+  std::atomic<int> running{-1}, may_block{-1};
+  std::atomic<bool> ran{false};
+  const auto blocks = [&](int i) {
+    running = i;
+    running.notify_all();
+    for (int now = may_block; now < i; now = may_block) may_block.wait(now);
+    (void)plain.recv();
+  };
+  std::vector<weft::join_handle<void>> all;
+  all.push_back(rt.go([&] {
+    (void)weft::go([&]() -> weft::routine<> {
+      ran = true;
+      co_return;
+    });
+    blocks(0);
+  }));
+  int i = 0;
+  for (; i < 100 && !ran; ++i) {  // the next is there before this one blocks
+    for (int now = running; now < i; now = running) running.wait(now);
+    all.push_back(rt.go([&blocks, next = i + 1] { blocks(next); }));
+    may_block = i;
+    may_block.notify_all();
+  }
+  may_block = 1000;
+  may_block.notify_all();
+  const bool in_time = ran;
+  const weft::channel<int> end = go_on;
+  end.close();
+  for (auto& h : all) h.join();
+  REQUIRE(in_time);
+}
+
 TEST_CASE("what a worker has queued when it blocks runs though the others always have something ready",
           "[api][fairness][facade]") {
   const unsigned workers = GENERATE(1U, 2U);

@@ -81,6 +81,22 @@ TEST_CASE("a chain is appended behind what a shard holds", "[sched][inject_queue
   REQUIRE(pop_numbers(injected, 0, 1) == std::vector<std::uint32_t>{0, 1, 2, 3});
 }
 
+TEST_CASE("what workers gave up has every second turn, in order", "[sched][inject_queue]") {
+  queue injected(1);
+  auto items = numbered(7);
+  for (std::size_t i = 0; i < 3; ++i) injected.push(&items[i], 0);
+  for (std::size_t i = 3; i < 5; ++i) items[i].next = &items[i + 1];
+  injected.push_given_up(&items[3], &items[5], 3);
+  injected.push_given_up(&items[6], &items[6], 1);
+  REQUIRE(injected.size() == 7);
+  std::vector<std::uint32_t> order;
+  while (!injected.empty()) {
+    for (const std::uint32_t number : pop_numbers(injected, 0, 1000)) order.push_back(number);
+  }
+  REQUIRE(order == std::vector<std::uint32_t>{3, 0, 4, 1, 5, 2, 6});
+  REQUIRE(injected.size() == 0);
+}
+
 TEST_CASE("a worker begins with the shard of its hint and finds every other", "[sched][inject_queue]") {
   queue injected(8);
   auto items = numbered(8);
