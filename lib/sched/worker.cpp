@@ -114,13 +114,14 @@ void worker::give_up_queues() noexcept {
 }
 
 void worker::strand_forks() noexcept {
-  if (forks_.empty() || stranded_.exchange(true, std::memory_order_relaxed)) return;  // relaxed: a hint
+  if (forks_.empty()) return;
+  if (stranded_.exchange(true, std::memory_order_seq_cst)) return;  // S11, pairs with S12: forks, then this
   home_->add_stranded(1);
 }
 
 void worker::fetch_forks() noexcept {
-  if (!stranded_.load(std::memory_order_relaxed)) return;  // relaxed: own thread writes it
-  stranded_.store(false, std::memory_order_relaxed);       // relaxed: a hint
+  if (!stranded_.load(std::memory_order_relaxed)) return;  // relaxed: the own thread has set it, or a hint
+  if (!stranded_.exchange(false, std::memory_order_seq_cst)) return;  // S12, pairs with S11: this, then forks
   home_->add_stranded(-1);
 }
 
@@ -129,10 +130,13 @@ forkable* worker::take_stranded() noexcept {
   stranded_turn_ = !stranded_turn_;
   if (!stranded_turn_ || !home_->has_stranded()) return nullptr;
   const unsigned n = home_->count();
-  for (unsigned i = 0; i < n; ++i) {
-    worker& w = home_->at(i);
+  for (unsigned tried = 0; tried < n; ++tried) {
+    if (stranded_at_ >= n) stranded_at_ = 0;
+    worker& w = home_->at(stranded_at_++);
     if (!w.stranded_.load(std::memory_order_relaxed)) continue;  // relaxed: a hint, the deque decides
     if (forkable* f = w.steal_fork()) return f;
+    w.fetch_forks();   // others have them, and nobody shall look for as long as it blocks
+    w.strand_forks();  // unless it has run meanwhile and blocked again, with new ones
   }
   return nullptr;
 }

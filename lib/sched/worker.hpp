@@ -95,7 +95,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   /// whose thread blocks: thieves are those that have nothing to do, and there may be none.
   void give_up_queues() noexcept;
   /// The same for forks, which stay in their deque: those that run take one now and then, until
-  /// fetch_forks().
+  /// fetch_forks(), or until one finds that there are no more.
   void strand_forks() noexcept;
   void fetch_forks() noexcept;
 
@@ -178,6 +178,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::atomic<waiter*> current_{nullptr};
   bool slot_turn_ = false;
   bool stranded_turn_ = false;
+  unsigned stranded_at_ = 0;  // the worker that is asked next
   waiter* bounced_ = nullptr;
   std::uint32_t bounces_ = 0;
   std::uint32_t polled_at_ = 0;
@@ -192,7 +193,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::atomic<waiter*> slot_{nullptr};
   run_queue<waiter> ring_;
   fork_deque<forkable> forks_;
-  std::atomic<bool> stranded_{false};  // written by the own thread: it does not run, and has forks
+  std::atomic<bool> stranded_{false};  // it does not run, and has forks; taken back by whoever finds none
 
   friend class scheduler;
 };
