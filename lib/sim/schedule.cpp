@@ -29,19 +29,41 @@ std::uint64_t mixed_with(std::uint64_t seed, std::uint64_t salt) noexcept {
   return base::random(seed + salt * 0x9e3779b97f4a7c15).next();
 }
 
-template <typename T>
-T number(std::string_view& text) {
-  T n{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (error != std::errc()) throw std::invalid_argument("weft: that is no schedule of a simulated run");
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return n;
-}
+/// What is left of a schedule's text.
+class reader {
+ public:
+  explicit reader(std::string_view text) noexcept : all_(text), left_(text) {}
 
-void expect(std::string_view& text, char c) {
-  if (!text.starts_with(c)) throw std::invalid_argument("weft: that is no schedule of a simulated run");
-  text.remove_prefix(1);
-}
+  bool done() const noexcept { return left_.empty(); }
+
+  bool take(std::string_view prefix) noexcept {
+    if (!left_.starts_with(prefix)) return false;
+    left_.remove_prefix(prefix.size());
+    return true;
+  }
+
+  void expect(std::string_view prefix) {
+    if (!take(prefix)) refuse();
+  }
+
+  template <typename T>
+  T number() {
+    T n{};
+    const auto [end, error] = std::from_chars(left_.data(), left_.data() + left_.size(), n);
+    if (error != std::errc()) refuse();
+    left_.remove_prefix(static_cast<std::size_t>(end - left_.data()));
+    return n;
+  }
+
+  [[noreturn]] void refuse() const {
+    throw std::invalid_argument(
+        fmt::format("weft: '{}' is no schedule of a simulated run (as in WEFT_SIM_REPLAY)", all_));
+  }
+
+ private:
+  const std::string_view all_;
+  std::string_view left_;
+};
 
 }  // namespace
 
@@ -55,30 +77,30 @@ strategy strategy_of(const options& how, const plan& by) noexcept {
 // --- the text of a plan ---
 
 plan plan::parse(std::string_view text) {
+  reader in(text);
   plan p;
-  if (text.starts_with(explored_prefix)) {
-    text.remove_prefix(explored_prefix.size());
+  if (in.take(explored_prefix)) {
     p.plain = true;
     p.scripted = true;
   } else {
-    p.seed = number<std::uint64_t>(text);
-    if (const auto which = text.empty() ? std::string_view::npos : letters.find(text[0]);
-        which != std::string_view::npos) {
-      p.by = static_cast<strategy>(which);
-      text.remove_prefix(1);
+    p.seed = in.number<std::uint64_t>();
+    for (std::size_t i = 0; i < letters.size(); ++i) {
+      if (in.take(letters.substr(i, 1))) {
+        p.by = static_cast<strategy>(i);
+        break;
+      }
     }
   }
-  if (text.empty()) return p;
-  expect(text, ':');
+  if (in.done()) return p;
+  in.expect(":");
   p.scripted = true;
-  while (!text.empty()) {
-    if (!p.deviations.empty()) expect(text, ',');
+  while (!in.done()) {
+    if (!p.deviations.empty()) in.expect(",");
     deviation d;
-    d.place = number<std::uint64_t>(text);
-    expect(text, '=');
-    d.answer = number<std::uint32_t>(text);
-    if (!p.deviations.empty() && d.place <= p.deviations.back().place)
-      throw std::invalid_argument("weft: a schedule lists its places in order");
+    d.place = in.number<std::uint64_t>();
+    in.expect("=");
+    d.answer = in.number<std::uint32_t>();
+    if (!p.deviations.empty() && d.place <= p.deviations.back().place) in.refuse();
     p.deviations.push_back(d);
   }
   return p;
