@@ -86,7 +86,9 @@ bool yield_op::park(detail::waiter& w) noexcept {
 }
 
 void yield_op::finish(detail::waiter& w) {
-  if (is_cancelled(w)) detail::throw_cancelled(w);
+  // A thread that loops until something happens never waits, where a simulated run that is over would end it.
+  const bool over = w.kind() == waiter_kind::thread && os::current_port().over();
+  if (over || is_cancelled(w)) detail::throw_cancelled(w);
 }
 
 // --- sleep ---

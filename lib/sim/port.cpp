@@ -292,7 +292,9 @@ void port::count_step(thread& me) noexcept {
   }
   if (steps_ == how_.max_steps) {
     be_endless();
-    if (&me == &main_) cancel_if_asked();
+    if (&me == &main_) return cancel_if_asked();
+    runnable_.push_back(&me);
+    pass_baton_to(take_runnable(0), me);  // main, which be_endless() has put there
     return;
   }
   if (++fruitless_steps_ < steps_of_a_spin) return;

@@ -184,12 +184,12 @@ class port final : public os::port, public core::simulation {
   void settle() noexcept;
   bool find_leaks() noexcept;
   void end_runtimes() noexcept;
-  void end_facade_calls() noexcept;
+  void end_facade_calls(bool main_waits) noexcept;
   void be_stuck() noexcept;
   void cancel_if_asked() noexcept;
   void finish() noexcept;
   void be_endless() noexcept;
-  void begin_dying(std::string_view what) noexcept;
+  void begin_dying(std::string_view what, bool main_waits) noexcept;
   void complain(std::string_view what) noexcept;
   void describe_all() noexcept;
   void describe(const thread& t) noexcept;

@@ -87,7 +87,7 @@ void port::live() noexcept {
   const bool leaks = find_leaks();
   phase_ = phase::ending;
   steps_left_ = last_steps;
-  if (leaks) end_facade_calls();
+  if (leaks) end_facade_calls(false);
   end_runtimes();
   finish();
 }
@@ -141,31 +141,37 @@ void port::end_runtimes() noexcept {
 
 void port::be_stuck() noexcept {
   if (phase_ != phase::running) give_up();
-  begin_dying("deadlock: nothing can run and no time limit is pending");
+  begin_dying("deadlock: nothing can run and no time limit is pending", true);
 }
 
 /// A livelock, or a long program: which it is the reader has to know.
 void port::be_endless() noexcept {
   if (phase_ == phase::running)
-    begin_dying(fmt::format("it has not ended after {} steps (options::max_steps)", how_.max_steps));
+    begin_dying(fmt::format("it has not ended after {} steps (options::max_steps)", how_.max_steps),
+                current_ != &main_);
 }
 
-void port::begin_dying(std::string_view what) noexcept {
+void port::begin_dying(std::string_view what, bool main_waits) noexcept {
   phase_ = phase::dead;
   steps_left_ = last_steps;
   complain(what);
   describe_all();
   must_cancel_ = true;
-  end_facade_calls();
+  end_facade_calls(main_waits);
 }
 
-/// They look at over().  So does nobody else, but main has to be up in any case.
-void port::end_facade_calls() noexcept {
+/// They look at over().  So does nobody else, but main has to be up in any case, and first.
+void port::end_facade_calls(bool main_waits) noexcept {
   std::erase_if(sleepers_, [&](const sleeper& s) {
-    if (!s.who->in_facade && s.who != &main_) return false;
+    if (s.who == &main_) return true;
+    if (!s.who->in_facade) return false;
     runnable_.push_back(s.who);
     return true;
   });
+  if (!main_waits) return;
+  std::erase(runnable_, &main_);
+  std::erase_if(late_, [&](const late& l) { return l.who == &main_; });
+  runnable_.insert(runnable_.begin(), &main_);
 }
 
 /// On main: it is in a wait or between two operations, but not as a worker, whose queues must not be touched

@@ -234,6 +234,7 @@ TEST_CASE("a program that never ends is ended by its steps, with a report", "[si
                                     },
                                     {.max_steps = 5'000});
   REQUIRE(plain.report.find("has not ended after 5000 steps") != std::string::npos);
+  for (const auto& each : {r, plain}) REQUIRE(each.report.find("cannot be ended") == std::string::npos);
 }
 
 TEST_CASE("exploration of a program that depends on more than its schedule fails, and says so", "[sim]") {
