@@ -25,6 +25,7 @@ class watchers {
       while (!over_) {
         weft::dump(rt, [this](std::string_view text) { bytes_ += text.size(); });
         ++looks_;
+        ++dumps_;
       }
     });
     threads_.emplace_back([this, &rt] {
@@ -41,9 +42,10 @@ class watchers {
   watchers(const watchers&) = delete;
   watchers& operator=(const watchers&) = delete;
 
+  /// So often in all, and one whole dump.
   void let_look(long times) const {
-    const long until = looks_ + times;
-    while (looks_ < until) ::sched_yield();
+    const long looks = looks_ + times, dumps = dumps_ + 2;
+    while (looks_ < looks || dumps_ < dumps) ::sched_yield();
   }
 
   /// How often a figure made no sense.
@@ -56,7 +58,7 @@ class watchers {
 
  private:
   std::atomic<bool> over_{false};
-  std::atomic<long> looks_{0}, odd_{0};
+  std::atomic<long> looks_{0}, dumps_{0}, odd_{0};
   std::atomic<std::size_t> bytes_{0};
   std::vector<std::thread> threads_;
 };
