@@ -174,7 +174,7 @@ const auto senders_leave = [](auto f, int n) -> task<decltype(f)> {
     auto a = f.go(receives_until_closed, rx);
     auto b = f.go(receives_until_closed, std::move(rx));
     auto sender = f.go(sends_ones, tx, n);
-    co_await f.wait(tx.send_for(1, 1h));
+    (void)co_await f.wait(tx.send_for(1, 1h));
     drop(tx);
     const int by_a = co_await f.join(std::move(a));
     const int by_b = co_await f.join(std::move(b));
