@@ -145,7 +145,7 @@ result for_each_seed(std::uint64_t n, F&& f, const options& how = {.schedule = s
 
 /// Runs `f()` in all orders within `limit`, at the operations of weft: who goes on when a thread waits, which
 /// of the ready routines, which of the ready cases of a select, and up to so many preemptions and faults.
-/// Ends with the first run that fails; that has fewest preemptions of all that fail, and is shrunk and
+/// Ends with the first run that fails; that has fewest preemptions and faults of all, and is shrunk and
 /// reported as in for_each_seed().  A run that does not come to what another came to by the same decisions
 /// fails, too: something else decides.
 ///

@@ -20,7 +20,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -40,7 +39,7 @@ enum class question : std::uint8_t {
 
 /// One answer that is not 0.
 struct deviation {
-  std::uint64_t place = 0;  // the how manieth question of the run
+  std::uint64_t place = 0;  // the number of the question in the run
   std::uint32_t answer = 0;
 };
 

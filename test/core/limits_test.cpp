@@ -19,18 +19,16 @@
 #include "sched/frame_pool.hpp"
 #include "support/catch.hpp"
 #include "support/living_routines.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace std::chrono_literals;
 
 namespace {
 
-/// Sanitizers make a frame some ten times as large and slow.
-bool sanitized() {
-  return !weft::sched::read_frame_stats().pooled;
-}
+using weft::test::sanitized;  // a frame is some ten times as large and slow then
 
 long full_or(long full, long small) {
-  return sanitized() ? small : full;
+  return sanitized ? small : full;
 }
 
 /// Resident memory of this process.
@@ -163,7 +161,7 @@ TEST_CASE("a million parked routines fit in 260 MB, and stop ends them all", "[c
     b.join();
     let_all_park(rt, receivers, n);
     REQUIRE(rt.stats().live == static_cast<std::uint64_t>(n));
-    if (!sanitized()) REQUIRE(resident_mb() < 260);
+    if (!sanitized) REQUIRE(resident_mb() < 260);
     rt.stop();
     REQUIRE(rt.stats().live == 0);
     REQUIRE(weft::test::living_routines() == 0);

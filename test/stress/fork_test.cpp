@@ -26,6 +26,7 @@
 #include "stress/load.hpp"
 #include "stress/run.hpp"
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace std::chrono_literals;
 using namespace weft::test::stress;
@@ -127,7 +128,7 @@ TEST_CASE("children that are forked during load exec and end and nothing is lost
 TEST_CASE("a thousand children that are forked during load disturb nothing", "[.stress]") {
   std::string wrong;
   // ThreadSanitizer takes a tenth of a second for each.
-  REQUIRE(fork_during_load(length_of_long_case(), sanitized() ? 60 : 1'000, seed(), wrong) == 0);
+  REQUIRE(fork_during_load(length_of_long_case(), weft::test::sanitized ? 60 : 1'000, seed(), wrong) == 0);
   REQUIRE(wrong == "");
 }
 
@@ -256,7 +257,7 @@ TEST_CASE("a forked child that calls exit ends at once and cleanly", "[stress]")
     own.stop();
     std::exit(bad == 0 ? 7 : 8);
   }
-  if (sanitized()) {
+  if (weft::test::sanitized) {
     // LeakSanitizer looks for the stacks of the parent's threads in the child, and finds none.
     WARN("skipped: sanitizers' own exit is not made for a forked child");
     return;

@@ -27,6 +27,7 @@
 
 #include "stress/run.hpp"
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace std::chrono_literals;
 using namespace weft::test::stress;
@@ -296,7 +297,7 @@ void ends_well(const ended& e) {
 TEST_CASE("out of address space each operation fails with its own error and the runtime lives on",
           "[stress]") {
   if (part() != nullptr) run_out_of_memory();
-  if (sanitized()) {
+  if (weft::test::sanitized) {
     WARN("skipped: sanitizers need more address space than there is to limit");
     return;
   }
@@ -305,7 +306,7 @@ TEST_CASE("out of address space each operation fails with its own error and the 
 
 TEST_CASE("the address space runs out again and again and the runtime lives on", "[.stress]") {
   if (part() != nullptr) run_out_of_memory();
-  if (sanitized()) {
+  if (weft::test::sanitized) {
     WARN("skipped: sanitizers need more address space than there is to limit");
     return;
   }
@@ -321,7 +322,7 @@ TEST_CASE("beyond the limit of threads calls fail with the system's error and th
 }
 
 TEST_CASE("without descriptors what needs one fails and all else goes on", "[stress]") {
-  if (sanitized()) {
+  if (weft::test::sanitized) {
     WARN("skipped: UBSan needs descriptors of its own, to look at memory");
     return;
   }

@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sched/frame_pool.hpp"
 #include "support/catch.hpp"
+#include "support/death.hpp"
 #include "support/hang.hpp"
 
 using namespace std::chrono_literals;
@@ -52,17 +52,6 @@ std::uint64_t new_seed() {
   return bits % 1'000'000'000;  // short enough to be typed
 }
 
-std::string read_all(int fd) {
-  std::string text;
-  char piece[4096];
-  for (;;) {
-    const auto n = ::read(fd, piece, sizeof piece);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return text;
-    text.append(piece, static_cast<std::size_t>(n));
-  }
-}
-
 }  // namespace
 
 std::uint64_t seed() {
@@ -89,10 +78,6 @@ nanoseconds length_of_long_case() {
   const bool unlimited = limit != nullptr && std::atoi(limit) == 0;
   weft::test::watch(name.c_str(), unlimited ? 0 : seconds + 120);
   return std::chrono::seconds(seconds);
-}
-
-bool sanitized() noexcept {
-  return !weft::sched::read_frame_stats().pooled;
 }
 
 // --- progress ---

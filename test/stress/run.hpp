@@ -57,9 +57,6 @@ std::uint64_t seed();
 /// Of a [.stress] case; makes the limit of the test itself later.
 nanoseconds length_of_long_case();
 
-/// Sanitizers make everything some ten times as slow, and have threads and memory of their own.
-bool sanitized() noexcept;
-
 // --- progress ---
 
 /// Somebody who must get on.

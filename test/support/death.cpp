@@ -27,6 +27,8 @@ constexpr const char* marker = "WEFT_TEST_DIES";
   std::_Exit(0);
 }
 
+}  // namespace
+
 std::string read_all(int fd) {
   std::string text;
   char piece[4096];
@@ -37,8 +39,6 @@ std::string read_all(int fd) {
     text.append(piece, static_cast<std::size_t>(n));
   }
 }
-
-}  // namespace
 
 death last_words(void (*act)()) {
   if (std::getenv(marker) != nullptr) die(act);

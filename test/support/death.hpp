@@ -16,6 +16,9 @@ struct death {
   bool mentions(const char* words) const { return said.find(words) != std::string::npos; }
 };
 
+/// What there is until the other end is closed.
+std::string read_all(int fd);
+
 /// In the parent: runs the current test in a new process.  In that process: calls `act`, which must not
 /// return.
 death last_words(void (*act)());
