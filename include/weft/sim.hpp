@@ -165,7 +165,8 @@ explored explore(F&& f, const bounds& limit = {}, const options& how = {},
 /// A thread of the run that is none of weft's, in the place of std::thread.  To be joined in the run.
 class WEFT_API thread {
  public:
-  /// Starts `f()`, which must not throw.
+  /// Starts `f()`, which must not throw; but weft::cancelled, which its waits throw when the run is to end,
+  /// may leave it.
   ///
   /// \throws std::system_error, std::bad_alloc
   template <typename F>
@@ -184,7 +185,7 @@ class WEFT_API thread {
   struct state;
 
   template <typename F>
-  static void enter(void* f) noexcept {
+  static void enter(void* f) {
     (*static_cast<F*>(f))();
   }
 
@@ -193,7 +194,7 @@ class WEFT_API thread {
     delete static_cast<F*>(f);
   }
 
-  static state* start(void (*enter)(void*) noexcept, void (*destroy)(void*) noexcept, void* f);
+  static state* start(void (*enter)(void*), void (*destroy)(void*) noexcept, void* f);
 
   state* state_;
 };

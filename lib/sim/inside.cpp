@@ -1,7 +1,9 @@
 // What a program in a simulated run may ask of it: a foreign thread, chance, faults.
 
+#include <weft/error.hpp>
 #include <weft/sim.hpp>
 
+#include <exception>
 #include <memory>
 #include <utility>
 
@@ -11,7 +13,7 @@
 namespace weft::sim {
 
 struct thread::state {
-  void (*enter)(void*) noexcept;
+  void (*enter)(void*);
   void (*destroy)(void*) noexcept;
   void* f;
   os::port* home;
@@ -19,14 +21,18 @@ struct thread::state {
 
   static void run(void* raw) {
     auto& me = *static_cast<state*>(raw);
-    me.enter(me.f);
+    try {
+      me.enter(me.f);
+    } catch (const cancelled&) {
+      if (!os::current_port().over()) std::terminate();
+    }
     os::step(true);
   }
 
   ~state() { destroy(f); }
 };
 
-thread::state* thread::start(void (*enter)(void*) noexcept, void (*destroy)(void*) noexcept, void* f) {
+thread::state* thread::start(void (*enter)(void*), void (*destroy)(void*) noexcept, void* f) {
   state* bare = nullptr;
   try {
     bare = new state{enter, destroy, f, &os::current_port(), {}};

@@ -270,3 +270,18 @@ TEST_CASE("in a deadlock that only main notices, the routines are cancelled befo
       },
       Contains("deadlock") && !Contains("cannot be ended"));
 }
+
+TEST_CASE("a deadlock of a thread that is none of weft's is reported, and the thread ends", "[sim]") {
+  bool ended = false;
+  const auto r = weft::sim::run(1, [&] {
+    weft::blocking::channel<int> nobody_sends;
+    weft::sim::thread waits([&] {
+      const auto end = [&ended](void*) { ended = true; };
+      const std::unique_ptr<void, decltype(end)> at_the_end(&ended, end);
+      (void)nobody_sends.recv();
+    });
+    waits.join();
+  });
+  REQUIRE(r.report.find("deadlock") != std::string::npos);
+  REQUIRE(ended);
+}
