@@ -4,6 +4,7 @@
 #include <weft/weft.hpp>
 
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -152,6 +153,27 @@ TEST_CASE("a program may be half facade and half coroutine over the same channel
   long total = 0;
   for (int i = 0; i < 4; ++i) total += *sums.recv();
   REQUIRE(total == 1'000L * 1'001 / 2);
+}
+
+TEST_CASE("a scope that a thread has entered forgets each of its waits when that ends",
+          "[api][facade][cancel]") {
+  const weft::blocking::channel<int> numbers(1), never;
+  // Each wait a little deeper in the stack, which is overwritten afterwards.
+  const auto waits = [&](auto& self, int depth) -> int {
+    volatile char room[200];
+    std::memset(const_cast<char*>(room), 0xff, sizeof room);
+    (void)numbers.try_send(depth);
+    const int got = *numbers.recv();
+    return depth == 0 ? got : got + self(self, depth - 1) + room[depth] + 1;
+  };
+  int sum = 0;
+  const auto body = [&] {
+    sum = waits(waits, 50);
+    sum += waits(waits, 50);
+    (void)never.recv();
+  };
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(10ms, body), weft::timeout_error);
+  REQUIRE(sum == 2 * 1275);
 }
 
 TEST_CASE("a thread that is cancelled leaves nothing behind that uses its stack", "[api][facade][cancel]") {

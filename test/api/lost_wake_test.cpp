@@ -8,6 +8,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <coroutine>
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -68,6 +70,21 @@ void meet_thread(Wait wait, Wake wake) {
   waker.join();
 }
 
+/// Of a library that is not weft; eager.
+struct other_task {
+  struct promise_type {
+    other_task get_return_object() { return {}; }
+
+    std::suspend_never initial_suspend() noexcept { return {}; }
+
+    std::suspend_never final_suspend() noexcept { return {}; }
+
+    void return_void() {}
+
+    void unhandled_exception() { std::terminate(); }
+  };
+};
+
 }  // namespace
 
 TEST_CASE("an event that is set between a look and the wait is seen", "[api][sync][race]") {
@@ -77,6 +94,59 @@ TEST_CASE("an event that is set between a look and the wait is seen", "[api][syn
   meet(wait, set);
   for (std::size_t i = 0; i < rounds; ++i) events[i].reset();
   meet_thread(wait, set);
+}
+
+TEST_CASE(
+    "a wait of a foreign coroutine that is served between a look and the wait is forgotten by its runtime",
+    "[api][foreign][race]") {
+  const auto events = std::make_unique<weft::event[]>(rounds);
+  meeting both;
+  std::atomic<bool> cancelled{false};
+  weft::runtime rt({.workers = 1});
+  const auto waiter = [&]() -> other_task {
+    co_await rt.schedule();
+    for (int round = 0; round < rounds; ++round) {
+      both.arrive(round);
+      co_await events[static_cast<std::size_t>(round)].wait();
+    }
+    try {
+      co_await weft::sleep_for(std::chrono::hours(1));
+    } catch (const weft::cancelled&) {
+      cancelled = true;
+    }
+  };
+  waiter();
+  for (int round = 0; round < rounds; ++round) {
+    both.await(round);
+    events[static_cast<std::size_t>(round)].set();
+  }
+  rt.stop();  // looks at all that wait
+  REQUIRE(cancelled);
+}
+
+TEST_CASE("a scope whose last routine ends between a look and the wait is left", "[api][scope][race]") {
+  weft::runtime rt({.workers = 2});
+  meeting both;
+  int ended = 0;
+  auto waiter = rt.go([&]() -> weft::routine<> {
+    const auto member = [&](int round) -> weft::routine<> {
+      both.await(round);
+      ++ended;
+      co_return;
+    };
+    const auto nothing = []() -> weft::routine<> { co_return; };
+    for (int round = 0; round < rounds / 4; ++round) {
+      const auto body = [&](weft::task_scope& s) -> weft::routine<> {
+        s.go(nothing);  // enough to do for two workers
+        s.go(member, round);
+        co_await weft::yield();  // the member runs here, this on the other one
+        both.arrive(round);
+      };
+      co_await weft::scope(body);
+    }
+  });
+  waiter.join();
+  REQUIRE(ended == rounds / 4);
 }
 
 TEST_CASE("a wait_group that is done between a look and the wait is seen", "[api][sync][race]") {
