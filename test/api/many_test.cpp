@@ -61,10 +61,38 @@ void until(const std::atomic<long>& count, long n) {
   while (count < n) ::sched_yield();
 }
 
+/// Two threads wait `n` times in all, for events that they destroy at once.
+long wait_and_destroy(long n) {
+  weft::runtime rt({.workers = 2});
+  weft::channel<std::unique_ptr<weft::event>*> asks;
+  std::atomic<long> woken{0};
+  const auto sets = [=]() -> weft::routine<> {
+    while (auto e = co_await asks.recv()) (**e)->set();
+  };
+  auto a = rt.go(sets), b = rt.go(sets);
+  const auto waits_often = [&](long times) {
+    for (long i = 0; i < times; ++i) {
+      auto e = std::make_unique<weft::event>();
+      auto* const on_stack = &e;
+      (void)weft::blocking::wait(asks.send(on_stack));
+      weft::blocking::wait(e->wait());
+      e.reset();  // while set() may not have returned
+      ++woken;
+    }
+  };
+  std::thread other([&] { waits_often(n / 2); });
+  waits_often(n / 2);
+  other.join();
+  (void)asks.close();
+  a.join();
+  b.join();
+  return woken;
+}
+
 }  // namespace
 
-TEST_CASE("one call wakes half a million who wait, and what they took is given back", "[api][many]") {
-  const long n = full_or(500'000, 20'000);
+TEST_CASE("one call wakes a million who wait, and what they took is given back", "[api][many]") {
+  const long n = full_or(1'000'000, 20'000);
   weft::runtime rt({.workers = 2});
   crowd c;
   const auto all_of_them = [&] {
@@ -121,7 +149,7 @@ TEST_CASE("both ends of a channel without a bound may go at once, with values in
 }
 
 TEST_CASE("timers of one and the same instant all fire, and none before it", "[api][many][time]") {
-  const long n = full_or(300'000, 20'000);
+  const long n = full_or(1'000'000, 20'000);
   weft::runtime rt({.workers = 2});
   std::atomic<long> early{0}, fired{0};
   const auto instant = weft::now() + 300ms;
@@ -249,26 +277,11 @@ TEST_CASE("on one CPU more workers than that work, and nobody spins", "[api][man
 
 TEST_CASE("what a thread waits with on its stack may go as soon as it is woken", "[api][many][facade]") {
   const long n = full_or(100'000, 10'000);
-  weft::runtime rt({.workers = 2});
-  weft::channel<std::unique_ptr<weft::event>*> asks;
-  const auto sets = [=]() -> weft::routine<> {
-    while (auto e = co_await asks.recv()) (**e)->set();
-  };
-  auto a = rt.go(sets), b = rt.go(sets);
-  const auto waits_often = [&](long times) {
-    for (long i = 0; i < times; ++i) {
-      auto e = std::make_unique<weft::event>();
-      auto* const on_stack = &e;
-      (void)weft::blocking::wait(asks.send(on_stack));
-      weft::blocking::wait(e->wait());
-      e.reset();  // while set() may not have returned
-    }
-  };
-  std::thread other([&] { waits_often(n / 2); });
-  waits_often(n / 2);
-  other.join();
-  (void)asks.close();
-  a.join();
-  b.join();
-  SUCCEED();
+  REQUIRE(wait_and_destroy(n) == n);
+}
+
+TEST_CASE("what a thread waits with on its stack may go as soon as it is woken, ten million times",
+          "[.stress][api][many][facade]") {
+  const long n = full_or(10'000'000, 500'000);
+  REQUIRE(wait_and_destroy(n) == n);
 }
