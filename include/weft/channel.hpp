@@ -171,7 +171,9 @@ class receiving {
   ///
   /// \return  std::optional<T>; empty once the channel is closed and drained.  channel<void>: bool.
   /// \throws  cancelled: nothing was taken out of the channel
-  /// \par Order  Everything before the matching send happens before recv returns.
+  /// \par Order  Everything before the matching send happens before recv returns.  Everything before a
+  ///             receive happens before the matching send returns where there is no buffer, and before the
+  ///             n-th send after that one where n values fit in.
   auto recv() const noexcept { return recv_op<T>(from()); }
 
   /// recv() into an object that exists: true if it was assigned, false once closed and drained.

@@ -144,6 +144,37 @@ TEST_CASE("the last handle of a channel dropped ends the operations that wait on
   REQUIRE(h.join() == 2);
 }
 
+TEST_CASE("the last handle may be dropped while those who waited have been claimed elsewhere and not gone on",
+          "[api][channel]") {
+  weft::runtime rt({.workers = 1});
+  auto h = rt.go([]() -> weft::routine<int> {
+    auto ch = std::make_unique<weft::channel<int>>();
+    const weft::channel<int> other;
+    weft::channel<int>& borrowed = *ch;
+    auto chooses = weft::go([&borrowed, other]() -> weft::routine<int> {
+      int got = 0;
+      auto takes = [&got](std::optional<int> v) { got = v.value_or(0); };
+      co_await weft::select(weft::on_recv(borrowed), weft::on_recv(other, takes));
+      co_return got;
+    });
+    auto receives = weft::go([&borrowed]() -> weft::routine<> { (void)co_await borrowed.recv_for(1h); });
+    co_await weft::yield();
+    co_await weft::yield();  // one worker: both wait
+    const bool sent = other.try_send(7) == weft::try_send_status::sent;
+    receives.cancel();
+    ch.reset();  // and are yet to leave the channel's queues
+    int good = sent ? 1 : 0;
+    try {
+      co_await std::move(receives);
+    } catch (const weft::routine_cancelled&) {
+      ++good;
+    }
+    good += co_await std::move(chooses) == 7 ? 1 : 0;
+    co_return good;
+  });
+  REQUIRE(h.join() == 3);
+}
+
 TEST_CASE("the last receiver dropped ends the receives that wait through it, and later sends fail",
           "[api][channel]") {
   const unsigned workers = GENERATE(1U, 2U);
