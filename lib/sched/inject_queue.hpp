@@ -105,7 +105,6 @@ class inject_queue {
 
   void append(T* first, T* last, std::uint32_t count, std::uint32_t index) noexcept {
     shard& to = shards_[index];
-    last->*Next = nullptr;
     const Guard hold(to.lock);
     const std::uint32_t before = to.length.load(std::memory_order_relaxed);  // relaxed: the lock orders it
     (before == 0 ? to.head : to.tail->*Next) = first;

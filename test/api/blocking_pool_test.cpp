@@ -120,6 +120,55 @@ TEST_CASE("block_on_io is cancelled before it begins, and the function is not ca
   REQUIRE_FALSE(called.load());
 }
 
+TEST_CASE("a call on the pool that is cancelled as it begins is called or cancelled, never both",
+          "[api][pool][cancel]") {
+  weft::runtime rt({.workers = 1});
+  int neither_nor = 0, called_and_given = 0;
+  for (int round = 0; round < 10'000; ++round) {
+    std::atomic<bool> begins{false}, called{false};
+    bool cancelled = false;
+    auto h = rt.go([&]() -> weft::routine<> {
+      const auto call = [&called] { called.store(true); };
+      begins.store(true);
+      try {
+        co_await weft::block_on_io(call);
+      } catch (const weft::cancelled&) {
+        cancelled = true;
+      }
+    });
+    while (!begins.load()) {
+    }
+    for (int i = round % 512; i > 0; --i) (void)begins.load();
+    h.cancel();
+    try {
+      h.join();
+    } catch (const weft::routine_cancelled&) {
+    }
+    neither_nor += called.load() == cancelled ? 1 : 0;
+    called_and_given += called.load() ? 1 : 0;
+  }
+  CAPTURE(called_and_given);
+  REQUIRE(neither_nor == 0);
+}
+
+TEST_CASE("a stop reaches a call on the pool that is just beginning", "[api][pool][stop]") {
+  for (int round = 0; round < 600; ++round) {
+    weft::event never;
+    std::atomic<bool> begins{false};
+    weft::runtime rt({.workers = 1});
+    auto h = rt.go([&]() -> weft::routine<> {
+      const auto call = [&never] { weft::blocking::wait(never.wait()); };
+      begins.store(true);
+      co_await weft::block_on_io(call);
+    });
+    while (!begins.load()) {
+    }
+    for (int i = round * 48; i > 0; --i) (void)begins.load();
+    rt.stop();
+    REQUIRE(h.done());
+  }
+}
+
 TEST_CASE("block_on_io that has begun gives its result though its routine was cancelled",
           "[api][pool][cancel]") {
   weft::runtime rt({.workers = 2});

@@ -270,6 +270,27 @@ TEST_CASE("shield protects clean-up from cancellation and deadline and its child
   parked = {};
 }
 
+TEST_CASE("a shield that began before its scope is cancelled is not reached", "[api][shield][scope]") {
+  weft::runtime rt({.workers = 1});
+  weft::event go_on, never;
+  bool cleaned = false;
+  const auto clean_up = [&]() -> weft::routine<> {
+    co_await go_on.wait();
+    cleaned = true;
+  };
+  const auto member = [&]() -> weft::routine<> { co_await weft::shield(clean_up()); };
+  const auto body = [&](weft::task_scope& s) -> weft::routine<> {
+    s.go(member);
+    co_await weft::yield();
+    co_await weft::yield();  // one worker: it waits
+    s.cancel();
+    go_on.set();
+    co_await never.wait();
+  };
+  rt.go([&]() -> weft::routine<> { co_await weft::scope(body); }).join();
+  REQUIRE(cleaned);
+}
+
 TEST_CASE("inside a shield a limit of its own still holds", "[api][shield]") {
   weft::runtime rt({.workers = 2});
   weft::event never;

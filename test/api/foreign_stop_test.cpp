@@ -253,6 +253,26 @@ TEST_CASE("a coroutine of a foreign type on a thread of its own waits on the glo
   }
 }
 
+TEST_CASE("a timer that is armed on a thread of its own wakes a runtime that sleeps",
+          "[api][foreign][time]") {
+  const bool with_after = GENERATE(false, true);
+  weft::runtime::global().stop();
+  weft::init_global_runtime({.workers = 2});
+  const auto sleeps = []() -> task {
+    co_await weft::sleep_for(1ms);
+    co_return 1;
+  };
+  for (int round = 0; round < 100; ++round) {
+    while (weft::runtime::global().stats().idle_workers < 2) ::sched_yield();
+    if (with_after) {
+      auto later = weft::after(1ms);
+      weft::blocking::wait(later.wait());
+    } else {
+      REQUIRE(sleeps().get() == 1);
+    }
+  }
+}
+
 TEST_CASE("coroutines of foreign types await while the global runtime is stopped and started again",
           "[api][foreign][stop]") {
   std::atomic<bool> over{false};

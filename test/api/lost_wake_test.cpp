@@ -192,6 +192,33 @@ TEST_CASE("a select sees what becomes ready between its look and its wait", "[ap
   meet_thread(receive, send);
 }
 
+TEST_CASE("a routine that ends while a select begins to wait for it may be forgotten at once",
+          "[api][select][race]") {
+  weft::runtime rt({.workers = 2});
+  meeting both;
+  weft::event never;
+  int too_early = 0;
+  auto waiter = rt.go([&]() -> weft::routine<> {
+    const auto nothing = []() -> weft::routine<> { co_return; };
+    const auto ends = [&](int round, bool* ended) -> weft::routine<> {
+      both.await(round);
+      *ended = true;
+      co_return;
+    };
+    for (int round = 0; round < rounds / 4; ++round) {
+      bool ended = false;
+      auto first = weft::go(nothing);  // enough to do for two workers
+      auto second = weft::go(ends, round, &ended);
+      co_await weft::yield();  // it runs here, this on the other one
+      both.arrive(round);
+      (void)co_await weft::select(weft::on_join(second), weft::on_event(never));
+      if (!ended) ++too_early;
+    }
+  });
+  waiter.join();
+  REQUIRE(too_early == 0);
+}
+
 TEST_CASE("a cancellation between a look and the wait ends the wait once", "[api][cancel][race]") {
   const weft::channel<int> never, never_either;
   meeting both;

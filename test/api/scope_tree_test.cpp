@@ -107,18 +107,24 @@ TEST_CASE("a cancellation does not reach what stands where something of it stood
   REQUIRE(rt.go(program).join());
 }
 
-TEST_CASE("a scope forgets routines that have ended, in whatever order", "[api][scope][cancel]") {
+TEST_CASE("a scope forgets routines that have ended and what they opened, in whatever order",
+          "[api][scope][cancel]") {
   const auto [first, second, last] =
       GENERATE(table<int, int, int>({{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}));
+  const bool opens = GENERATE(false, true);
   weft::runtime rt({.workers = 1});
   const std::array order{first, second, last};
   const auto program = [&]() -> weft::routine<bool> {
     std::array<weft::event, 3> go_on;
     std::array<bool, 3> cancelled{};
     weft::event never, later;
-    const auto waits = [](weft::event* e, bool* was_cancelled) -> weft::routine<> {
+    const auto waits = [opens](weft::event* e, bool* was_cancelled) -> weft::routine<> {
       try {
-        co_await e->wait();
+        if (opens) {
+          co_await weft::with_timeout(1h, e->wait());
+        } else {
+          co_await e->wait();
+        }
       } catch (const weft::cancelled&) {
         *was_cancelled = true;
         throw;

@@ -350,6 +350,18 @@ model::program item_of_computing() {
   return run(all, {injector, worker(all, 0), worker(all, 1), [=] { all->monitor(); }});
 }
 
+/// The same, woken by a timer when all have parked and the monitor fell asleep.
+template <typename Home>
+model::program item_after_timer() {
+  auto all = std::make_shared<Home>(2, 0, 1, nothing);
+  all->at(0).timers.when.store(100, std::memory_order_relaxed);
+  all->when_fired = [](Home& here, auto& w) {
+    here.push_quietly(w);
+    here.compute(w, [&] { return here.has_done(1); });
+  };
+  return run(all, {worker(all, 0), worker(all, 1), [=] { all->monitor(); }});
+}
+
 /// The same after a blocking call, during which all others have parked, and the monitor fell asleep.
 template <typename Home>
 model::program item_after_block() {
@@ -409,6 +421,7 @@ TEST_CASE("a worker that is no longer one too many does not sleep beside its for
 TEST_CASE("the monitor is awake while a worker computes beside its slot", "[model][parking]") {
   require_sound_big(item_of_computing<home>, 1);
   require_sound_big(item_after_block<home>, 1);
+  require_sound_big(item_after_timer<home>, 1);
 }
 
 TEST_CASE("each step of parking is seen by the one that it is for", "[model][parking]") {

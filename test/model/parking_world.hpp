@@ -171,6 +171,9 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     w.queue.fetch_add(1, std::memory_order_seq_cst);
   }
 
+  /// What a worker does when it has fired a timer.
+  std::function<void(Home&, worker&)> when_fired = [](Home&, worker&) {};
+
   /// A call that blocks while `condition` does not hold.
   template <typename Condition>
   void block(worker& w, Condition condition) {
@@ -178,6 +181,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     self().look_again(w);
     wait_until(condition);
     self().end_block(w);
+    check(!w.is_blocked(), "a worker runs as one whose last item is anybody's");
   }
 
   /// Plain code that goes on until `condition` holds.
@@ -213,6 +217,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
       }
       if (w.searching) self().end_search(w);
       if (found == work::item) execute(w);
+      if (found == work::timer) when_fired(self(), w);
     }
   }
 

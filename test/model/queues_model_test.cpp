@@ -189,6 +189,29 @@ model::program last_of_two() {
   return {{owner, thief, thief}, drain};
 }
 
+/// The owner pops the only one, stolen meanwhile or not, and pushes another.
+template <template <typename> class Atomic>
+model::program pushed_after_the_last() {
+  struct world : ledger {
+    fork_deque<item, 2, Atomic> forks;
+  };
+
+  auto all = std::make_shared<world>();
+  all->forks.push(all->next());
+  const auto owner = [all] {
+    if (const item* got = all->forks.pop()) all->take(got);
+    all->forks.push(all->next());
+  };
+  const auto thief = [all] {
+    if (const item* got = all->forks.steal().item) all->take(got);
+  };
+  const auto drain = [all] {
+    while (const item* got = all->forks.pop()) all->take(got);
+    all->balance();
+  };
+  return {{owner, thief}, drain};
+}
+
 /// A thief takes what the owner puts into slots that were taken from before.
 template <template <typename> class Atomic>
 model::program slots_again() {
@@ -340,6 +363,28 @@ model::program injections() {
   return {{pusher(0), pusher(1), worker}, drain};
 }
 
+/// A worker looks at the mask before another has emptied the shard, and takes what is pushed after that.
+template <template <typename> class Atomic>
+model::program emptied_twice() {
+  struct world : ledger {
+    small_inject_queue<Atomic> queue{1};
+  };
+
+  auto all = std::make_shared<world>();
+  all->queue.push(all->next(), 0);
+  const auto pusher = [all] { all->queue.push(all->next(), 0); };
+  const auto worker = [all] {
+    std::uint32_t count = 0;
+    for (const item* got = all->queue.pop_batch(0, 1, count); got != nullptr; got = got->next) all->take(got);
+  };
+  const auto drain = [=] {
+    worker();
+    all->balance();
+    model::check(all->queue.empty(), "the mask shows items in an empty shard: nobody would sleep");
+  };
+  return {{pusher, worker, worker}, drain};
+}
+
 model::programs ring_cases() {
   return {quiet_push<checked>,
           slots_again<checked>,
@@ -354,7 +399,7 @@ model::programs ring_cases() {
 
 model::programs deque_cases() {
   return {
-      last_of_two<checked>, growing_deque<checked>, [] {
+      last_of_two<checked>, pushed_after_the_last<checked>, growing_deque<checked>, [] {
         return push_against_sleep<deque_world<model::atomic>>([](auto& all) { all.queue.push(&all.one); });
       }};
 }
@@ -377,11 +422,13 @@ TEST_CASE("no interleaving of owner and two thieves loses or doubles an item of 
           "[model][fork_deque]") {
   require_sound(growing_deque<checked>, 1);
   require_sound(last_of_two<checked>, 2);
+  require_sound(pushed_after_the_last<checked>, 3);
 }
 
 TEST_CASE("no interleaving of two pushers and a worker loses an injected item or a wake",
           "[model][inject_queue]") {
   require_sound(injections<model::atomic>, 1);
+  require_sound(emptied_twice<model::atomic>, 1);
 }
 
 TEST_CASE("a push to ring or deque is seen by the sleeper, or the sleeper by the pusher", "[model][sched]") {

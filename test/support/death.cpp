@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -17,12 +18,24 @@ namespace weft::test {
 namespace {
 
 constexpr const char* marker = "WEFT_TEST_DIES";
+constexpr std::string_view begins = "death begins\n";
+
+/// As Catch2 wants it, which reads a list of patterns.
+std::string as_argument(const std::string& name) {
+  std::string escaped;
+  for (const char c : name) {
+    if (c == ',' || c == '[' || c == '\\' || c == '*') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
 
 [[noreturn]] void die(void (*act)()) {
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   std::signal(SIGABRT, SIG_DFL);  // not Catch2's report
   ::alarm(20);                    // a hang is told by this process, while the parent still has time
+  [[maybe_unused]] const auto told = ::write(STDERR_FILENO, begins.data(), begins.size());
   act();
   std::_Exit(0);
 }
@@ -49,7 +62,7 @@ death last_words(void (*act)()) {
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
   ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  std::string name = Catch::getResultCapture().getCurrentTestName(), program = "/proc/self/exe";
+  std::string name = as_argument(Catch::getResultCapture().getCurrentTestName()), program = "/proc/self/exe";
   char* arguments[] = {program.data(), name.data(), nullptr};
   ::setenv(marker, "1", 1);
   pid_t child = 0;
@@ -67,6 +80,9 @@ death last_words(void (*act)()) {
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   d.aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+  const auto at = d.said.find(begins);
+  if (at == std::string::npos) FAIL("the test has not begun in a process of its own: " << d.said);
+  d.said.erase(at, begins.size());
   return d;
 }
 
