@@ -60,6 +60,12 @@ class inject_queue {
     append(first, last, count, given_up);
   }
 
+  /// The hint of a worker's `takes`-th take: mostly its own shard, every eighth time another; its own may
+  /// never be empty, and those behind it would starve.
+  [[nodiscard]] static std::uint32_t shard_in_turn(std::uint32_t worker, std::uint32_t takes) noexcept {
+    return takes % 8 == 7 ? takes / 8 : worker;
+  }
+
   /// Takes min(length / workers + 1, max_batch) items of the first shard with any, beginning with the hinted
   /// one, or of what was given up: returns them as a null-terminated chain, and their number in `count`.
   /// Null: nothing there.

@@ -211,9 +211,7 @@ void scheduler::tell_of_injected() noexcept {
 
 waiter* scheduler::take_injected(worker& by, std::uint32_t& n) noexcept {
   if (inject_.empty()) return nullptr;
-  // Every eighth time from another shard on: its own may never be empty, and those behind it would starve.
-  const std::uint32_t takes = by.injected_takes++;
-  return inject_.pop_batch(takes % 8 == 7 ? takes / 8 : by.index(), how_.workers, n);
+  return inject_.pop_batch(inject_.shard_in_turn(by.index(), by.injected_takes++), how_.workers, n);
 }
 
 bool scheduler::has_work() const noexcept {

@@ -36,9 +36,9 @@ worker::worker(scheduler& home, unsigned index, std::uint64_t seed)
 // --- pushing ---
 
 void worker::push_next(waiter& r) noexcept {
-  if (simulated_) return push_back(r);  // picked from all that is ready
   if (blocks != 0) [[unlikely]]
-    return home_->inject(r);  // this thread may block before it comes back to its queues
+    return home_->inject(r);            // this thread may block before it comes back to its queues
+  if (simulated_) return push_back(r);  // picked from all that is ready
   waiter* before = slot_.load(std::memory_order_relaxed);  // relaxed: only this thread fills it
   if (before == nullptr) {
     slot_.store(&r, std::memory_order_release);  // R6, pairs with A6: a thief sees the routine

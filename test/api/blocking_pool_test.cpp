@@ -151,6 +151,53 @@ TEST_CASE("a call on the pool that is cancelled as it begins is called or cancel
   REQUIRE(neither_nor == 0);
 }
 
+TEST_CASE("a call that comes as the only thread goes to rest is run", "[api][pool][race]") {
+  weft::runtime rt({.workers = 1, .max_blocking_threads = 1});
+  constexpr int rounds = 20'000;
+  int called = 0;
+  rt.go([&called]() -> weft::routine<> {
+      const auto call = [&called] { ++called; };
+      std::atomic<int> passes{0};
+      for (int round = 0; round < rounds; ++round) {
+        co_await weft::block_on_io(call);
+        for (int i = round % 512; i > 0; --i) (void)passes.load();
+      }
+    }).join();
+  REQUIRE(called == rounds);
+}
+
+TEST_CASE("calls that wait for a thread run in order though one between them or the last was cancelled",
+          "[api][pool][cancel]") {
+  weft::runtime rt({.workers = 1, .max_blocking_threads = 1});
+  const std::size_t cancelled = GENERATE(std::size_t{0}, std::size_t{1}, std::size_t{2});
+  kernel_gate gate;
+  auto first = rt.go(pass_through(gate));
+  gate.await(1);
+  std::vector<std::size_t> order;
+  std::vector<weft::join_handle<>> all;
+  const auto calls = [&order](std::size_t i) -> weft::routine<> {
+    const auto call = [&order, i] { order.push_back(i); };
+    co_await weft::block_on_io(call);
+  };
+  const auto queue_one = [&] {
+    all.push_back(rt.go(calls, all.size()));
+    while (rt.stats().blocking_queued < all.size() - (all.size() > 3 ? 1 : 0)) ::sched_yield();
+  };
+  for (int i = 0; i < 3; ++i) queue_one();
+  all[cancelled].cancel();
+  REQUIRE_THROWS_AS(all[cancelled].join(), weft::routine_cancelled);
+  for (int i = 0; i < 2; ++i) queue_one();
+  gate.open();
+  first.join();
+  std::vector<std::size_t> expected;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i == cancelled) continue;
+    all[i].join();
+    expected.push_back(i);
+  }
+  REQUIRE(order == expected);
+}
+
 TEST_CASE("a stop reaches a call on the pool that is just beginning", "[api][pool][stop]") {
   for (int round = 0; round < 600; ++round) {
     weft::event never;

@@ -84,6 +84,20 @@ TEST_CASE("operations that are ready at once do not keep the worker from others"
   }
 }
 
+TEST_CASE("operations that are ready at once go on a hundred times without a resumption", "[api][fairness]") {
+  weft::runtime rt({.workers = 1});
+  constexpr std::uint64_t n = 12'800;
+  const auto before = rt.stats().dispatches;
+  rt.go([]() -> weft::routine<> {
+      weft::channel<int> ch(1);
+      for (std::uint64_t i = 0; i < n / 2; ++i) {
+        co_await ch.send(1);
+        co_await ch.recv();
+      }
+    }).join();
+  REQUIRE(rt.stats().dispatches - before <= n / 100 + 10);
+}
+
 TEST_CASE("a yield ends within 64 resumptions for each that is ready, though work streams in from outside",
           "[api][fairness]") {
   constexpr int yielders = 20, streaming = 50;

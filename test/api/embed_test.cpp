@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <ctime>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -218,6 +219,57 @@ TEST_CASE("no wake-up is lost between a host's poll() and its sleep, whoever pos
   loop_until(rt, [&] { return resumed.load() == threads * each; });
   for (auto& p : posters) p.join();
   REQUIRE(elsewhere.load() == 0);
+}
+
+TEST_CASE("what is posted as the host goes to sleep wakes it", "[api][embed][race]") {
+  constexpr int rounds = 20'000;
+  weft::runtime rt({.workers = weft::manual});
+  std::atomic<int> resumed{0}, elsewhere{0};
+  std::thread poster([&, host = thread_id()] {
+    for (int i = 0; i < rounds; ++i) {
+      while (resumed.load() < i) {
+      }
+      for (int wait = i % 256; wait > 0; --wait) (void)resumed.load();
+      rt.post(note_thread(resumed, elsewhere, host).handle);
+    }
+  });
+  loop_until(rt, [&] { return resumed.load() == rounds; });
+  poster.join();
+  REQUIRE(elsewhere.load() == 0);
+}
+
+TEST_CASE("a host that has not run all that is ready finds its descriptor readable", "[api][embed]") {
+  constexpr int posts = 100'000;  // more than one poll() runs
+  weft::runtime rt({.workers = weft::manual});
+  std::atomic<int> resumed{0}, elsewhere{0};
+  for (int i = 0; i < posts; ++i) rt.post(note_thread(resumed, elsewhere, thread_id()).handle);
+  int turns = 0;
+  for (; resumed.load() < posts; ++turns) {
+    pollfd source{rt.native_handle(), POLLIN, 0};
+    REQUIRE(::poll(&source, 1, 0) == 1);
+    rt.poll();
+  }
+  REQUIRE(turns > 1);
+}
+
+TEST_CASE("a manual runtime may go on another thread while its host waits in a facade call", "[api][embed]") {
+  for (int round = 0; round < 300; ++round) {
+    auto rt = std::make_unique<weft::runtime>(weft::runtime_options{.workers = weft::manual});
+    rt->poll();  // this thread is its host
+    std::atomic<int> resumed{0}, elsewhere{0};
+    weft::event gone;
+    std::thread other([&, host = thread_id()] {
+      rt->post(note_thread(resumed, elsewhere, host).handle);
+      while (resumed.load() == 0) {
+      }
+      for (int i = round; i > 0; --i) (void)resumed.load();
+      rt.reset();
+      gone.set();
+    });
+    weft::blocking::wait(gone.wait());
+    other.join();
+    REQUIRE(resumed.load() == 1);
+  }
 }
 
 TEST_CASE("each of many threads that wait for the host is answered", "[api][embed]") {

@@ -328,10 +328,11 @@ TEST_CASE("schedule and post on a stopped runtime throw and the coroutine is sti
 
 TEST_CASE("what is scheduled or posted while a runtime stops runs before the stop returns, or is refused",
           "[api][foreign][stop]") {
+  const unsigned workers = GENERATE(2U, unsigned{weft::manual});
   for (int round = 0; round < 100; ++round) {
     std::atomic<int> accepted{0}, resumed{0};
     std::vector<std::thread> others;
-    weft::runtime rt({.workers = 2});
+    weft::runtime rt({.workers = workers});
     const auto hops = [](weft::runtime& to, std::atomic<int>& in, std::atomic<int>& out) -> task {
       try {
         auto op = to.schedule();
@@ -363,7 +364,10 @@ TEST_CASE("what is scheduled or posted while a runtime stops runs before the sto
         }
       });
     }
-    while (rt.stats().dispatches < 50) ::sched_yield();
+    while (rt.stats().dispatches < 50) {
+      if (workers == weft::manual) rt.poll();
+      ::sched_yield();
+    }
     rt.stop();
     for (auto& each : others) each.join();
     REQUIRE(resumed.load() == accepted.load());

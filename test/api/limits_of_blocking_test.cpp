@@ -79,6 +79,31 @@ TEST_CASE("what a blocking_region starts runs although the region goes on", "[ap
   REQUIRE(ran.load() == many);
 }
 
+TEST_CASE("calls that block inside one another leave as many workers as there were", "[api][blocking]") {
+  weft::runtime rt({.workers = 2});
+  for (int i = 0; i < 20; ++i) {
+    rt.go([] {
+        const weft::blocking_region outer;
+        const weft::blocking_region inner;
+      }).join();
+  }
+  // Both at the same time, so on two workers.
+  std::atomic<int> here{0};
+  const auto meets = [&here]() -> weft::routine<> {
+    ++here;
+    while (here.load() < 2) {
+    }
+    co_return;
+  };
+  for (int i = 0; i < 20; ++i) {
+    here = 0;
+    auto a = rt.go(meets), b = rt.go(meets);
+    a.join();
+    b.join();
+  }
+  REQUIRE(rt.stats().workers == 2);
+}
+
 TEST_CASE("a select's handler on a pool thread may block for another call of the pool", "[api][pool]") {
   weft::runtime rt({.workers = 1});
   weft::channel<int> ch;

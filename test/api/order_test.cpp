@@ -55,6 +55,27 @@ bool in_order(bool by_a_routine, Wait wait, Wake wake) {
 
 }  // namespace
 
+TEST_CASE("a wait_group that one is missing from lets nobody go on", "[api][sync]") {
+  weft::runtime rt({.workers = 1});
+  const auto program = []() -> weft::routine<bool> {
+    weft::wait_group group(3);
+    bool gone_on = false;
+    auto waits = weft::go([&]() -> weft::routine<> {
+      co_await group.wait();
+      gone_on = true;
+    });
+    bool too_early = false;
+    for (int i = 0; i < 3; ++i) {
+      for (int k = 0; k < 3; ++k) co_await weft::yield();  // one worker: it has run if it can
+      too_early = too_early || gone_on;
+      group.done();
+    }
+    co_await std::move(waits);
+    co_return gone_on && !too_early;
+  };
+  REQUIRE(rt.go(program).join());
+}
+
 TEST_CASE("several that one call wakes go on in the order in which they began to wait", "[api][sync]") {
   const bool by_a_routine = GENERATE(true, false);
   weft::event happened;

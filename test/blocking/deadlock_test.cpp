@@ -3,6 +3,7 @@
 #include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <string>
@@ -58,6 +59,24 @@ TEST_CASE("tsan's own thread could wake somebody: no deadlock is ever certain", 
 }
 
 #else
+
+TEST_CASE("threads that wait no longer are forgotten in whatever order they go", "[blocking][deadlock]") {
+  std::array<std::size_t, 3> order{0, 1, 2};
+  const std::uint64_t word = 0;
+  do {
+    std::array<weft::sched::sleeping_party, 3> all{};
+    for (auto& each : all) {
+      each.word = &word;
+      weft::sched::enlist(each);
+    }
+    for (const std::size_t i : order) weft::sched::delist(all[i]);
+    weft::sched::sleeping_party last{};
+    last.word = &word;
+    weft::sched::enlist(last);
+    REQUIRE(last.next == nullptr);
+    weft::sched::delist(last);
+  } while (std::next_permutation(order.begin(), order.end()));
+}
 
 TEST_CASE("when all routines and all threads are asleep, a report names what each waits for",
           "[blocking][deadlock]") {

@@ -15,7 +15,7 @@
 using namespace std::chrono_literals;
 
 TEST_CASE("a facade call without a thread to stand in fails with the system's error", "[core][failure]") {
-  weft::runtime rt({.workers = 1, .blocking_idle_timeout = 1ms});
+  weft::runtime rt({.workers = 1, .max_threads = 8, .blocking_idle_timeout = 1ms});
   weft::blocking::channel<int> ch;
   const auto blocks = [ch]() -> int {
     try {
@@ -24,7 +24,7 @@ TEST_CASE("a facade call without a thread to stand in fails with the system's er
       return e.code() == std::errc::resource_unavailable_try_again ? -1 : -2;
     }
   };
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < 10; ++round) {  // more than max_threads
     weft::os::fail_thread_start_after(0);
     REQUIRE(rt.go(blocks).join() == -1);
     auto works = rt.go(blocks);

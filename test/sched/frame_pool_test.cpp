@@ -199,6 +199,23 @@ TEST_CASE("the registry sees every living frame, pooled or listed", "[sched][fra
   REQUIRE(blocks_with(mark).empty());
 }
 
+TEST_CASE("the registry forgets frames of any size in whatever order they go", "[sched][frame_pool]") {
+  constexpr std::uint64_t mark = 0x0BDE'0BDE'0BDE'0BDE;
+  const std::size_t bytes = GENERATE(std::size_t{240}, std::size_t{100'000});
+  std::array<std::size_t, 4> order{0, 1, 2, 3};
+  do {
+    const auto frames = allocate(order.size(), bytes);
+    std::set<void*> living(frames.begin(), frames.end());
+    for (void* frame : frames) claim_word(frame).store(mark);
+    for (const std::size_t i : order) {
+      claim_word(frames[i]).store(0);
+      free_frame(frames[i], bytes);
+      living.erase(frames[i]);
+      REQUIRE(blocks_with(mark) == living);
+    }
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
 TEST_CASE("a visit of the registry ends when the visitor says so", "[sched][frame_pool]") {
   const auto frames = allocate(10, 240);
   int visits = 0;

@@ -81,6 +81,27 @@ TEST_CASE("a chain is appended behind what a shard holds", "[sched][inject_queue
   REQUIRE(pop_numbers(injected, 0, 1) == std::vector<std::uint32_t>{0, 1, 2, 3});
 }
 
+TEST_CASE("no shard starves behind those that are never empty", "[sched][inject_queue]") {
+  queue injected(8);
+  auto items = numbered(200);
+  std::size_t next = 0;
+  const auto fill = [&](std::uint32_t but) {
+    for (std::uint32_t i = 0; i < 8; ++i) {
+      if (i != but) injected.push(&items[next++ % 199], i);
+    }
+  };
+  const std::uint32_t last = GENERATE(1U, 4U, 7U);
+  injected.push(&items[199], last);
+  std::uint32_t takes = 0;
+  for (bool taken = false; !taken; ++takes) {
+    REQUIRE(takes < 64);
+    if (injected.size() < 8) fill(last);
+    for (const std::uint32_t number : pop_numbers(injected, queue::shard_in_turn(0, takes), 1000)) {
+      taken = taken || number == 199;
+    }
+  }
+}
+
 TEST_CASE("what workers gave up has every second turn, in order", "[sched][inject_queue]") {
   queue injected(1);
   auto items = numbered(7);

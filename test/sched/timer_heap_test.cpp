@@ -335,6 +335,24 @@ TEST_CASE("a heap's cells serve the next heap", "[sched][timer]") {
   CHECK(both.size() > 1000);
 }
 
+TEST_CASE("two heaps take different cells of those that another gave back", "[sched][timer]") {
+  std::vector<sleeper> sleepers(6000);
+  {
+    timer_heap before;
+    for (auto& each : sleepers) each.arm(before, 1);
+    for (auto& each : sleepers) timer_heap::cancel(each.cell);
+  }
+  timer_heap heaps[2];
+  std::vector<timer_cell*> cells;
+  for (std::size_t i = 0; i < sleepers.size(); ++i) {
+    sleepers[i].arm(heaps[i % 2], 1);
+    cells.push_back(sleepers[i].cell);
+  }
+  for (auto& each : sleepers) timer_heap::cancel(each.cell);
+  std::sort(cells.begin(), cells.end());
+  REQUIRE(std::unique(cells.begin(), cells.end()) == cells.end());
+}
+
 TEST_CASE("a million timers, most of them cancelled, fire in order", "[sched][timer]") {
   constexpr std::size_t count = very_many;
 

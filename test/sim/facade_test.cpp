@@ -69,6 +69,47 @@ TEST_CASE("a worker that retires leaves no work behind", "[sim]") {
   });
 }
 
+TEST_CASE("a fork whose turn is over when its worker retires runs elsewhere", "[sim]") {
+  // Children of all() that hand over to one another, beside callables whose return makes workers retire.
+  runs_well(200, [] {
+    constexpr int calls = 10;
+    std::vector<weft::blocking::channel<int>> line(calls + 1);
+    std::vector<weft::join_handle<>> all;
+    const auto forks = []() -> weft::routine<int> {
+      const auto child = [](int n) -> weft::routine<int> { co_return n; };
+      int sum = 0;
+      for (int i = 0; i < 10; ++i) {
+        const auto [a, b, c] = co_await weft::all(child(1), child(2), child(3));
+        sum += a + b + c;
+        co_await weft::yield();
+      }
+      co_return sum;
+    };
+    auto first = weft::go(forks), second = weft::go(forks);
+    for (std::size_t i = 0; i < calls; ++i) {
+      all.push_back(weft::go([in = line[i], out = line[i + 1]] { out.send(*in.recv()); }));
+    }
+    line.front().send(1);
+    demand(line.back().recv() == 1, "another value");
+    for (auto& h : all) h.join();
+    demand(first.join() == 60 && second.join() == 60, "another sum");
+  });
+}
+
+TEST_CASE("what is woken inside a blocking region runs while the region blocks", "[sim]") {
+  runs_well(100, [] {
+    weft::channel<int> asks(1), answers(1);
+    auto echo = weft::go([=]() -> weft::routine<> { co_await answers.send(*co_await asks.recv()); });
+    auto region = weft::go([=] {
+      const weft::blocking_region here;
+      (void)asks.try_send(7);  // wakes who waits; nobody looks at this worker's queues any more
+      return blocking(answers).recv().value_or(0);
+    });
+    demand(region.join() == 7, "another value");
+    echo.join();
+  });
+}
+
 TEST_CASE("the timers of a worker that blocks are not late", "[sim]") {
   runs_well(100, [] {
     const auto begin = weft::now();
