@@ -221,15 +221,32 @@ TEST_CASE("a routine that ends while a select begins to wait for it may be forgo
 
 TEST_CASE("a cancellation between a look and the wait ends the wait once", "[api][cancel][race]") {
   const weft::channel<int> never, never_either;
+  weft::mutex held;
+  REQUIRE(held.try_lock());
+  weft::event unset;
+  weft::semaphore none(0);
+  weft::wait_group one(1);
   meeting both;
   const auto waits = [&](int round) -> weft::routine<> {
     both.arrive(round);
-    switch (round % 3) {
+    switch (round % 7) {
       case 0:
         (void)co_await weft::select(weft::on_recv(never), weft::on_recv(never_either));
         break;
       case 1:
         (void)co_await never.recv_for(std::chrono::hours(1));
+        break;
+      case 2:
+        co_await held.lock();
+        break;
+      case 3:
+        co_await unset.wait();
+        break;
+      case 4:
+        co_await none.acquire();
+        break;
+      case 5:
+        co_await one.wait();
         break;
       default:
         (void)co_await never.recv();
@@ -237,7 +254,7 @@ TEST_CASE("a cancellation between a look and the wait ends the wait once", "[api
   };
   weft::runtime rt({.workers = 1});
   int ended = 0;
-  for (int round = 0; round < rounds / 2; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     auto h = rt.go(waits, round);
     both.await(round);
     h.cancel();
@@ -247,6 +264,7 @@ TEST_CASE("a cancellation between a look and the wait ends the wait once", "[api
       ++ended;
     }
   }
-  REQUIRE(ended == rounds / 2);
+  REQUIRE(ended == rounds);
   REQUIRE(never.try_send(1) == weft::try_send_status::full);  // nobody waits any more
+  held.unlock();
 }

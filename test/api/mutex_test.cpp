@@ -6,6 +6,7 @@
 #include <weft/weft.hpp>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -54,6 +55,38 @@ TEST_CASE("who has looked for a mutex in vain is handed it by the next unlock", 
     co_return passed&& waited && !passed_again && held_by_it;
   });
   REQUIRE(h.join());
+}
+
+TEST_CASE("who has looked for a mutex in vain stays before those who came later", "[api][mutex]") {
+  weft::runtime rt({.workers = 1});
+  const auto program = []() -> weft::routine<std::vector<int>> {
+    weft::mutex m;
+    std::vector<int> order;
+    const auto locks = [&](int i) -> weft::routine<> {
+      co_await m.lock();
+      order.push_back(i);
+      m.unlock();
+    };
+    const auto let_run = []() -> weft::routine<> {
+      for (int i = 0; i < 10; ++i) co_await weft::yield();
+    };
+    co_await m.lock();
+    auto first = weft::go(locks, 1);
+    co_await let_run();
+    auto second = weft::go(locks, 2);
+    co_await let_run();
+    auto third = weft::go(locks, 3);
+    co_await let_run();
+    m.unlock();  // calls the first
+    const bool passed = m.try_lock();
+    co_await let_run();  // it looks, in vain
+    if (passed) m.unlock();
+    co_await std::move(first);
+    co_await std::move(second);
+    co_await std::move(third);
+    co_return order;
+  };
+  REQUIRE(rt.go(program).join() == std::vector<int>{1, 2, 3});
 }
 
 TEST_CASE("eight routines that lock and unlock one mutex switch once in a hundred times or less",

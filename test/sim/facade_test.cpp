@@ -110,6 +110,25 @@ TEST_CASE("what is woken inside a blocking region runs while the region blocks",
   });
 }
 
+TEST_CASE("threads that wait for one mutex in a line all get it", "[sim]") {
+  runs_well(100, [] {
+    weft::mutex m;
+    int counter = 0;
+    const auto counts = [&] {
+      for (int i = 0; i < 3; ++i) {
+        weft::blocking::wait(m.lock());
+        ++counter;
+        m.unlock();
+      }
+    };
+    {
+      weft::sim::thread a(counts), b(counts), c(counts), d(counts);
+      for (auto* each : {&a, &b, &c, &d}) each->join();
+    }
+    demand(counter == 12, "one was forgotten");
+  });
+}
+
 TEST_CASE("the timers of a worker that blocks are not late", "[sim]") {
   runs_well(100, [] {
     const auto begin = weft::now();
