@@ -41,6 +41,7 @@ class call_scope : sched::running_call {
     cancel = [](running_call& self, void* won) noexcept {
       static_cast<call_scope&>(self).stop(*static_cast<winners*>(won));
     };
+    os::step();  // a stop may come between
     pool_.enter(*this);
     if (!pool_.home().stopping()) return;
     winners won;

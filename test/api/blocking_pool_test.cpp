@@ -198,24 +198,6 @@ TEST_CASE("calls that wait for a thread run in order though one between them or 
   REQUIRE(order == expected);
 }
 
-TEST_CASE("a stop reaches a call on the pool that is just beginning", "[api][pool][stop]") {
-  for (int round = 0; round < 600; ++round) {
-    weft::event never;
-    std::atomic<bool> begins{false};
-    weft::runtime rt({.workers = 1});
-    auto h = rt.go([&]() -> weft::routine<> {
-      const auto call = [&never] { weft::blocking::wait(never.wait()); };
-      begins.store(true);
-      co_await weft::block_on_io(call);
-    });
-    while (!begins.load()) {
-    }
-    for (int i = round * 48; i > 0; --i) (void)begins.load();
-    rt.stop();
-    REQUIRE(h.done());
-  }
-}
-
 TEST_CASE("block_on_io that has begun gives its result though its routine was cancelled",
           "[api][pool][cancel]") {
   weft::runtime rt({.workers = 2});

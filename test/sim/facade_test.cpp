@@ -129,6 +129,23 @@ TEST_CASE("threads that wait for one mutex in a line all get it", "[sim]") {
   });
 }
 
+TEST_CASE("a stop reaches a call on the pool that is just beginning", "[sim][stop]") {
+  const auto program = [] {
+    weft::event never;
+    weft::runtime rt({.workers = 1});
+    auto h = rt.go([&]() -> weft::routine<> {
+      const auto call = [&never] { weft::blocking::wait(never.wait()); };
+      co_await weft::block_on_io(call);
+    });
+    rt.stop();
+    demand(h.done(), "left behind");
+  };
+  const auto r = weft::sim::explore(program, {.preemptions = 3});
+  INFO(r.failure.report);
+  REQUIRE(r.ok);
+  REQUIRE(r.complete);
+}
+
 TEST_CASE("the timers of a worker that blocks are not late", "[sim]") {
   runs_well(100, [] {
     const auto begin = weft::now();
