@@ -52,6 +52,8 @@ class basic_atomic {
   basic_atomic(const basic_atomic&) = delete;
   basic_atomic& operator=(const basic_atomic&) = delete;
 
+  ~basic_atomic() { alive_ = 0; }
+
   T load(std::memory_order order, source where = source::current()) const {
     const std::memory_order effective = order_at(where, access::load, Orders::load(order));
     enter();
@@ -138,6 +140,7 @@ class basic_atomic {
 
   void enter() const {
     engine::now()->step();
+    if (alive_ != living) engine::now()->fail("an atomic is used that is gone");
     if (engine::now()->inside() && !happens_before(values_.front().stored, engine::now()->thread_clock())) {
       engine::now()->fail("an atomic is used by a thread that cannot know it has been constructed");
     }
@@ -220,7 +223,10 @@ class basic_atomic {
     return old;
   }
 
+  static constexpr std::uint32_t living = 0xA70111CE;
+
   std::vector<entry> values_;
+  volatile std::uint32_t alive_ = living;  // of a freed one, too: what is freed is left as it is for a while
   mutable std::array<std::size_t, max_threads> seen_{};
   mutable std::array<std::uint8_t, max_threads> stale_{};
   mutable std::size_t sequential_ = 0;  // no seq_cst load may read below it

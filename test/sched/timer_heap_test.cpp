@@ -276,6 +276,34 @@ TEST_CASE("a cancel that races with the expiry has exactly one outcome", "[sched
   CHECK(heap.size() == 0);
 }
 
+TEST_CASE("a cancel that comes too late returns when the expiry has", "[sched][timer]") {
+  struct slow {
+    std::atomic<bool> begun{false}, cancels{false}, ended{false};
+
+    static weft::detail::waiter* expire(void* self) noexcept {
+      auto& me = *static_cast<slow*>(self);
+      me.begun = true;
+      while (!me.cancels) {
+      }
+      for (int i = 0; i < 100'000; ++i) (void)me.cancels.load();
+      me.ended = true;
+      return nullptr;
+    }
+  } target;
+
+  timer_heap heap;
+  timer_cell* const cell = heap.arm(1, &slow::expire, &target);
+  std::thread runner([&] { run(heap, 1); });
+  while (!target.begun) {
+  }
+  target.cancels = true;
+  const bool cancelled = timer_heap::cancel(cell);
+  const bool ended = target.ended;
+  runner.join();
+  REQUIRE_FALSE(cancelled);
+  REQUIRE(ended);
+}
+
 TEST_CASE("threads that arm and cancel in one heap lose and double no timer", "[sched][timer]") {
   constexpr int threads = 3;
   constexpr int rounds = 3'000;

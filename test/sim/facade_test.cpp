@@ -146,6 +146,37 @@ TEST_CASE("a stop reaches a call on the pool that is just beginning", "[sim][sto
   REQUIRE(r.complete);
 }
 
+TEST_CASE("a stop does not end what waits in a shield, in whatever way it waits", "[sim][stop][shield]") {
+  const int kind = GENERATE(0, 1, 2, 3);
+  const auto program = [kind] {
+    weft::event go_on;
+    const weft::channel<int> numbers(1);
+    bool begun = false, cleaned = false;
+    weft::runtime rt({.workers = 1});
+    const auto clean_up = [&]() -> weft::routine<> {
+      if (kind == 0) co_await go_on.wait();
+      if (kind == 1) (void)co_await weft::select(weft::on_event(go_on), weft::on_timeout(1h));
+      if (kind == 2) (void)co_await numbers.recv_for(1h);
+      if (kind == 3) co_await weft::go([&]() -> weft::routine<> { co_await go_on.wait(); });
+      cleaned = true;
+    };
+    auto h = rt.go([&]() -> weft::routine<> {
+      begun = true;
+      co_await weft::shield(clean_up());
+    });
+    weft::sim::thread other([&] {
+      (void)numbers.try_send(1);
+      go_on.set();
+    });
+    rt.stop();
+    other.join();
+    demand(begun == cleaned, "not protected");
+  };
+  const auto r = weft::sim::explore(program, {.preemptions = 3, .runs = 5'000});
+  INFO(r.failure.report);
+  REQUIRE(r.ok);
+}
+
 TEST_CASE("the timers of a worker that blocks are not late", "[sim]") {
   runs_well(100, [] {
     const auto begin = weft::now();
