@@ -173,43 +173,41 @@ void blocking_pool::work(pool_thread& me) noexcept {
   for (;;) {
     if (home_->frozen()) [[unlikely]]
       home_->rest_for_good(false);
-    if (blocking_job* job = take_job(me)) {
-      job->run(*job);
-      continue;
-    }
     idle_thread here;
-    if (!rest(here)) return;
+    if (blocking_job* job = take_job(me, here)) {
+      job->run(*job);
+    } else if (here.leaves || !rest(here)) {
+      return;
+    }
   }
 }
 
-/// The next job that may begin.
-blocking_job* blocking_pool::take_job(pool_thread& me) noexcept {
+/// The next job that may begin; else the thread is listed as idle, or is to leave.  One or the other under
+/// one lock: a job that came in between would be nobody's.
+blocking_job* blocking_pool::take_job(pool_thread& me, idle_thread& here) noexcept {
   const os::guard hold(lock_);
   me.busy = false;
-  if (counted_ > home_->how().max_blocking_threads)
-    return nullptr;  // grew while others waited in facade calls
-  while (blocking_job* job = first_) {
+  const bool too_many =
+      counted_ > home_->how().max_blocking_threads;  // grew while others waited in facade calls
+  while (blocking_job* job = too_many ? nullptr : first_) {
     unlink(*job);
     if (!job->begin(*job)) continue;
     me.busy = true;
     me.routine = job->routine;
     return job;
   }
+  if (closing_ || too_many) {
+    --counted_;
+    here.leaves = true;
+  } else {
+    here.below = idle_;
+    idle_ = &here;
+  }
   return nullptr;
 }
 
 /// Sleeps until there may be a job.  False: this thread is no longer needed.
 bool blocking_pool::rest(idle_thread& me) noexcept {
-  {
-    const os::guard hold(lock_);
-    if (closing_ || counted_ > home_->how().max_blocking_threads) {
-      --counted_;
-      return false;
-    }
-    if (first_ != nullptr) return true;
-    me.below = idle_;
-    idle_ = &me;
-  }
   const os::nanos deadline = home_->port().now() + home_->how().blocking_idle_timeout;
   while (std::atomic_ref(me.word).load(std::memory_order_acquire) == 0) {  // A1, pairs with R1
     if (home_->port().wait(me.word, 0, deadline)) continue;

@@ -98,11 +98,12 @@ class blocking_pool {
   struct idle_thread {
     std::uint32_t word = 0;  // 0 sleeps, 1 woken
     idle_thread* below = nullptr;
+    bool leaves = false;
   };
 
   static void run_thread(void* self) noexcept;
   void work(pool_thread& me) noexcept;
-  blocking_job* take_job(pool_thread& me) noexcept;
+  blocking_job* take_job(pool_thread& me, idle_thread& here) noexcept;
   bool rest(idle_thread& me) noexcept;
   void start_thread();
   bool somebody_takes_jobs() const noexcept;

@@ -62,6 +62,44 @@ TEST_CASE("who sleeps wakes elsewhere while a routine computes", "[api][fairness
   }
 }
 
+TEST_CASE("what a routine wakes when it has computed for long runs elsewhere", "[api][fairness]") {
+  weft::runtime rt({.workers = 2});
+  for (int round = 0; round < 5; ++round) {
+    std::atomic<int> came{0};
+    weft::event go_on;
+    auto waits = rt.go([&]() -> weft::routine<> {
+      co_await go_on.wait();
+      ++came;
+    });
+    auto h = rt.go([&]() -> weft::routine<bool> {
+      const auto until = weft::now() + 20ms;  // the monitor has looked, more than once
+      while (weft::now() < until) {
+      }
+      go_on.set();
+      co_return compute_until(came, 1);
+    });
+    REQUIRE(h.join());
+    waits.join();
+  }
+}
+
+TEST_CASE("who sleeps wakes elsewhere while the one computes that slept for all", "[api][fairness][time]") {
+  weft::runtime rt({.workers = 2});
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> came{0};
+    auto later = rt.go([&]() -> weft::routine<> {
+      co_await weft::sleep_for(4ms);
+      ++came;
+    });
+    auto sooner = rt.go([&]() -> weft::routine<bool> {
+      co_await weft::sleep_for(1ms);
+      co_return compute_until(came, 1);
+    });
+    REQUIRE(sooner.join());
+    later.join();
+  }
+}
+
 TEST_CASE("what comes from outside runs beside routines that yield for ever", "[api][fairness]") {
   weft::runtime rt({.workers = 1});
   std::atomic<bool> enough{false};
