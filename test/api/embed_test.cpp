@@ -239,17 +239,12 @@ TEST_CASE("what is posted as the host goes to sleep wakes it", "[api][embed][rac
 }
 
 TEST_CASE("a host that has not run all that is ready finds its descriptor readable", "[api][embed]") {
-  constexpr int posts = 100'000;  // more than one poll() runs
   weft::runtime rt({.workers = weft::manual});
-  std::atomic<int> resumed{0}, elsewhere{0};
-  for (int i = 0; i < posts; ++i) rt.post(note_thread(resumed, elsewhere, thread_id()).handle);
-  int turns = 0;
-  for (; resumed.load() < posts; ++turns) {
-    pollfd source{rt.native_handle(), POLLIN, 0};
-    REQUIRE(::poll(&source, 1, 0) == 1);
-    rt.poll();
-  }
-  REQUIRE(turns > 1);
+  const auto yields = []() -> weft::routine<> {
+    for (int i = 0; i < 100'000; ++i) co_await weft::yield();  // more than one poll() runs
+  };
+  auto first = rt.go(yields), second = rt.go(yields);
+  REQUIRE(loop_until(rt, [&] { return first.done() && second.done(); }) > 2);
 }
 
 TEST_CASE("a manual runtime may go on another thread while its host waits in a facade call", "[api][embed]") {
