@@ -6,9 +6,9 @@
 #include <weft/stats.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "harness.hpp"
@@ -41,11 +41,16 @@ std::int64_t nanos_now() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
 }
 
-weft::routine<std::vector<std::int64_t>> note_latencies(weft::channel<std::int64_t> from, std::uint64_t n) {
+struct latencies {
   std::vector<std::int64_t> nanos;
-  nanos.reserve(n);
-  while (auto sent = co_await from.recv()) nanos.push_back(nanos_now() - *sent);
-  co_return nanos;
+  std::atomic<std::uint64_t> count{0};
+};
+
+weft::routine<> note_latencies(weft::channel<std::int64_t> from, latencies* noted) {
+  while (auto sent = co_await from.recv()) {
+    noted->nanos.push_back(nanos_now() - *sent);
+    noted->count.fetch_add(1, std::memory_order_relaxed);
+  }
 }
 
 void spin(std::chrono::nanoseconds how_long) {
@@ -55,20 +60,23 @@ void spin(std::chrono::nanoseconds how_long) {
 
 result wake_latency(weft::runtime& rt, std::uint64_t n) {
   weft::blocking::channel<std::int64_t> to;
-  auto listener = rt.go(note_latencies, to, n);
+  latencies noted;
+  noted.nanos.reserve(n);
+  auto listener = rt.go(note_latencies, to, &noted);
   const stopwatch clock;
   for (std::uint64_t i = 0; i < n; ++i) {
     spin(idle_time);
     to.send(nanos_now());
+    while (noted.count.load(std::memory_order_relaxed) <= i) continue;
   }
   const double seconds = clock.seconds();
   to.close();
-  std::vector<std::int64_t> nanos = listener.join();
+  listener.join();
 
-  if (nanos.size() != n) return {n, seconds, false};
+  auto& nanos = noted.nanos;
   std::sort(nanos.begin(), nanos.end());
   const auto micros = [&nanos](unsigned p) { return static_cast<double>(percentile(nanos, p)) / 1e3; };
-  return {n, seconds, nanos.front() >= 0,
+  return {n, seconds, nanos.size() == n && nanos.front() >= 0,
           field("wake_p50_us", micros(50)) + field("wake_p99_us", micros(99))};
 }
 

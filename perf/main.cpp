@@ -2,7 +2,8 @@
 // JSON.
 //
 // {"bench":"yield","impl":"weft","workers":1,"n":5000000,"ns_per_op":16.0,"rss_mb":8.1}
-// README.md says what each bench does and what its n counts.
+// README.md says what each bench does and what its n counts.  weft-perf --list: lines `BENCH weft`, for
+// perf/compare.
 
 #include <weft/runtime.hpp>
 
@@ -54,6 +55,13 @@ int print_usage() {
   }
   std::fputs("\n", stderr);
   return 2;
+}
+
+int print_list() {
+  for (const auto& list : all_benches()) {
+    for (const bench& b : list) std::printf("%.*s weft\n", static_cast<int>(b.name.size()), b.name.data());
+  }
+  return 0;
 }
 
 template <typename T>
@@ -120,6 +128,7 @@ int run(const request& r) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--list") == 0) return print_list();
   request r;
   if (!parse(argc, argv, r)) return print_usage();
   try {
