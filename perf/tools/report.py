@@ -39,7 +39,7 @@ def ratio(row):
 
 def cells(row):
     workload = row.workload + ("" if row.subject == "weft" else f" ({row.subject})")
-    return [workload, str(row.workers), UNITS[row.measure], figure(row.ours), row.peer, figure(row.theirs), ratio(row),
+    return [workload, str(row.workers), UNITS[row.measure], figure(row.ours), row.peer.replace("|", " or "), figure(row.theirs), ratio(row),
             number(row.must), number(row.aim), row.verdict]
 
 
