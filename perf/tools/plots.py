@@ -89,7 +89,7 @@ def draw_curve(path, curve, runs):
     lines = curve_lines(curve, runs)
     if not lines:
         return False
-    script = STYLE.format(width=760, path=path, title=curve.title)
+    script = STYLE.format(width=900, path=path, title=curve.title)
     script += "set logscale y\nset ylabel " + quoted(UNITS[curve.measure]) + "\n"
     position = {x: x for by in lines.values() for x, *_ in by}
     if curve.axis == "n":

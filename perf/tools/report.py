@@ -71,7 +71,8 @@ def absences(runs):
     found = {}
     for r in runs:
         if r["status"] == "absent":
-            found.setdefault(r["impl"], {})[r["bench"]] = True
+            what = r["bench"] + ("" if r["capacity"] is None else f" capacity={r['capacity']}")
+            found.setdefault(r["impl"], {})[what] = True
     return [f"{impl}: {', '.join(benches)}" for impl, benches in found.items()]
 
 

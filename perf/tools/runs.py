@@ -129,20 +129,27 @@ def too_large(point, label, runs):
     return f"would need {needed / 1000:.0f} GB of memory"
 
 
+def not_run(program, label, workload, point, status, **more):
+    return {"workload": workload, "bench": point.bench, "asked_n": point.n, "capacity": point.capacity,
+            "workers": point.workers, "impl": label, "program": program.name, "round": 0, "noisy": False,
+            "status": status} | more
+
+
 def measure_point(programs, workload, point, policy, runs, is_weft_only=False):
-    """All rounds of a point, A B C A B C; appends to `runs`."""
+    """All rounds of a point, A B C A B C; appends to `runs`, also what does not run."""
     entrants = []
     for program in programs:
         if is_weft_only and program.name != "weft":
             continue
-        for label, arguments in program.impls(point.bench):
+        impls = program.impls(point.bench)
+        if not impls:
+            runs.append(not_run(program, program.name, workload, point, "absent"))
+        for label, arguments in impls:
             why = too_large(point, label, runs)
             if why is None:
                 entrants.append(Entrant(program, label, arguments, workload, point))
             else:
-                runs.append({"workload": workload, "bench": point.bench, "asked_n": point.n, "workers": point.workers,
-                             "capacity": point.capacity, "impl": label, "program": program.name, "round": 0,
-                             "status": "failed", "error": why, "noisy": False})
+                runs.append(not_run(program, label, workload, point, "failed", error=why))
     for turn in range(policy.rounds):
         for entrant in entrants:
             if not entrant.is_out:
