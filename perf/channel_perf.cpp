@@ -5,6 +5,7 @@
 #include <weft/blocking.hpp>
 #include <weft/channel.hpp>
 #include <weft/go.hpp>
+#include <weft/scope.hpp>
 
 #include <cstdint>
 #include <utility>
@@ -133,12 +134,20 @@ result blocking_one_way(std::uint64_t n, blocking_pipe through, unsigned pairs) 
   return {n, clock.seconds(), is_sum(sum, n)};
 }
 
+result spsc_through(weft::runtime& rt, std::uint64_t n, std::size_t capacity) {
+  return rt.go(one_way, n, pipe(capacity), 1U).join();
+}
+
+result mpmc_through(weft::runtime& rt, std::uint64_t n, std::size_t capacity) {
+  return rt.go(one_way, n, pipe(capacity), 4U).join();
+}
+
 result spsc(weft::runtime& rt, std::uint64_t n) {
-  return rt.go(one_way, n, pipe(bound), 1U).join();
+  return spsc_through(rt, n, bound);
 }
 
 result mpmc(weft::runtime& rt, std::uint64_t n) {
-  return rt.go(one_way, n, pipe(bound), 4U).join();
+  return mpmc_through(rt, n, bound);
 }
 
 result unbounded(weft::runtime& rt, std::uint64_t n) {
@@ -157,11 +166,36 @@ result blocking_unbounded(weft::runtime& rt, std::uint64_t n) {
   return rt.go(blocking_one_way, n, blocking_pipe(pipe::unbounded()), 1U).join();
 }
 
+// --- fan_in: 10,000 producers, one consumer ---
+
+weft::routine<result> many_to_one(std::uint64_t n) {
+  constexpr std::uint64_t producers = 10'000;
+  const std::uint64_t each = n / producers > 0 ? n / producers : 1;
+  const std::uint64_t all = producers * each;
+  pipe in(bound);
+  const stopwatch clock;
+  const value sum = co_await weft::scope([&](weft::task_scope& s) -> weft::routine<value> {
+    for (std::uint64_t i = 0; i < producers; ++i) s.go(produce, in, i * each, (i + 1) * each);
+    value total = 0;
+    for (std::uint64_t i = 0; i < all; ++i) {
+      const auto v = co_await in.recv();
+      total += *v;
+    }
+    co_return total;
+  });
+  co_return result{all, clock.seconds(), is_sum(sum, all) && in.size() == 0};
+}
+
+result fan_in(weft::runtime& rt, std::uint64_t n) {
+  return rt.go(many_to_one, n).join();
+}
+
 constexpr bench list[] = {
     {"chan_pingpong", 2'000'000, 0, pingpong, blocking_pingpong},
-    {"chan_spsc", 20'000'000, 0, spsc, blocking_spsc},
-    {"chan_mpmc", 10'000'000, 0, mpmc, blocking_mpmc},
+    {"chan_spsc", 20'000'000, 0, spsc, blocking_spsc, spsc_through},
+    {"chan_mpmc", 10'000'000, 0, mpmc, blocking_mpmc, mpmc_through},
     {"chan_unbounded", 20'000'000, 0, unbounded, blocking_unbounded},
+    {"fan_in", 1'000'000, 0, fan_in},
 };
 
 }  // namespace

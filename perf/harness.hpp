@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace perf {
 
@@ -30,6 +31,8 @@ struct bench {
   unsigned default_workers;  // 0: one per CPU
   result (*run)(weft::runtime& rt, std::uint64_t n);
   result (*run_blocking)(weft::runtime& rt, std::uint64_t n) = nullptr;  // through the facade
+  result (*run_through)(weft::runtime& rt, std::uint64_t n,
+                        std::size_t capacity) = nullptr;  // of its channel
 };
 
 // One list a file.
@@ -38,6 +41,8 @@ std::span<const bench> tree_benches();
 std::span<const bench> channel_benches();
 std::span<const bench> select_benches();
 std::span<const bench> time_benches();
+std::span<const bench> cancel_benches();
+std::span<const bench> foreign_benches();
 std::span<const bench> network_benches();
 std::span<const bench> mutex_benches();
 
@@ -50,6 +55,12 @@ class stopwatch {
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
+
+/// The value that p percent of `sorted` do not exceed.
+template <typename T>
+T percentile(const std::vector<T>& sorted, unsigned p) {
+  return sorted[(sorted.size() - 1) * p / 100];
+}
 
 /// Physical memory of this process: now, and at its largest, in bytes.
 std::size_t resident_bytes();

@@ -1,7 +1,9 @@
-// weft-perf BENCH [-w WORKERS] [-n N] [-face blocking]: runs one bench, prints one line of JSON.
+// weft-perf BENCH [-w WORKERS] [-n N] [-c CAPACITY] [-face blocking]: runs one bench, prints one line of
+// JSON.
 //
 // {"bench":"yield","impl":"weft","workers":1,"n":5000000,"ns_per_op":16.0,"rss_mb":8.1}
-// README.md says what each bench does and what its n counts.
+// README.md says what each bench does and what its n counts.  weft-perf --list: lines `BENCH weft`, for
+// perf/compare.
 
 #include <weft/runtime.hpp>
 
@@ -26,12 +28,14 @@ struct request {
   const bench* what = nullptr;
   std::optional<unsigned> workers;
   std::optional<std::uint64_t> n;
+  std::optional<std::size_t> capacity;
   bool is_blocking = false;
 };
 
-std::array<std::span<const bench>, 7> all_benches() {
-  return {perf::spawn_benches(), perf::tree_benches(),    perf::channel_benches(), perf::select_benches(),
-          perf::time_benches(),  perf::network_benches(), perf::mutex_benches()};
+std::array<std::span<const bench>, 9> all_benches() {
+  return {perf::spawn_benches(),  perf::tree_benches(),   perf::channel_benches(),
+          perf::select_benches(), perf::time_benches(),   perf::network_benches(),
+          perf::mutex_benches(),  perf::cancel_benches(), perf::foreign_benches()};
 }
 
 const bench* find(std::string_view name) {
@@ -44,7 +48,8 @@ const bench* find(std::string_view name) {
 }
 
 int print_usage() {
-  std::fputs("usage: weft-perf BENCH [-w WORKERS] [-n N] [-face blocking]\nBENCH is one of:", stderr);
+  std::fputs("usage: weft-perf BENCH [-w WORKERS] [-n N] [-c CAPACITY] [-face blocking]\nBENCH is one of:",
+             stderr);
   for (const auto& list : all_benches()) {
     for (const bench& b : list) std::fprintf(stderr, " %.*s", static_cast<int>(b.name.size()), b.name.data());
   }
@@ -52,14 +57,26 @@ int print_usage() {
   return 2;
 }
 
+int print_list() {
+  for (const auto& list : all_benches()) {
+    for (const bench& b : list) std::printf("%.*s weft\n", static_cast<int>(b.name.size()), b.name.data());
+  }
+  return 0;
+}
+
 template <typename T>
 bool parse_number(const char* text, std::optional<T>& out) {
   const char* end = text + std::strlen(text);
   T value{};
   const auto [stop, error] = std::from_chars(text, end, value);
-  if (error != std::errc() || stop != end || value == 0) return false;
+  if (error != std::errc() || stop != end) return false;
   out = value;
   return true;
+}
+
+template <typename T>
+bool parse_positive(const char* text, std::optional<T>& out) {
+  return parse_number(text, out) && *out > 0;
 }
 
 bool parse(int argc, char** argv, request& r) {
@@ -68,23 +85,33 @@ bool parse(int argc, char** argv, request& r) {
   for (int i = 2; i < argc; i += 2) {
     const std::string_view option = argv[i];
     if (option == "-w") {
-      if (!parse_number(argv[i + 1], r.workers)) return false;
+      if (!parse_positive(argv[i + 1], r.workers)) return false;
     } else if (option == "-n") {
-      if (!parse_number(argv[i + 1], r.n)) return false;
+      if (!parse_positive(argv[i + 1], r.n)) return false;
+    } else if (option == "-c") {
+      if (!parse_number(argv[i + 1], r.capacity)) return false;
     } else if (option == "-face" && std::string_view(argv[i + 1]) == "blocking") {
       r.is_blocking = true;
     } else {
       return false;
     }
   }
-  return r.what != nullptr && (!r.is_blocking || r.what->run_blocking != nullptr);
+  if (r.what == nullptr) return false;
+  if (r.is_blocking) return r.what->run_blocking != nullptr && !r.capacity;
+  return !r.capacity || r.what->run_through != nullptr;
+}
+
+perf::result measure(const request& r, weft::runtime& rt) {
+  const bench& b = *r.what;
+  const std::uint64_t n = r.n.value_or(b.default_n);
+  if (r.is_blocking) return b.run_blocking(rt, n);
+  return r.capacity ? b.run_through(rt, n, *r.capacity) : b.run(rt, n);
 }
 
 int run(const request& r) {
   const bench& b = *r.what;
   weft::runtime rt({.workers = r.workers.value_or(b.default_workers)});
-  const auto body = r.is_blocking ? b.run_blocking : b.run;
-  const perf::result got = body(rt, r.n.value_or(b.default_n));
+  const perf::result got = measure(r, rt);
   if (!got.is_right) {
     std::fprintf(stderr, "weft-perf %.*s: wrong result\n", static_cast<int>(b.name.size()), b.name.data());
     return 1;
@@ -101,6 +128,7 @@ int run(const request& r) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--list") == 0) return print_list();
   request r;
   if (!parse(argc, argv, r)) return print_usage();
   try {

@@ -1,9 +1,11 @@
-// spawn: what it costs to start a routine, to give way to another one, and to have many that wait.
+// spawn: what it costs to start a routine, to give way to another one, to have many that wait, and to share
+// out what one worker has.
 
 #include <weft/channel.hpp>
 #include <weft/go.hpp>
 #include <weft/scope.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <utility>
@@ -67,41 +69,97 @@ result yield(weft::runtime& rt, std::uint64_t n) {
   return rt.go(two_that_yield, n).join();
 }
 
-// --- parked: memory of n routines that wait on a channel ---
+// --- parked: memory of n routines that wait on a channel, each with a handle of its own to it ---
 
-struct parking_lot {
-  weft::channel<int> never;
-  std::atomic<std::uint64_t> waiting = 0;
-};
+// Here and not in the routines: what a routine holds is what is measured.
+std::atomic<std::uint64_t> began{0};
+std::atomic<std::uint64_t> ended{0};
 
-// A pointer, not a reference: go() keeps what is borrowed by reference in a block of its own.
-weft::routine<> wait_for_close(parking_lot* lot) {
-  lot->waiting.fetch_add(1, std::memory_order_relaxed);
-  co_await lot->never.recv();
+weft::routine<> take_all(weft::channel<std::uint64_t> from) {
+  began.fetch_add(1, std::memory_order_relaxed);
+  while (auto v = co_await from.recv()) began.fetch_add(*v, std::memory_order_relaxed);
+  ended.fetch_add(1, std::memory_order_relaxed);
 }
 
 weft::routine<result> park_many(std::uint64_t n) {
-  parking_lot lot;
+  weft::channel<std::uint64_t> never;
+  double seconds = 0;
+  double bytes = 0;
   const std::size_t before = resident_bytes();
   const stopwatch clock;
-  co_return co_await weft::scope([&](weft::task_scope& s) -> weft::routine<result> {
-    for (std::uint64_t i = 0; i < n; ++i) s.go(wait_for_close, &lot);
-    while (lot.waiting.load(std::memory_order_relaxed) < n) co_await weft::yield();
-    const double seconds = clock.seconds();
-    const auto bytes = static_cast<double>(resident_bytes() - before);
-    lot.never.close();
-    co_return result{n, seconds, true, field("bytes_per_routine", bytes / static_cast<double>(n))};
+  co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+    for (std::uint64_t i = 0; i < n; ++i) s.go(take_all, never);
+    while (began.load(std::memory_order_relaxed) < n) co_await weft::yield();
+    seconds = clock.seconds();
+    bytes = static_cast<double>(resident_bytes() - before);
+    never.close();
   });
+  const bool is_right =
+      began.load(std::memory_order_relaxed) == n && ended.load(std::memory_order_relaxed) == n;
+  co_return result{n, seconds, is_right, field("bytes_per_routine", bytes / static_cast<double>(n))};
 }
 
 result parked(weft::runtime& rt, std::uint64_t n) {
   return rt.go(park_many, n).join();
 }
 
+// --- imbalance: one worker has all the work, and some of it is fifty times as long ---
+
+constexpr std::uint64_t long_one = 100;  // every so many-th
+constexpr std::uint64_t long_factor = 50;
+
+// xorshift: never 0, and no step can be left out.
+std::uint64_t compute(std::uint64_t seed, std::uint64_t steps) {
+  std::uint64_t x = seed + 1;
+  for (std::uint64_t i = 0; i < steps; ++i) {
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+  }
+  return x;
+}
+
+// The quickest of some tries: one that was interrupted says nothing.
+std::uint64_t steps_a_microsecond() {
+  constexpr std::uint64_t steps = 1'000'000;
+  double best = 1;
+  for (std::uint64_t i = 0; i < 10; ++i) {
+    const stopwatch clock;
+    const std::uint64_t x = compute(i, steps);
+    if (x != 0) best = std::min(best, clock.seconds());
+  }
+  return static_cast<std::uint64_t>(static_cast<double>(steps) / (best * 1e6)) + 1;
+}
+
+weft::routine<> compute_for_long(std::uint64_t seed, std::uint64_t steps, std::uint64_t* out) {
+  *out = compute(seed, steps);
+  co_return;
+}
+
+weft::routine<result> spawn_unequal(std::uint64_t n) {
+  const std::uint64_t steps = steps_a_microsecond();
+  const auto steps_of = [steps](std::uint64_t i) { return i % long_one == 0 ? steps * long_factor : steps; };
+  std::vector<std::uint64_t> computed(n);
+  const stopwatch clock;
+  co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+    for (std::uint64_t i = 0; i < n; ++i) s.go(compute_for_long, i, steps_of(i), &computed[i]);
+    co_return;
+  });
+  const double seconds = clock.seconds();
+  bool is_right = true;
+  for (std::uint64_t i = 0; i < n; ++i) is_right &= computed[i] == compute(i, steps_of(i));
+  co_return result{n, seconds, is_right};
+}
+
+result imbalance(weft::runtime& rt, std::uint64_t n) {
+  return rt.go(spawn_unequal, n).join();
+}
+
 constexpr bench list[] = {
     {"spawn_join", 1'000'000, 0, spawn_join, blocking_spawn_join},
     {"yield", 5'000'000, 1, yield},
     {"parked", 1'000'000, 0, parked},
+    {"imbalance", 100'000, 0, imbalance},
 };
 
 }  // namespace

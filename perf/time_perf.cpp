@@ -1,4 +1,5 @@
-// time: many routines that sleep once.  What it costs, and how late they wake.
+// time: many routines that sleep once - what it costs, and how late they wake - and one timer, armed again
+// and again.
 
 #include <weft/go.hpp>
 #include <weft/scope.hpp>
@@ -47,8 +48,8 @@ weft::routine<result> sleepers(std::uint64_t n) {
   std::sort(late.begin(), late.end());
   const bool none_early = late.front() >= nanoseconds::zero();
   const std::string more =
-      field("total_s", seconds) + field("cpu_s", cpu) + field("late_p50_us", micros(late[n / 2])) +
-      field("late_p99_us", micros(late[n * 99 / 100])) + field("late_max_us", micros(late.back()));
+      field("total_s", seconds) + field("cpu_s", cpu) + field("late_p50_us", micros(percentile(late, 50))) +
+      field("late_p99_us", micros(percentile(late, 99))) + field("late_max_us", micros(late.back()));
   co_return result{n, seconds, none_early, more};
 }
 
@@ -56,7 +57,26 @@ result timers(weft::runtime& rt, std::uint64_t n) {
   return rt.go(sleepers, n).join();
 }
 
-constexpr bench list[] = {{"timers", 1'000'000, 0, timers}};
+// --- rearm: a timer that is armed and disarmed, and never due ---
+
+weft::routine<result> arm_often(std::uint64_t n) {
+  std::uint64_t early = 0;
+  const stopwatch clock;
+  for (std::uint64_t i = 0; i < n; ++i) {
+    const auto later = weft::after(std::chrono::hours(1) + nanoseconds(i));
+    if (later.is_set()) ++early;
+  }
+  co_return result{n, clock.seconds(), early == 0};
+}
+
+result rearm(weft::runtime& rt, std::uint64_t n) {
+  return rt.go(arm_often, n).join();
+}
+
+constexpr bench list[] = {
+    {"timers", 1'000'000, 0, timers},
+    {"rearm", 10'000'000, 0, rearm},
+};
 
 }  // namespace
 

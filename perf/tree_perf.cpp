@@ -1,12 +1,18 @@
-// tree: programs that are trees of routines - skynet over channels and by fork/join, fib by fork/join.
+// tree: programs that are trees of routines - skynet over channels and by fork/join, fib and
+// queens by fork/join.
 
 #include <weft/all.hpp>
+#include <weft/all_range.hpp>
 #include <weft/channel.hpp>
 #include <weft/go.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <numeric>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "harness.hpp"
 
@@ -125,10 +131,53 @@ result fib(weft::runtime& rt, std::uint64_t n) {
   return rt.go(fib_fork_join, n).join();
 }
 
+// --- nqueens: every placement that is possible a routine, all of a row by `all` ---
+
+constexpr std::size_t largest_board = 16;
+constexpr std::uint64_t solutions[largest_board + 1] = {
+    1, 1, 0, 0, 2, 10, 4, 40, 92, 352, 724, 2680, 14200, 73712, 365596, 2279184, 14772512};
+
+struct board {
+  std::array<char, largest_board> column_of;  // of the rows that are taken
+};
+
+bool is_free(const board& b, int row, int column) {
+  for (int r = 0; r < row; ++r) {
+    const int other = b.column_of[static_cast<std::size_t>(r)];
+    if (column == other || column == other - (row - r) || column == other + (row - r)) return false;
+  }
+  return true;
+}
+
+weft::routine<std::uint64_t> place_queens(board b, int row, int size) {
+  if (row == size) co_return std::uint64_t{1};
+  std::vector<weft::routine<std::uint64_t>> placements;
+  for (int column = 0; column < size; ++column) {
+    if (!is_free(b, row, column)) continue;
+    b.column_of[static_cast<std::size_t>(row)] = static_cast<char>(column);
+    placements.push_back(place_queens(b, row + 1, size));
+  }
+  const auto found = co_await weft::all(std::move(placements));
+  co_return std::accumulate(found.begin(), found.end(), std::uint64_t{0});
+}
+
+weft::routine<result> all_queens(std::uint64_t n) {
+  const std::uint64_t size = std::min<std::uint64_t>(n, largest_board);
+  const stopwatch clock;
+  const std::uint64_t found = co_await place_queens({}, 0, static_cast<int>(size));
+  const double seconds = clock.seconds();
+  co_return result{size, seconds, found == solutions[size], field("total_s", seconds)};
+}
+
+result nqueens(weft::runtime& rt, std::uint64_t n) {
+  return rt.go(all_queens, n).join();
+}
+
 constexpr bench list[] = {
     {"skynet", 1'111'111, 0, skynet},
     {"skynet_fj", 1'111'111, 0, skynet_fj},
     {"fib", 204'668'309, 0, fib},  // fib(39)
+    {"nqueens", 14, 0, nqueens},
 };
 
 }  // namespace
