@@ -47,17 +47,14 @@ void host_here(scheduler& runtime) noexcept {
   runtime.hosting.thread = this_thread_token();
 }
 
+/// Nobody drives it: the stop has made the calling thread its host, and waited for one that was at it.
 void unhost(scheduler& runtime) noexcept {
-  {
-    const os::guard hold(hosted.lock);
-    scheduler** at = &hosted.first;
-    while (*at != nullptr && *at != &runtime) at = &(*at)->hosting.next;
-    if (*at == nullptr) return;
-    *at = runtime.hosting.next;
-    hosted.size.fetch_sub(1, std::memory_order_relaxed);  // relaxed: as above
-  }
-  lock_to_drive(runtime);
-  os::unlock(runtime.hosting.drive_lock);
+  const os::guard hold(hosted.lock);
+  scheduler** at = &hosted.first;
+  while (*at != nullptr && *at != &runtime) at = &(*at)->hosting.next;
+  if (*at == nullptr) return;
+  *at = runtime.hosting.next;
+  hosted.size.fetch_sub(1, std::memory_order_relaxed);  // relaxed: as above
 }
 
 bool is_host() noexcept {
