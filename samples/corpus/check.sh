@@ -140,9 +140,9 @@ if truncate -s 64G "$scratch/endless/zeros" 2>/dev/null; then
   "${corpus[@]}" "$scratch/endless" >"$scratch/out" 2>"$scratch/err" &
   pid=$!
   for ((i = 0; i < 1000; ++i)); do
-    blocked=$(awk '/^SigBlk/ { print $2 }' /proc/$pid/status)
-    # Between fork and exec the shell's own copy blocks it too.
-    [ "$(cat /proc/$pid/comm)" != bash ] && (((0x${blocked:-0} & 2) != 0)) && break
+    # In one look: between fork and exec the shell's own copy blocks it too.
+    blocked=$(awk '/^Name/ { name = $2 } /^SigBlk/ && name != "bash" { print $2 }' /proc/$pid/status)
+    (((0x${blocked:-0} & 2) != 0)) && break
     sleep 0.01
   done
   kill -INT $pid
