@@ -9,16 +9,6 @@
 
 #include "os/port.hpp"
 
-namespace weft::detail {
-
-/// 64 values: one allocation in 64 sends, and a drained channel keeps at most one block.
-struct channel_core::block {
-  static constexpr std::size_t values = 64;
-  block* next = nullptr;
-};
-
-}  // namespace weft::detail
-
 namespace weft::chan {
 
 namespace {
@@ -27,14 +17,6 @@ using block = channel_core::block;
 
 std::align_val_t alignment(const channel_core& c) noexcept {
   return std::align_val_t(c.ops.align > alignof(std::max_align_t) ? c.ops.align : alignof(std::max_align_t));
-}
-
-std::size_t block_offset(const channel_core& c) noexcept {
-  return (sizeof(block) + c.ops.align - 1) & ~(c.ops.align - 1);
-}
-
-std::byte* slot_in(const channel_core& c, block& b, std::size_t i) noexcept {
-  return reinterpret_cast<std::byte*>(&b) + block_offset(c) + i * c.ops.size;
 }
 
 block* new_block(channel_core& c) {

@@ -4,7 +4,7 @@
 #include <weft/detail/select_case.hpp>
 
 #include "chan/channel_core.hpp"
-#include "os/lock.hpp"
+#include "core/park.hpp"
 
 namespace weft::detail {
 
@@ -20,19 +20,19 @@ std::uint64_t channel_of(const select_case& c) noexcept {
   return reinterpret_cast<std::uintptr_t>(static_cast<const channel_wait*>(c.node.op)->channel);
 }
 
-bool poll_send(select_case& c) {
+bool poll_send(select_case& c, waiter& w) {
   channel_wait& op = wait_of(c);
-  op.how = try_send_now(*op.channel, op.value);
+  op.how = chan::try_send_now(*op.channel, op.value, core::seat_of(w));
   return op.how != wait_end::pending;
 }
 
-bool poll_recv(select_case& c) {
+bool poll_recv(select_case& c, waiter& w) {
   channel_wait& op = wait_of(c);
-  op.how = try_recv_now(*op.channel, op.value);
+  op.how = chan::try_recv_now(*op.channel, op.value, core::seat_of(w));
   return op.how != wait_end::pending;
 }
 
-std::uint32_t* lock_of(select_case& c) noexcept {
+case_lock lock_of(select_case& c) noexcept {
   return &wait_of(c).channel->lock;
 }
 
@@ -84,9 +84,9 @@ bool enroll_case(select_case& c) noexcept {
 void withdraw_case(select_case& c, bool won) noexcept {
   if (won) return;  // the counterpart has taken the node off
   channel_core& ch = *wait_of(c).channel;
-  os::lock(ch.lock);
+  holding hold(ch, core::seat_of(*c.node.owner));
   leave(ch, c.node);
-  chan::unlock(ch);
+  hold.unlock_and_free();
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "core/park.hpp"
 #include "os/lock.hpp"
 #include "os/port.hpp"
+#include "sched/current.hpp"
 
 namespace weft::chan {
 
@@ -20,11 +21,6 @@ using detail::wait_queue;
 namespace {
 
 constexpr std::uint64_t one_sender = std::uint64_t{1} << 32, one_receiver = 1;
-
-void note_senders(channel_core& c) noexcept {
-  c.waiting_senders.store(c.senders.first,
-                          std::memory_order_release);  // R2, pairs with A2: looks without the lock
-}
 
 void free_core(channel_core& c) noexcept {
   destroy_values(c);
@@ -64,13 +60,13 @@ void close_locked(channel_core& c, winners& won) noexcept {
 }
 
 /// Nobody can receive any more: the buffer's values are destroyed outside the lock, which this gives up.
-void discard_buffer(channel_core& c) noexcept {
+void discard_buffer(channel_core& c, holding& hold) noexcept {
   ++c.inside;  // keeps the channel meanwhile; no send comes in any more
-  os::unlock(c.lock);
+  hold.let_go();
   destroy_values(c);
-  os::lock(c.lock);
+  hold.lock();
   --c.inside;
-  unlock(c);
+  hold.unlock_and_free();
 }
 
 }  // namespace
@@ -138,10 +134,31 @@ void leave(channel_core& c, wait_node& n) noexcept {
   if (n.is_send) note_senders(c);
 }
 
-void unlock(channel_core& c) noexcept {
+void holding::unlock_and_free() noexcept {
+  channel_core& c = *channel_;
   const bool last = c.inside == 0 && c.ends.load(std::memory_order_acquire) == 0;  // A4, pairs with R4
-  os::unlock(c.lock);
+  unlock();
   if (last) free_core(c);
+}
+
+wait_end try_send_now(channel_core& c, void* value, os::seat* me) {
+  os::step();
+  holding hold(c, me);
+  handover after;
+  const wait_end how = send_locked(c, value, after);
+  hold.unlock();
+  if (after.party != nullptr) complete_send(c.ops, value, after);
+  return how;
+}
+
+wait_end try_recv_now(channel_core& c, void* storage, os::seat* me) noexcept {
+  os::step();
+  holding hold(c, me);
+  handover after;
+  const wait_end how = recv_locked(c, storage, after);
+  hold.unlock();
+  if (after.party != nullptr) complete_recv(c.ops, storage, after);
+  return how;
 }
 
 }  // namespace weft::chan
@@ -191,7 +208,7 @@ void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receiver
   }
   os::step();
   winners won;
-  os::lock(c.lock);
+  holding hold(c, sched::current_seat());
   const std::uint64_t left = c.ends.fetch_sub(gone, std::memory_order_acq_rel) - gone;  // R4, pairs with A4
   const bool no_senders = (left >> 32) == 0;
   // Once: while the buffer is discarded, without the lock, the last sender may go - it may be in the buffer.
@@ -203,22 +220,22 @@ void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receiver
   if (no_senders && !c.closed.load(std::memory_order_relaxed))
     close_locked(c, won);  // relaxed: under the lock
   if (last_receiver && (left != 0 || c.inside != 0)) {
-    discard_buffer(c);  // unlocks
+    discard_buffer(c, hold);  // unlocks
   } else {
-    chan::unlock(c);
+    hold.unlock_and_free();
   }
   won.deliver_all();
 }
 
 void pin_channel(channel_core& c) noexcept {
-  const os::guard hold(c.lock);
+  const holding hold(c, sched::current_seat());
   ++c.inside;
 }
 
 void unpin_channel(channel_core& c) noexcept {
-  os::lock(c.lock);
+  holding hold(c, sched::current_seat());
   --c.inside;
-  chan::unlock(c);
+  hold.unlock_and_free();
 }
 
 void misuse_empty_channel() noexcept {
@@ -227,22 +244,28 @@ void misuse_empty_channel() noexcept {
 
 // --- waiting ---
 
-bool send_ready(channel_wait& op, waiter& w) noexcept {
+namespace {
+
+/// Begins an operation, which may be awaited again.  False: it is over, cancelled.
+bool begins(channel_wait& op, const waiter& w) noexcept {
   os::step();
-  op.how = wait_end::pending;  // an operation may be awaited again
-  if (is_cancelled(w)) {
-    op.how = wait_end::cancelled;
-    return true;
-  }
+  op.waited = false;
+  op.how = is_cancelled(w) ? wait_end::cancelled : wait_end::pending;
+  return op.how == wait_end::pending;
+}
+
+}  // namespace
+
+bool send_ready_in_full(channel_wait& op, waiter& w) noexcept {
+  if (!begins(op, w)) return true;
   channel_core& c = *op.channel;
-  // Full and nobody receives: no need for the lock, park() looks again.
-  if (c.capacity != unbounded_capacity &&
-      c.count.load(std::memory_order_relaxed) >= c.capacity &&         // relaxed: a hint
-      c.capacity != 0 && !c.closed.load(std::memory_order_relaxed)) {  // relaxed: a hint
+  // Full: no need for the lock, park() looks again.
+  if (c.ring != nullptr && c.count.load(std::memory_order_relaxed) >= c.capacity &&  // relaxed: a hint
+      !c.closed.load(std::memory_order_relaxed)) {                                   // relaxed: a hint
     return false;
   }
   try {
-    op.how = try_send_now(c, op.value);
+    op.how = chan::try_send_now(c, op.value, seat_of(w));
   } catch (...) {
     op.how = wait_end::out_of_memory;
     return true;
@@ -250,20 +273,15 @@ bool send_ready(channel_wait& op, waiter& w) noexcept {
   return op.how != wait_end::pending && may_go_on(w);
 }
 
-bool recv_ready(channel_wait& op, waiter& w) noexcept {
-  os::step();
-  op.how = wait_end::pending;  // an operation may be awaited again
-  if (is_cancelled(w)) {
-    op.how = wait_end::cancelled;
-    return true;
-  }
+bool recv_ready_in_full(channel_wait& op, waiter& w) noexcept {
+  if (!begins(op, w)) return true;
   channel_core& c = *op.channel;
   if (c.count.load(std::memory_order_relaxed) == 0 &&                  // relaxed: a hint
       c.waiting_senders.load(std::memory_order_relaxed) == nullptr &&  // relaxed: a hint
       !c.closed.load(std::memory_order_relaxed)) {                     // relaxed: a hint
     return false;
   }
-  op.how = try_recv_now(c, op.value);
+  op.how = chan::try_recv_now(c, op.value, seat_of(w));
   return op.how != wait_end::pending && may_go_on(w);
 }
 
@@ -272,6 +290,7 @@ namespace {
 /// Under the lock; true: queued.
 bool park_locked(channel_wait& op, waiter& w, bool is_send, std::int64_t deadline,
                  sched::timer_cell** timer) noexcept {
+  op.waited = true;
   channel_core& c = *op.channel;
   const wait_reason why = is_send ? wait_reason::send : wait_reason::recv;
   if (timer == nullptr || deadline == no_deadline || w.kind() == waiter_kind::thread) {
@@ -300,7 +319,7 @@ bool park_op(channel_wait& op, waiter& w, bool is_send, std::int64_t deadline,
              sched::timer_cell** timer) noexcept {
   if (op.how != wait_end::pending) return park_done(w);
   channel_core& c = *op.channel;
-  os::lock(c.lock);
+  holding hold(c, seat_of(w));
   handover after;
   wait_end how = wait_end::pending;
   try {
@@ -309,13 +328,11 @@ bool park_op(channel_wait& op, waiter& w, bool is_send, std::int64_t deadline,
     how = wait_end::out_of_memory;
   }
   if (how == wait_end::pending) {
-    const bool parked = park_locked(op, w, is_send, deadline, timer);
-    os::unlock(c.lock);
-    return parked;
+    return park_locked(op, w, is_send, deadline, timer);
   }
   op.how = how;
   const element_ops ops = c.ops;
-  chan::unlock(c);
+  hold.unlock_and_free();
   if (how == wait_end::done && after.party != nullptr) {
     is_send ? complete_send(ops, op.value, after) : complete_recv(ops, op.value, after);
   }
@@ -324,11 +341,11 @@ bool park_op(channel_wait& op, waiter& w, bool is_send, std::int64_t deadline,
 
 }  // namespace
 
-bool send_park(channel_wait& op, waiter& w) noexcept {
+bool send_park_in_full(channel_wait& op, waiter& w) noexcept {
   return park_op(op, w, true, no_deadline, nullptr);
 }
 
-bool recv_park(channel_wait& op, waiter& w) noexcept {
+bool recv_park_in_full(channel_wait& op, waiter& w) noexcept {
   return park_op(op, w, false, no_deadline, nullptr);
 }
 
@@ -344,9 +361,9 @@ void channel_settle(channel_wait& op, waiter& w) noexcept {
   if (op.how == wait_end::pending) {  // not by a counterpart, which writes how it ended
     const std::uint16_t winner = word_of(w).winner();
     channel_core& c = *op.channel;
-    os::lock(c.lock);
+    holding hold(c, seat_of(w));
     leave(c, w.node);
-    chan::unlock(c);
+    hold.unlock_and_free();
     op.how = winner == by_timeout ? wait_end::timed_out : wait_end::cancelled;
   }
   word_of(w).end();
@@ -360,36 +377,18 @@ void channel_settle_timed(timed_channel_wait& op, waiter& w) noexcept {
 // --- not waiting ---
 
 wait_end try_send_now(channel_core& c, void* value) {
-  os::step();
-  os::lock(c.lock);
-  handover after;
-  wait_end how;
-  try {
-    how = send_locked(c, value, after);
-  } catch (...) {
-    os::unlock(c.lock);
-    throw;
-  }
-  os::unlock(c.lock);  // the caller's handle keeps the channel
-  if (after.party != nullptr) complete_send(c.ops, value, after);
-  return how;
+  return chan::try_send_now(c, value, sched::current_seat());
 }
 
 wait_end try_recv_now(channel_core& c, void* storage) noexcept {
-  os::step();
-  os::lock(c.lock);
-  handover after;
-  const wait_end how = recv_locked(c, storage, after);
-  os::unlock(c.lock);
-  if (after.party != nullptr) complete_recv(c.ops, storage, after);
-  return how;
+  return chan::try_recv_now(c, storage, sched::current_seat());
 }
 
 bool close_channel(channel_core& c) noexcept {
   os::step();
   winners won;
   {
-    const os::guard hold(c.lock);
+    const holding hold(c, sched::current_seat());
     if (c.closed.load(std::memory_order_relaxed)) return false;  // relaxed: under the lock
     close_locked(c, won);
   }

@@ -28,6 +28,7 @@
 #include <cstdint>
 
 #include "core/park.hpp"
+#include "os/reserved_lock.hpp"
 
 namespace weft::detail {
 
@@ -35,10 +36,12 @@ struct channel_core {
   // The ends that handles hold: {senders:32 | receivers:32}.
   std::atomic<std::uint64_t> ends{(std::uint64_t{1} << 32) | 1};
 
-  std::uint32_t lock = 0;
+  os::reserved_lock lock;
   std::uint32_t inside = 0;
   std::atomic<bool> closed{false};  // written under the lock
   bool no_receivers = false;
+  const bool
+      is_plain;  // bounded; an element is 4, 8 or 16 bytes that are copied, and nothing is called for it
   const element_ops ops;
   const std::size_t capacity;
   std::atomic<std::size_t> count{0};  // in the buffer; written under the lock
@@ -55,8 +58,17 @@ struct channel_core {
   /// What becomes of values that can no longer be received; the default destroys them.
   void (*undelivered)(channel_core&, void* value) noexcept = nullptr;
 
-  channel_core(const element_ops& o, std::size_t n) noexcept : ops(o), capacity(n) {}
+  channel_core(const element_ops& o, std::size_t n) noexcept
+      : is_plain(o.move == nullptr && o.destroy == nullptr && (o.size == 4 || o.size == 8 || o.size == 16)),
+        ops(o),
+        capacity(n) {}
 };
+
+/// The operations in full, where channel_quick.cpp does not know better.
+bool send_ready_in_full(channel_wait& op, waiter& w) noexcept;
+bool recv_ready_in_full(channel_wait& op, waiter& w) noexcept;
+bool send_park_in_full(channel_wait& op, waiter& w) noexcept;
+bool recv_park_in_full(channel_wait& op, waiter& w) noexcept;
 
 }  // namespace weft::detail
 
@@ -65,12 +77,48 @@ namespace weft::chan {
 using detail::channel_core;
 using detail::channel_wait;
 
+/// The channel's lock, held until unlock() or the end of the block.
+class [[nodiscard]] holding {
+ public:
+  holding(channel_core& c, os::seat* me) noexcept : channel_(&c), me_(me) { lock(); }
+
+  holding(const holding&) = delete;
+  holding& operator=(const holding&) = delete;
+
+  ~holding() {
+    if (channel_ != nullptr) channel_->lock.unlock(me_, by_seat_);
+  }
+
+  void lock() noexcept { by_seat_ = channel_->lock.lock(me_); }
+
+  /// For a while, then lock() again.
+  void let_go() noexcept { channel_->lock.unlock(me_, by_seat_); }
+
+  /// The caller's handle keeps the channel.
+  void unlock() noexcept {
+    let_go();
+    channel_ = nullptr;
+  }
+
+  /// Also frees the channel if this was the last that knew it.
+  void unlock_and_free() noexcept;
+
+ private:
+  channel_core* channel_;
+  os::seat* me_;
+  bool by_seat_ = false;
+};
+
 /// What is left to do when the lock is free again: move a value, wake its owner.
 struct handover {
   detail::channel_wait* other = nullptr;
   detail::waiter* party = nullptr;
   core::claimed how = core::claimed::lost;
 };
+
+/// Without waiting; `me` is the calling thread's seat, or null.
+detail::wait_end try_send_now(channel_core& c, void* value, os::seat* me);
+detail::wait_end try_recv_now(channel_core& c, void* storage, os::seat* me) noexcept;
 
 /// Under the lock: done, closed or pending.  A claimed counterpart is noted in `after`; its value is moved by
 /// complete().
@@ -80,10 +128,14 @@ detail::wait_end recv_locked(channel_core& c, void* storage, handover& after) no
 void complete_send(const detail::element_ops& ops, void* value, const handover& after) noexcept;
 void complete_recv(const detail::element_ops& ops, void* storage, const handover& after) noexcept;
 
+/// Under the lock: the queue of senders has changed.
+inline void note_senders(channel_core& c) noexcept {
+  c.waiting_senders.store(c.senders.first,
+                          std::memory_order_release);  // R2, pairs with A2: looks without the lock
+}
+
 void enqueue(channel_core& c, detail::wait_node& n) noexcept;
 /// Under the lock: takes off what is queued; the unlock may free the channel.
 void leave(channel_core& c, detail::wait_node& n) noexcept;
-/// Unlocks, and frees the channel if this was the last that knew it.
-void unlock(channel_core& c) noexcept;
 
 }  // namespace weft::chan

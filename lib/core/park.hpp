@@ -12,6 +12,7 @@
 
 #include "core/claim_word.hpp"
 #include "os/port.hpp"
+#include "sched/current.hpp"
 #include "sched/scheduler.hpp"
 
 namespace weft::core {
@@ -52,6 +53,20 @@ inline bool is_cancelled(const waiter& w) noexcept {
       std::atomic_ref(const_cast<std::uint8_t&>(x->state)).load(std::memory_order_seq_cst);  // W2, with C1
   if (s != detail::live) return true;
   return x->shielded == 0 && worker->home().stopping();
+}
+
+/// A routine in its own context, which neither that nor the runtime's stop has cancelled; W2 as in
+/// is_cancelled(). False: who knows.
+inline bool is_plainly_live(const waiter& w) noexcept {
+  const detail::context_base* x = w.scope;
+  if (x == nullptr || w.kind() != waiter_kind::routine) return false;
+  // relaxed: they are constant; plain reads the compiler would merge into one that takes in `state`
+  const bool own = __atomic_load_n(&x->kind, __ATOMIC_RELAXED) == detail::routine_root &&
+                   __atomic_load_n(&x->shielded, __ATOMIC_RELAXED) == 0;  // relaxed: as the other
+  const auto* worker = static_cast<const sched::worker*>(w.worker);
+  const auto s =
+      std::atomic_ref(const_cast<std::uint8_t&>(x->state)).load(std::memory_order_seq_cst);  // W2, with C1
+  return own && s == detail::live && worker != nullptr && !worker->home().stopping();
 }
 
 /// The winner has nothing more to do with the waiter than this: a routine that was `parked` becomes runnable,
@@ -121,6 +136,11 @@ class wait_timer {
 /// The worker whose timer heap and queues serve `w`: the one it runs on.
 inline sched::worker& worker_of(const waiter& w) noexcept {
   return *static_cast<sched::worker*>(w.worker);
+}
+
+/// The seat of the thread on which `w` runs now.
+inline os::seat* seat_of(const waiter& w) noexcept {
+  return w.kind() == waiter_kind::routine ? &worker_of(w).seat : sched::current_seat();
 }
 
 // --- wait queues, under their owner's lock ---

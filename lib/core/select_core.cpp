@@ -27,6 +27,7 @@
 #include "core/park.hpp"
 #include "core/waiting_line.hpp"
 #include "os/lock.hpp"
+#include "os/reserved_lock.hpp"
 #include "sched/current.hpp"
 
 namespace weft::detail {
@@ -87,27 +88,52 @@ bool for_each_case(select_core& s, const case_order& order, F f) {
   return false;
 }
 
-struct lock_set {
-  explicit lock_set(select_core& s) : words(s.count) {
+/// The locks of all cases, each once.
+class lock_set {
+ public:
+  lock_set(select_core& s, os::seat* me) : all_(s.count), me_(me) {
     for (std::uint32_t i = 0; i < s.count; ++i) {
       select_case& c = *s.cases[i];
       if (!c.enabled || c.kind == nullptr) continue;
-      if (std::uint32_t* l = c.kind->lock(c)) words[n++] = l;
+      if (const case_lock l = c.kind->lock(c); !l.is_none()) all_[n_++].lock = l;
     }
-    std::sort(words.data(), words.data() + n);
-    n = static_cast<std::size_t>(std::unique(words.data(), words.data() + n) - words.data());
+    const auto by_address = [](const one& a, const one& b) { return a.lock < b.lock; };
+    const auto same = [](const one& a, const one& b) { return a.lock == b.lock; };
+    std::sort(all_.data(), all_.data() + n_, by_address);
+    n_ = static_cast<std::size_t>(std::unique(all_.data(), all_.data() + n_, same) - all_.data());
   }
 
   void lock() noexcept {
-    for (std::size_t i = 0; i < n; ++i) os::lock(*words[i]);
+    for (std::size_t i = 0; i < n_; ++i) {
+      one& each = all_[i];
+      if (each.lock.is_word()) {
+        os::lock(each.lock.as<std::uint32_t>());
+      } else {
+        each.by_seat = each.lock.as<os::reserved_lock>().lock(me_);
+      }
+    }
   }
 
   void unlock() noexcept {
-    for (std::size_t i = n; i != 0; --i) os::unlock(*words[i - 1]);
+    for (std::size_t i = n_; i != 0; --i) {
+      one& each = all_[i - 1];
+      if (each.lock.is_word()) {
+        os::unlock(each.lock.as<std::uint32_t>());
+      } else {
+        each.lock.as<os::reserved_lock>().unlock(me_, each.by_seat);
+      }
+    }
   }
 
-  small_array<std::uint32_t*> words;
-  std::size_t n = 0;
+ private:
+  struct one {
+    case_lock lock;
+    bool by_seat = false;
+  };
+
+  small_array<one> all_;
+  std::size_t n_ = 0;
+  os::seat* me_;
 };
 
 /// In a random order, too: of several cases of one channel the first in its line is the one that happens.
@@ -161,14 +187,14 @@ bool select_ready(select_core& s, waiter& w) {
     return true;
   }
   const bool done = for_each_case(s, case_order(s), [&](select_case& c, std::uint32_t i) {
-    if (!c.kind->poll(c)) return false;
+    if (!c.kind->poll(c, w)) return false;
     s.chosen = i;
     return true;
   });
   if (!done && !s.has_otherwise) return false;
   if (!done &&
       s.count > 2) {  // "nothing is ready" must hold at one instant: a value may have slipped behind the look
-    lock_set locks(s);
+    lock_set locks(s, seat_of(w));
     if (!try_locked(s, case_order(s), locks)) locks.unlock();
   }
   s.how = wait_end::done;
@@ -181,7 +207,7 @@ bool select_park(select_core& s, waiter& w) noexcept {
   }
   try {
     const case_order order(s);
-    lock_set locks(s);
+    lock_set locks(s, seat_of(w));
     if (try_locked(s, order, locks)) {
       s.how = wait_end::done;
       return false;
@@ -237,11 +263,11 @@ std::uint64_t event_address(const select_case& c) noexcept {
   return reinterpret_cast<std::uintptr_t>(c.node.op);
 }
 
-bool event_poll(select_case& c) {
+bool event_poll(select_case& c, waiter&) {
   return event_of(c).is_set();
 }
 
-std::uint32_t* event_lock(select_case& c) noexcept {
+case_lock event_lock(select_case& c) noexcept {
   return &event_of(c).line().lock;
 }
 
@@ -273,12 +299,16 @@ std::uint64_t child_id(const select_case& c) noexcept {
   return id_of(*static_cast<const promise_base*>(c.node.op));
 }
 
-bool join_poll(select_case& c) {
+bool join_poll(select_case& c, waiter&) {
   return join_ended(child_of(c));
 }
 
-std::uint32_t* no_lock(select_case&) noexcept {
-  return nullptr;
+bool join_poll_locked(select_case& c) {
+  return join_ended(child_of(c));
+}
+
+case_lock no_lock(select_case&) noexcept {
+  return {};
 }
 
 bool join_case_enroll(select_case& c) noexcept {
@@ -296,7 +326,7 @@ const case_kind event_case_kind{"event",     &event_address, cancel_class::plain
                                 &event_poll, &event_lock,    &event_poll_locked,
                                 &nothing,    &event_enroll,  &event_withdraw};
 const case_kind join_case_kind{"join of routine", &child_id,         cancel_class::plain,
-                               &join_poll,        &no_lock,          &join_poll,
+                               &join_poll,        &no_lock,          &join_poll_locked,
                                &nothing,          &join_case_enroll, &join_case_withdraw};
 
 }  // namespace weft::detail

@@ -144,6 +144,11 @@ inline void step(bool woke = false) noexcept {
     current_port().step(woke);
 }
 
+/// Some thread may be simulated: who leaves out a step must ask.
+inline bool may_be_simulated() noexcept {
+  return simulated_runs.load(std::memory_order_relaxed) != 0;  // relaxed: see step()
+}
+
 /// A decision that no thread switch shows, for the trace of a simulated run.
 inline void note(std::uint64_t what) noexcept {
   if (simulated_runs.load(std::memory_order_relaxed) != 0) [[unlikely]]  // relaxed: see step()

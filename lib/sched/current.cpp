@@ -28,6 +28,11 @@ struct end_of_main {
   return w;
 }
 
+os::seat* current_seat() noexcept {
+  worker* w = current_worker();
+  return w != nullptr ? &w->seat : nullptr;
+}
+
 [[gnu::noinline]] void set_current_worker(worker* w) noexcept {
   this_thread = w;
   asm volatile("" : : : "memory");

@@ -2,6 +2,8 @@
 
 // Which worker this thread is.
 
+#include "os/reserved_lock.hpp"
+
 namespace weft::detail {
 struct context_base;
 struct waiter;
@@ -16,6 +18,8 @@ class worker;
 /// across a suspension, after which the thread may be another.  Hot paths take the worker from the waiter
 /// instead.
 [[nodiscard]] worker* current_worker() noexcept;
+/// What this thread takes reserved locks by, or null.
+[[nodiscard]] os::seat* current_seat() noexcept;
 void set_current_worker(worker*) noexcept;
 
 /// The blocking pool this thread belongs to, or null.

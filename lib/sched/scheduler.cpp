@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "base/fatal.hpp"
+#include "os/asymmetric.hpp"
 #include "os/forked.hpp"
 #include "os/host_wake.hpp"
 #include "os/lock.hpp"
@@ -83,6 +84,7 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
       table_(std::make_unique<std::atomic<worker*>[]>(how_.max_threads + 1U)),
       inject_(how_.workers),
       pool_(*this) {
+  os::find_out_about_barriers();
   try {
     for (unsigned i = 0; i < how_.workers; ++i) add_worker();
     active_.store(how_.workers, std::memory_order_relaxed);  // relaxed: no thread has started

@@ -32,6 +32,7 @@
 
 #include "base/random.hpp"
 #include "os/port.hpp"
+#include "os/reserved_lock.hpp"
 #include "sched/end_gates.hpp"
 #include "sched/fork_deque.hpp"
 #include "sched/parking.hpp"
@@ -133,6 +134,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   const timer_heap_place timer_place;
   timer_heap& timers = timer_place.heap();
+  const os::seat_place seat_place;
+  os::seat& seat = seat_place.here();
   std::uint32_t blocks = 0;  // own thread: announced calls that it is in, one inside another
 
   struct {

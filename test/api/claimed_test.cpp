@@ -62,6 +62,66 @@ TEST_CASE("a receive that is claimed elsewhere does not hide the one behind it",
   REQUIRE(rt.go(body).join());
 }
 
+TEST_CASE("who is cancelled and has not gone on yet is passed by routines that send and receive",
+          "[api][channel][cancel]") {
+  weft::runtime rt({.workers = 1});
+  const auto body = []() -> weft::routine<int> {
+    const weft::channel<long> ch;
+    const auto receives = [&ch](long* got) -> weft::routine<> { *got = *co_await ch.recv(); };
+    const auto sends = [&ch](long value) -> weft::routine<> { co_await ch.send(value); };
+    long got = 0;
+    for (int i = 0; i < 200; ++i) {  // until the worker has the channel to itself
+      auto other = weft::go(receives, &got);
+      co_await ch.send(i);
+      co_await std::move(other);
+    }
+    int good = 0;
+    {
+      long nothing = 0;
+      auto first = weft::go(receives, &nothing);
+      co_await let_others_run();
+      auto second = weft::go(receives, &got);
+      co_await let_others_run();
+      first.cancel();
+      co_await ch.send(70);
+      co_await std::move(second);
+      good += nothing == 0 && got == 70 ? 1 : 0;
+    }
+    {
+      auto first = weft::go(sends, 71);
+      co_await let_others_run();
+      auto second = weft::go(sends, 72);
+      co_await let_others_run();
+      first.cancel();
+      const auto received = co_await ch.recv();
+      co_await std::move(second);
+      good += received == 72 ? 1 : 0;
+    }
+    co_return good;
+  };
+  REQUIRE(rt.go(body).join() == 2);
+}
+
+TEST_CASE("a receive from a full buffer lets who waits to send in, before anybody else", "[api][channel]") {
+  weft::runtime rt({.workers = 1});
+  const auto body = []() -> weft::routine<bool> {
+    const weft::channel<long> ch(1);
+    for (int i = 0; i < 200; ++i) {  // until the worker has the channel to itself
+      co_await ch.send(i);
+      (void)co_await ch.recv();
+    }
+    co_await ch.send(1);
+    auto waits = weft::go([&ch]() -> weft::routine<> { co_await ch.send(2); });
+    co_await let_others_run();
+    const auto first = co_await ch.recv();
+    const bool full = ch.try_send(3) == weft::try_send_status::full;
+    const auto second = co_await ch.recv();
+    co_await std::move(waits);
+    co_return first == 1 && full&& second == 2;
+  };
+  REQUIRE(rt.go(body).join());
+}
+
 TEST_CASE("a send that is claimed elsewhere does not hide the one behind it", "[api][channel][select]") {
   const std::size_t capacity = GENERATE(std::size_t{0}, std::size_t{1});
   weft::runtime rt({.workers = 1});

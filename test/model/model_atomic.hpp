@@ -116,8 +116,9 @@ class basic_atomic {
  private:
   struct entry {
     T value;
-    clock released;  // what an acquiring reader learns
-    clock stored;    // when the store was made
+    clock released;        // what an acquiring reader learns
+    clock stored;          // when the store was made
+    std::size_t made = 0;  // as how many of the run's
   };
 
   static constexpr std::uint8_t max_stale = 2;
@@ -149,7 +150,10 @@ class basic_atomic {
   std::size_t oldest(std::memory_order order) const {
     std::size_t first = seen_[engine::now()->thread()];
     for (std::size_t i = values_.size(); i-- > first;) {
-      if (happens_before(values_[i].stored, engine::now()->thread_clock())) first = i;
+      if (happens_before(values_[i].stored, engine::now()->thread_clock()) ||
+          values_[i].made <= engine::now()->barrier()) {
+        first = i;
+      }
     }
     return order == std::memory_order::seq_cst ? std::max(first, sequential_) : first;
   }
@@ -209,7 +213,7 @@ class basic_atomic {
       seen_[world.thread()] = values_.size();
       if (order == std::memory_order::seq_cst) sequential_ = values_.size();
     }
-    values_.push_back({value, released, stored});
+    values_.push_back({value, released, stored, world.next_store()});
     world.changed();
   }
 
@@ -324,6 +328,13 @@ inline void wake(const void* address) {
   engine::now()->wake(address);
 }
 
+/// Stands for os::heavy_barrier(): every thread passes a full barrier, so from here on each sees all stores
+/// that were made before.  Nothing is ordered by it as far as races go.
+inline void heavy_barrier() {
+  engine::now()->step();
+  engine::now()->pass_barrier();
+}
+
 /// A variable that is not atomic: what two threads do with it must be ordered.
 template <typename T>
 class plain {
@@ -391,15 +402,25 @@ class lifetime {
   clock used_{};
 };
 
+/// Stand for os::lock() and os::unlock().
+inline void lock(std::uint32_t& word) {
+  engine& world = *engine::now();
+  world.wait_for_zero(word);
+  word = 1;
+  if (world.inside()) join(world.thread_clock(), world.lock_clock(&word));
+}
+
+inline void unlock(std::uint32_t& word) {
+  engine& world = *engine::now();
+  world.step();
+  word = 0;
+  if (world.inside()) world.lock_clock(&word) = world.tick();
+}
+
 /// Stands for os::guard.
 class guard {
  public:
-  explicit guard(std::uint32_t& word) : word_(&word) {
-    engine& world = *engine::now();
-    world.wait_for_zero(word);
-    word = 1;
-    if (world.inside()) join(world.thread_clock(), world.lock_clock(&word));
-  }
+  explicit guard(std::uint32_t& word) : word_(&word) { lock(word); }
 
   ~guard() { unlock(); }
 
@@ -407,12 +428,7 @@ class guard {
   guard& operator=(const guard&) = delete;
 
   void unlock() {
-    std::uint32_t* const held = std::exchange(word_, nullptr);
-    if (held == nullptr) return;
-    engine& world = *engine::now();
-    world.step();
-    *held = 0;
-    if (world.inside()) world.lock_clock(held) = world.tick();
+    if (std::uint32_t* const held = std::exchange(word_, nullptr)) model::unlock(*held);
   }
 
  private:

@@ -106,6 +106,8 @@ class engine {
     position_ = 0;
     preemptions_ = 0;
     steps_ = 0;
+    stores_ = 0;
+    barrier_ = 0;
     locks_.clear();
     count_ = what.threads.size();
     when_all_sleep_ = what.when_all_sleep;
@@ -240,6 +242,13 @@ class engine {
     return thread_clock();
   }
 
+  std::size_t next_store() { return ++stores_; }
+
+  /// How many stores had been made when a thread last made all others pass a barrier.
+  std::size_t barrier() const { return barrier_; }
+
+  void pass_barrier() { barrier_ = stores_; }
+
   clock& lock_clock(const void* word) { return locks_[word]; }
 
   const std::string& failure() const { return failure_; }
@@ -344,6 +353,8 @@ class engine {
   bool inside_ = false;
   std::vector<choice> trail_;
   std::size_t position_ = 0;
+  std::size_t stores_ = 0;
+  std::size_t barrier_ = 0;
   int preemptions_ = 0;
   const int allowed_preemptions_;
   const bool old_values_count_;

@@ -50,6 +50,7 @@ struct channel_wait {
   channel_core* channel;
   void* value;
   wait_end how = wait_end::pending;
+  bool waited = false;  // it has begun to: to be settled
 };
 
 struct timed_channel_wait : channel_wait {

@@ -41,7 +41,7 @@ class [[nodiscard("co_await it, or use try_send")]] send_op : public op_base {
   }
 
   send_status finish(waiter & w) {
-    channel_settle(wait_, w);
+    if (wait_.waited) channel_settle(wait_, w);
     check_sent(wait_.how, w);
     return wait_.how == wait_end::done ? send_status::sent : send_status::closed;
   }
@@ -68,7 +68,7 @@ class [[nodiscard("co_await it, or use try_send")]] send_copy_op : public op_bas
   }
 
   send_status finish(waiter & w) {
-    channel_settle(wait_, w);
+    if (wait_.waited) channel_settle(wait_, w);
     check_sent(wait_.how, w);
     return wait_.how == wait_end::done ? send_status::sent : send_status::closed;
   }
@@ -95,7 +95,7 @@ class [[nodiscard("co_await it")]] send_until_op : public op_base {
   }
 
   send_until_status finish(waiter & w) {
-    channel_settle_timed(wait_, w);
+    if (wait_.waited) channel_settle_timed(wait_, w);
     check_sent(wait_.how, w);
     if (wait_.how == wait_end::timed_out) return send_until_status::timed_out;
     return wait_.how == wait_end::done ? send_until_status::sent : send_until_status::closed;
@@ -149,7 +149,7 @@ class [[nodiscard("co_await it, or use try_recv")]] recv_op : public op_base {
   }
 
   auto finish(waiter & w) {
-    channel_settle(wait_, w);
+    if (wait_.waited) channel_settle(wait_, w);
     check_sent(wait_.how, w);
     if constexpr (std::is_void_v<T>) {
       return wait_.how == wait_end::done;
@@ -188,7 +188,7 @@ class [[nodiscard("co_await it")]] recv_into_op : public op_base {
   }
 
   bool finish(waiter & w) {
-    channel_settle(wait_, w);
+    if (wait_.waited) channel_settle(wait_, w);
     check_sent(wait_.how, w);
     if (wait_.how != wait_end::done) return false;
     if constexpr (!in_place) *out_ = std::move(*taken(room_));
@@ -219,7 +219,7 @@ class [[nodiscard("co_await it")]] recv_until_op : public op_base {
   }
 
   received<T> finish(waiter & w) {
-    channel_settle_timed(wait_, w);
+    if (wait_.waited) channel_settle_timed(wait_, w);
     check_sent(wait_.how, w);
     const recv_status status = wait_.how == wait_end::done     ? recv_status::received
                                : wait_.how == wait_end::closed ? recv_status::closed

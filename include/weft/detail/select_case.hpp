@@ -5,6 +5,7 @@
 #include <weft/detail/operation.hpp>
 #include <weft/detail/waiter.hpp>
 
+#include <compare>
 #include <cstdint>
 
 namespace weft::sched {
@@ -20,6 +21,33 @@ struct case_node : wait_node {
 
 struct select_case;
 
+/// The lock that keeps data movers out of a case: one of two kinds, or none.  Its address is its place in the
+/// order in which several are taken.
+class case_lock {
+ public:
+  case_lock() noexcept = default;
+
+  case_lock(std::uint32_t* word) noexcept : at_(reinterpret_cast<std::uintptr_t>(word)) {}
+
+  template <typename ReservedLock>
+  case_lock(ReservedLock* lock) noexcept : at_(reinterpret_cast<std::uintptr_t>(lock) | 1) {}
+
+  bool is_none() const noexcept { return at_ == 0; }
+
+  bool is_word() const noexcept { return (at_ & 1) == 0; }
+
+  template <typename Lock>
+  Lock& as() const noexcept {
+    return *reinterpret_cast<Lock*>(at_ & ~std::uintptr_t{1});
+  }
+
+  bool operator==(const case_lock&) const noexcept = default;
+  auto operator<=>(const case_lock&) const noexcept = default;
+
+ private:
+  std::uintptr_t at_ = 0;
+};
+
 /// What a waker may still have to deliver when the case was claimed.
 enum class cancel_class : std::uint8_t {
   plain,  // nothing: a lost case is withdrawn and forgotten
@@ -33,9 +61,8 @@ struct case_kind {
   std::uint64_t (*object)(const select_case& c) noexcept;
   cancel_class cancels;
   /// Tries without waiting; true: it happened.
-  bool (*poll)(select_case& c);
-  /// The lock that keeps data movers out, or null.  Locks are taken in the order of their addresses.
-  std::uint32_t* (*lock)(select_case& c) noexcept;
+  bool (*poll)(select_case& c, waiter& w);
+  case_lock (*lock)(select_case& c) noexcept;
   /// Under the lock: tries; true: it happened, unlocked() completes it.
   bool (*poll_locked)(select_case& c);
   /// After the locks: wakes a counterpart, moves its value.
