@@ -16,6 +16,7 @@
 
 #include "support/catch.hpp"
 #include "support/death.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace std::chrono_literals;
 
@@ -329,7 +330,8 @@ TEST_CASE("schedule and post on a stopped runtime throw and the coroutine is sti
 TEST_CASE("what is scheduled or posted while a runtime stops runs before the stop returns, or is refused",
           "[api][foreign][stop]") {
   const unsigned workers = GENERATE(2U, unsigned{weft::manual});
-  const int rounds = workers == weft::manual ? 300 : 100;  // there the moment is short
+  const int full = workers == weft::manual ? 300 : 100;  // there the moment is short
+  const int rounds = weft::test::unless_sanitized(full, full / 5);
   for (int round = 0; round < rounds; ++round) {
     std::atomic<int> accepted{0}, resumed{0};
     std::atomic<bool> over{
