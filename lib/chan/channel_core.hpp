@@ -1,7 +1,7 @@
 #pragma once
 
-// channel_core: one lock, a buffer, two queues of waiters.  Knows no T: elements are moved through
-// element_ops.
+// channel_core: one lock (reserved for the worker that uses it, os/reserved_lock.hpp), a buffer, two queues
+// of waiters.  Knows no T: elements are moved through element_ops.
 //
 // Invariants (all under lock)
 //   1. Somebody waits to receive only while the buffer is empty and nobody waits to send; somebody waits to

@@ -15,12 +15,20 @@ struct seat_pool {
 
 constinit seat_pool seats{};
 
-constexpr unsigned spin_limit = 64;
+/// Looks before it sleeps in between: the owner leaves within nanoseconds, unless its thread does not run;
+/// and then one of a higher priority must not keep the processor from it.
+constexpr unsigned spin_limit = 64, yield_limit = 128;
+constexpr nanos between_looks = 50'000;
 
 }  // namespace
 
 void real_world::wait(unsigned looks) noexcept {
-  looks < spin_limit ? relax_cpu() : give_way();
+  if (looks < spin_limit) return relax_cpu();
+  // Not the simulator's port: there nobody is switched away from inside a lock, so nobody comes so far.
+  port& sleeping = real_port();
+  if (looks < yield_limit) return sleeping.give_way();
+  static constinit std::uint32_t never_changes = 0;
+  sleeping.wait(never_changes, 0, sleeping.now() + between_looks);
 }
 
 seat_place::seat_place() {

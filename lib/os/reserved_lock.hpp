@@ -16,18 +16,16 @@
 // Invariants
 //   1. `owner_` changes under the word only.
 //   2. A seat is written by its thread only.  Its memory is never freed: the owner may be read when its
-//   thread
-//      has ended, or the next thread sits there, which then has the reservation (they never overlap).
+//      thread has ended, or the next thread sits there and has the reservation (they never overlap).
 //   3. After leaving by the seat nothing of the lock is touched: it may be gone.
 //
 // Cost: 1.6 ns uncontended instead of the word's 11.5 (two read-modify-writes); ending a reservation 0.3 to
 // 0.7 us, after which the next takes twice as many turns in a row.
 //
 // Model-checked in test/model/reserved_lock_model_test.cpp.
-// Source: biased locking (Kawachiya et al. 2002; HotSpot until JDK 15, which had to stop the world to end
-// one). Rejected: a store for the word's unlock alone (membarrier in the sleeper): halves the cost only; a
-// lock-free
-//           ring (two RMWs a value, and select, close and cancellation on top).
+// Source: biased locking (Kawachiya et al. 2002; HotSpot until JDK 15, which stopped the world to end one).
+// Rejected: a store for the word's unlock alone (membarrier in the sleeper): halves the cost only;
+//           a lock-free ring (two RMWs a value, and select, close and cancellation on top).
 
 #include <algorithm>
 #include <array>
@@ -91,7 +89,7 @@ struct real_world {
 
   static void heavy_barrier() noexcept { os::heavy_barrier(); }
 
-  static bool may_reserve() noexcept { return barriers_are_asymmetric; }
+  static bool may_reserve() noexcept { return barriers_are_asymmetric(); }
 
   /// Lets the owner leave, which takes some ns unless it was descheduled.
   static void wait(unsigned looks) noexcept;
@@ -181,30 +179,6 @@ class seat_place {
 
  private:
   seat* seat_;
-};
-
-/// Holds the lock until the end of the block, or unlock().
-class [[nodiscard]] reserved_guard {
- public:
-  reserved_guard(reserved_lock& l, seat* me) noexcept : lock_(&l), me_(me), by_seat_(l.lock(me)) {}
-
-  reserved_guard(const reserved_guard&) = delete;
-  reserved_guard& operator=(const reserved_guard&) = delete;
-
-  ~reserved_guard() {
-    if (lock_ != nullptr) lock_->unlock(me_, by_seat_);
-  }
-
-  /// Afterwards the lock may be gone.
-  void unlock() noexcept {
-    lock_->unlock(me_, by_seat_);
-    lock_ = nullptr;
-  }
-
- private:
-  reserved_lock* lock_;
-  seat* me_;
-  bool by_seat_;
 };
 
 }  // namespace weft::os

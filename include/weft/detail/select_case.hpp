@@ -62,6 +62,7 @@ struct case_kind {
   cancel_class cancels;
   /// Tries without waiting; true: it happened.
   bool (*poll)(select_case& c, waiter& w);
+  /// The lock to be held for the next, and over enroll().
   case_lock (*lock)(select_case& c) noexcept;
   /// Under the lock: tries; true: it happened, unlocked() completes it.
   bool (*poll_locked)(select_case& c);
