@@ -339,6 +339,15 @@ bool park_op(channel_wait& op, waiter& w, bool is_send, std::int64_t deadline,
   return false;
 }
 
+/// ready() has left the lock to a park() that takes it itself.
+void come_out(channel_wait& op, const waiter& w) noexcept {
+  if (!op.inside) return;
+  op.inside = false;
+  op.waited = false;
+  op.how = wait_end::pending;
+  op.channel->lock.leave(seat_of(w));
+}
+
 }  // namespace
 
 bool send_park_in_full(channel_wait& op, waiter& w) noexcept {
@@ -350,10 +359,12 @@ bool recv_park_in_full(channel_wait& op, waiter& w) noexcept {
 }
 
 bool send_park_timed(timed_channel_wait& op, waiter& w) noexcept {
+  come_out(op, w);
   return park_op(op, w, true, op.deadline, &op.timer);
 }
 
 bool recv_park_timed(timed_channel_wait& op, waiter& w) noexcept {
+  come_out(op, w);
   return park_op(op, w, false, op.deadline, &op.timer);
 }
 

@@ -75,11 +75,9 @@ namespace {
   return --w.worker->ready > 0;
 }
 
-/// The lock is given up: park() is next.
-[[gnu::always_inline]] inline bool has_to_wait(channel_wait& op, os::seat* me) noexcept {
-  op.channel->lock.leave(me);
-  op.waited = false;
-  op.how = wait_end::pending;
+/// Still inside the lock: park() is next, and nothing comes in between.
+[[gnu::always_inline]] inline bool has_to_wait(channel_wait& op) noexcept {
+  op.inside = true;
   return false;
 }
 
@@ -140,15 +138,18 @@ namespace {
 }
 
 /// In the lock, with nothing to be had: waits.  False: cancelled meanwhile.
-[[gnu::always_inline]] inline bool wait_inside(channel_wait& op, waiter& w, os::seat* me,
+[[gnu::always_inline]] inline bool wait_inside(channel_wait& op, waiter& w, wait_queue& q,
                                                bool is_send) noexcept {
   channel_core& c = *op.channel;
+  os::seat* const me = &worker_of(w).seat;
+  op.inside = false;
   op.waited = true;
-  const bool goes_on = begin_waiting(w, is_send ? wait_reason::send : wait_reason::recv, &op);
+  op.how = wait_end::pending;
+  const bool goes_on = begin_plain_wait(w, is_send ? wait_reason::send : wait_reason::recv, &op);
   if (goes_on) [[likely]] {
     w.node.is_send = is_send;
     ++c.inside;
-    append(is_send ? c.senders : c.receivers, w.node);
+    append(q, w.node);
     if (is_send) note_senders(c);
   } else {
     op.how = wait_end::cancelled;
@@ -171,7 +172,7 @@ bool send_ready(channel_wait& op, waiter& w) noexcept {
       set_count(c, c.count.load(std::memory_order_relaxed) + 1);  // relaxed: under the lock
       return ends_at_once(op, w, me);
     }
-    if (!is_unbounded(c)) return has_to_wait(op, me);
+    if (!is_unbounded(c)) return has_to_wait(op);
   }
   c.lock.leave(me);
   return send_ready_in_full(op, w);
@@ -187,34 +188,22 @@ bool recv_ready(channel_wait& op, waiter& w) noexcept {
     if (take_value(c, op.value)) [[likely]]
       return ends_at_once(op, w, me);
     if (c.count.load(std::memory_order_relaxed) == 0 && is_open(c))  // relaxed: under the lock
-      return has_to_wait(op, me);
+      return has_to_wait(op);
   }
   c.lock.leave(me);
   return recv_ready_in_full(op, w);
 }
 
 bool send_park(channel_wait& op, waiter& w) noexcept {
-  channel_core& c = *op.channel;
-  os::seat* const me = seat_of_live(w);
-  if (op.how != wait_end::pending || !c.lock.enter(me)) [[unlikely]]
+  if (!op.inside) [[unlikely]]
     return send_park_in_full(op, w);
-  if (c.receivers.first == nullptr && !has_room(c) && is_open(c)) [[likely]]
-    return wait_inside(op, w, me, true);
-  c.lock.leave(me);
-  return send_park_in_full(op, w);
+  return wait_inside(op, w, op.channel->senders, true);
 }
 
 bool recv_park(channel_wait& op, waiter& w) noexcept {
-  channel_core& c = *op.channel;
-  os::seat* const me = seat_of_live(w);
-  if (op.how != wait_end::pending || !c.lock.enter(me)) [[unlikely]]
+  if (!op.inside) [[unlikely]]
     return recv_park_in_full(op, w);
-  const bool nothing =
-      c.senders.first == nullptr && c.count.load(std::memory_order_relaxed) == 0;  // relaxed: under the lock
-  if (nothing && is_open(c)) [[likely]]
-    return wait_inside(op, w, me, false);
-  c.lock.leave(me);
-  return recv_park_in_full(op, w);
+  return wait_inside(op, w, op.channel->receivers, false);
 }
 
 }  // namespace weft::detail

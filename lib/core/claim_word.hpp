@@ -19,9 +19,12 @@
 //   won | delivered -> running       end(), by the waiter
 //
 // Protocol against cancellation
-//   waiter     W1 store waiting or preparing, seq_cst; W2 load the flags, seq_cst; set: claim yourself
-//   canceller  C1 store the flag, seq_cst; C2 load the claim word, seq_cst, and claim
-// Guarantee: W2 sees C1, or C2 sees W1.
+//   waiter     W1 store waiting or preparing; light barrier; W2 load the flags; set: claim yourself
+//   canceller  C1 store the flag; C2 load the claim word, and claim; it does not wait: heavy barrier, C2
+//   again
+// Guarantee: W2 sees C1, or the last C2 sees W1.  Every wait passes W1, and what is cancelled mostly waits,
+// so there is hardly ever a heavy barrier (os/asymmetric.hpp).  Where there is none W1 is seq_cst, as C1 and
+// C2, and the first C2 is enough.
 //
 // Rules
 //   1. A winner that found `preparing` has nothing left to deliver: who moves data is locked out until
@@ -44,6 +47,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "os/asymmetric.hpp"
 #include "os/lock.hpp"
 
 namespace weft::core {
@@ -99,16 +103,31 @@ enum class claimed : std::uint8_t {
   parked,  // the waiter sleeps, or is a thread: it is the winner's until deliver()
 };
 
+struct real_barriers {
+  static bool are_asymmetric() noexcept { return os::barriers_are_asymmetric(); }
+
+  static void light() noexcept { os::light_barrier(); }
+};
+
 /// `Relax` is what a loop that waits for another thread does.
-template <template <typename> class Ref = std::atomic_ref, void (*Relax)() noexcept = os::relax_cpu>
+template <template <typename> class Ref = std::atomic_ref, void (*Relax)() noexcept = os::relax_cpu,
+          typename Barriers = real_barriers>
 class claim_word {
  public:
+  using barriers = Barriers;
+
   explicit claim_word(std::uint64_t& w) noexcept : word_(w) {}
 
   /// The next wait begins.  Own thread.
   void begin(state s, std::uint8_t f) noexcept {
     const std::uint64_t before = word_.load(std::memory_order_relaxed);  // relaxed: nobody else writes it now
-    word_.store(word(sequence_of(before) + 1, 0, f, s), std::memory_order_seq_cst);  // W1, pairs with C2
+    const std::uint64_t next = word(sequence_of(before) + 1, 0, f, s);
+    if (Barriers::are_asymmetric()) [[likely]] {
+      word_.store(next, std::memory_order_release);  // W1, pairs with C2, by the barriers with its second
+      Barriers::light();
+    } else {
+      word_.store(next, std::memory_order_seq_cst);  // W1, pairs with C2
+    }
   }
 
   /// preparing -> waiting; false: somebody has claimed meanwhile.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/fork_group.hpp"
+#include "os/asymmetric.hpp"
 #include "os/lock.hpp"
 #include "sched/current.hpp"
 #include "sched/scheduler.hpp"
@@ -65,32 +66,22 @@ void claim_in(context_base& x, waiter& w, winners& won) noexcept {
   won.add(w, word_of(w).claim(by_cancel, no_cancel));
 }
 
-}  // namespace
-
-namespace {
-
-/// Under x.lock.  False: it was cancelled before, and so was all inside it.
-bool cancel_one(context_base& x, std::uint8_t why, winners& won) noexcept {
-  if (load_state(x) != cancel_state::live) return false;
-  store_state(x, why);
-  if (x.kind == detail::routine_root) {
-    claim_in(x, owner_of_root(x), won);
-    return true;
-  }
+/// Under x.lock.
+void claim_all_in(context_base& x, winners& won) noexcept {
+  if (x.kind == detail::routine_root) return claim_in(x, owner_of_root(x), won);
   context& c = full(x);
   if (c.owner != nullptr) claim_in(x, *c.owner, won);
   for (waiter* m = c.members; m != nullptr; m = m->links.next) claim_in(x, *m, won);
   if (c.kind == detail::group) for_each_forked(c, [&](waiter& child) { claim_in(x, child, won); });
-  return true;
 }
 
-}  // namespace
-
-/// Depth first.  The locks from x down to where it is are held: they pin the path, and the links back.
-void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept {
+/// Visits x and, where that returns true, its children; depth first.  The locks from x down to where it is
+/// are held: they pin the path, and the links back.
+template <typename Visit>
+void walk(context_base& x, Visit visit) noexcept {
   context_base* at = &x;
   os::lock(x.lock);
-  bool enters = cancel_one(x, why, won);
+  bool enters = visit(x);
   for (;;) {
     context* next = enters ? at->children : nullptr;
     while (next == nullptr) {
@@ -102,8 +93,28 @@ void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept {
     }
     at = next;
     os::lock(at->lock);
-    enters = cancel_one(*at, why, won);
+    enters = visit(*at);
   }
+}
+
+}  // namespace
+
+/// Twice, if the first time somebody did not wait: its wait may have begun without a look that saw the
+/// cancellation, and be visible only behind the barrier (core/claim_word.hpp).
+void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept {
+  walk(x, [&](context_base& each) {
+    if (load_state(each) != cancel_state::live)
+      return false;  // it was cancelled before, and so was all inside
+    store_state(each, why);
+    claim_all_in(each, won);
+    return true;
+  });
+  if (!won.missed_one() || !os::barriers_are_asymmetric()) return;
+  os::heavy_barrier();
+  walk(x, [&](context_base& each) {
+    claim_all_in(each, won);
+    return true;
+  });
 }
 
 namespace {
@@ -190,6 +201,7 @@ std::int64_t deadline_in(const context_base* x) noexcept {
 }
 
 void winners::add(waiter& w, claimed how) noexcept {
+  if (how == claimed::lost && &w != sched::current_routine()) missed_one_ = true;
   if (how != claimed::parked) return;
   w.next = nullptr;
   (first_ != nullptr ? last_->next : first_) = &w;

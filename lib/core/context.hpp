@@ -48,6 +48,9 @@ class winners {
   void add(waiter& w, claimed how) noexcept;
   void deliver_all() noexcept;
 
+  /// Of those that were to be claimed, one was not there to be had: it runs, or its wait is not visible yet.
+  bool missed_one() const noexcept { return missed_one_; }
+
   /// Gives them, as a chain, for the caller to deliver.
   waiter* take_all() noexcept { return std::exchange(first_, nullptr); }
 
@@ -57,6 +60,7 @@ class winners {
  private:
   waiter* first_ = nullptr;
   waiter* last_ = nullptr;  // if there is a first
+  bool missed_one_ = false;
 };
 
 /// Cancels x and all inside it; the caller delivers, and may hold a lock meanwhile.

@@ -87,8 +87,8 @@ bool yield_op::park(detail::waiter& w) noexcept {
 
 void yield_op::finish(detail::waiter& w) {
   // A thread that loops until something happens never waits, where a simulated run that is over would end it.
-  const bool over = w.kind() == waiter_kind::thread && os::current_port().over();
-  if (over || is_cancelled(w)) detail::throw_cancelled(w);
+  if (is_cancelled(w) || (w.kind() == waiter_kind::thread && os::current_port().over()))
+    detail::throw_cancelled(w);
 }
 
 // --- sleep ---

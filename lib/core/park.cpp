@@ -5,6 +5,10 @@
 
 namespace weft::core {
 
+bool look_in_full(const waiter& w) noexcept {
+  return w.scope != nullptr && detail::cancel_requested_for(w) != detail::cancel_state::live;
+}
+
 void deliver(waiter& w, claimed how) noexcept {
   if (how != claimed::parked) return;
   if (w.kind() == waiter_kind::thread) {
@@ -21,12 +25,12 @@ void deliver(waiter& w, claimed how) noexcept {
 }
 
 void yield_now(waiter& w) noexcept {
-  sched::worker* here = sched::current_worker();
-  if (here != nullptr && here == w.worker) {
-    here->count.yields.add();
-    here->push_yielding(w);
+  sched::worker& last = worker_of(w);
+  if (w.is_on_workers() || sched::current_worker() == &last) {
+    last.count.yields.add();
+    last.push_yielding(w);
   } else {
-    worker_of(w).home().inject_from_outside(w);
+    last.home().inject_from_outside(w);
   }
 }
 

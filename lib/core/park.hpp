@@ -8,6 +8,7 @@
 #include <weft/detail/waiter.hpp>
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 #include "core/claim_word.hpp"
@@ -36,37 +37,35 @@ inline const std::uint32_t& futex_word(const waiter& w) noexcept {
   return *static_cast<const std::uint32_t*>(at);
 }
 
+/// The worker whose timer heap and queues serve `w`: the one it runs on.
+inline sched::worker& worker_of(const waiter& w) noexcept {
+  return *static_cast<sched::worker*>(w.worker);
+}
+
 /// The flags a wait of `w` has by the context it is in.
 inline std::uint8_t shield_of(const waiter& w) noexcept {
   return w.scope != nullptr && w.scope->shielded != 0 ? no_stop : no_flags;
 }
 
-/// W2.  Most waits are in a routine's own context: one load of it and one of the runtime's stop.
-inline bool is_cancelled(const waiter& w) noexcept {
-  const detail::context_base* x = w.scope;
-  if (x == nullptr) return false;
-  const auto* worker = static_cast<const sched::worker*>(__atomic_load_n(
-      &w.worker, __ATOMIC_RELAXED));  // relaxed: once published it may run elsewhere; same runtime
-  if (x->kind != detail::routine_root || worker == nullptr) [[unlikely]]
-    return detail::cancel_requested_for(w) != detail::cancel_state::live;
-  const auto s =
-      std::atomic_ref(const_cast<std::uint8_t&>(x->state)).load(std::memory_order_seq_cst);  // W2, with C1
-  if (s != detail::live) return true;
-  return x->shielded == 0 && worker->home().stopping();
+/// A routine that neither the context it is in nor the runtime's stop has cancelled; W2, in one look at
+/// state, kind and shield of the context.  False: who knows.
+[[gnu::always_inline]] inline bool is_plainly_live(const waiter& w) noexcept {
+  if (w.kind() != waiter_kind::routine) return false;
+  using four_bytes [[gnu::may_alias]] = std::uint32_t;
+  static_assert(std::endian::native == std::endian::little && offsetof(detail::context_base, state) == 4 &&
+                offsetof(detail::context_base, kind) == 5 && offsetof(detail::context_base, shielded) == 6);
+  constexpr std::uint32_t not_plain = 0x00fffeff;  // state live, kind routine_root or nested, no shield
+  static_assert(detail::live == 0 && detail::routine_root == 0 && detail::nested == 1);
+  const auto* marks = reinterpret_cast<const four_bytes*>(&w.scope->state);
+  const bool plain = (__atomic_load_n(marks, __ATOMIC_SEQ_CST) & not_plain) == 0;  // W2, with C1
+  return plain && !worker_of(w).home().stopping();
 }
 
-/// A routine in its own context, which neither that nor the runtime's stop has cancelled; W2 as in
-/// is_cancelled(). False: who knows.
-inline bool is_plainly_live(const waiter& w) noexcept {
-  const detail::context_base* x = w.scope;
-  if (x == nullptr || w.kind() != waiter_kind::routine) return false;
-  // relaxed: they are constant; plain reads the compiler would merge into one that takes in `state`
-  const bool own = __atomic_load_n(&x->kind, __ATOMIC_RELAXED) == detail::routine_root &&
-                   __atomic_load_n(&x->shielded, __ATOMIC_RELAXED) == 0;  // relaxed: as the other
-  const auto* worker = static_cast<const sched::worker*>(w.worker);
-  const auto s =
-      std::atomic_ref(const_cast<std::uint8_t&>(x->state)).load(std::memory_order_seq_cst);  // W2, with C1
-  return own && s == detail::live && worker != nullptr && !worker->home().stopping();
+/// W2.
+bool look_in_full(const waiter& w) noexcept;
+
+inline bool is_cancelled(const waiter& w) noexcept {
+  return !is_plainly_live(w) && look_in_full(w);
 }
 
 /// The winner has nothing more to do with the waiter than this: a routine that was `parked` becomes runnable,
@@ -95,6 +94,16 @@ inline bool begin_waiting(waiter& w, wait_reason why, void* op,
                           std::uint8_t extra_flags = no_flags) noexcept {
   begin(w, state::waiting, why, op, extra_flags);
   return word_of(w).goes_on_unless([&] { return (extra_flags & no_cancel) == 0 && is_cancelled(w); });
+}
+
+/// begin_waiting() of one that is_plainly_live(), for the calls that all programs make most.
+[[gnu::always_inline]] inline bool begin_plain_wait(waiter& w, wait_reason why, void* op) noexcept {
+  w.node.because(why);
+  w.node.op = op;
+  w.node.in_case = false;
+  w.node.index = 0;
+  word_of(w).begin(state::waiting, no_flags);
+  return word_of(w).goes_on_unless([&] { return is_cancelled(w); });
 }
 
 /// For a wait that registers in several places: after all of them.  True: it sleeps.  False: it goes on at
@@ -132,11 +141,6 @@ class wait_timer {
   /// After the wait: it will not fire any more, or has.
   static void disarm(sched::timer_cell*& cell) noexcept;
 };
-
-/// The worker whose timer heap and queues serve `w`: the one it runs on.
-inline sched::worker& worker_of(const waiter& w) noexcept {
-  return *static_cast<sched::worker*>(w.worker);
-}
 
 /// The seat of the thread on which `w` runs now.
 inline os::seat* seat_of(const waiter& w) noexcept {

@@ -27,6 +27,7 @@
 #include "core/park.hpp"
 #include "core/simulation.hpp"
 #include "core/unhandled.hpp"
+#include "os/asymmetric.hpp"
 #include "os/forked.hpp"
 #include "os/lock.hpp"
 #include "sched/blocked_here.hpp"
@@ -178,6 +179,7 @@ bool global_is_stopping() noexcept {
 
 void cancel_all(sched::scheduler& home) {
   home.request_stop();
+  if (os::barriers_are_asymmetric()) os::heavy_barrier();  // whose W2 has not seen it, its W1 is visible
   walk all{&home, {}};
   sched::for_each_block(&cancel_one, &all);
   home.port().simulated() ? deliver_by_birth(all.won, home.port().over()) : all.won.deliver_all();

@@ -16,7 +16,7 @@ void find_out_about_barriers() noexcept {
   if (barriers_are_asymmetric()) return;
   const bool works = ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
                      ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
-  if (works) __atomic_store_n(&detail::has_membarrier, true, __ATOMIC_RELAXED);  // relaxed: a flag by itself
+  if (works) __atomic_store_n(&detail::has_membarrier, true, __ATOMIC_SEQ_CST);  // M1, pairs with M2
 }
 
 void heavy_barrier() noexcept {

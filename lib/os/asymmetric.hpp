@@ -28,7 +28,7 @@ extern bool has_membarrier;
 void find_out_about_barriers() noexcept;
 
 inline bool barriers_are_asymmetric() noexcept {
-  return __atomic_load_n(&detail::has_membarrier, __ATOMIC_RELAXED);  // relaxed: it only becomes true
+  return __atomic_load_n(&detail::has_membarrier, __ATOMIC_SEQ_CST);  // M2, pairs with M1
 }
 
 inline void light_barrier() noexcept {

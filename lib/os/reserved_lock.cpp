@@ -17,7 +17,6 @@ constinit seat_pool seats{};
 
 /// Looks before it sleeps in between: the owner leaves within nanoseconds, unless its thread does not run;
 /// and then one of a higher priority must not keep the processor from it.
-constexpr unsigned spin_limit = 64, yield_limit = 128;
 constexpr nanos between_looks = 50'000;
 
 }  // namespace

@@ -91,8 +91,10 @@ struct real_world {
 
   static bool may_reserve() noexcept { return barriers_are_asymmetric(); }
 
-  /// Lets the owner leave, which takes some ns unless it was descheduled.
+  /// Lets the owner leave, which takes some ns unless it was descheduled: pauses, then offers the processor,
+  /// then sleeps in between.
   static void wait(unsigned looks) noexcept;
+  static constexpr unsigned spin_limit = 64, yield_limit = 128;
 };
 
 template <template <typename> class Atomic = std::atomic, typename World = real_world>

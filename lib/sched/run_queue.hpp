@@ -72,6 +72,15 @@ class run_queue {
     return nullptr;
   }
 
+  /// Owner, while no thief can be here (queue_bias.hpp).
+  [[nodiscard]] T* pop_alone() noexcept {
+    const std::uint32_t head = head_.load(std::memory_order_relaxed);   // relaxed: the owner's own for now
+    if (head == tail_.load(std::memory_order_relaxed)) return nullptr;  // relaxed: the owner's own
+    T* item = slot(head).load(std::memory_order_relaxed);               // relaxed: the owner wrote it
+    head_.store(head + 1, std::memory_order_relaxed);  // relaxed: the bias orders it before a thief's look
+    return item;
+  }
+
   /// Owner.  If there are more than `many`, the item `places` behind the oldest: only to be prefetched, a
   /// thief may take it.
   [[nodiscard]] T* peek(std::uint32_t places, std::uint32_t many) noexcept {

@@ -44,7 +44,13 @@ void worker::push_next(waiter& r) noexcept {
     slot_.store(&r, std::memory_order_release);  // R6, pairs with A6: a thief sees the routine
     return;
   }
-  before = slot_.exchange(&r, std::memory_order_acq_rel);  // R6, pairs with A6
+  if (bias_.enter()) [[likely]] {
+    before = slot_.load(std::memory_order_relaxed);  // relaxed: no thief is here
+    slot_.store(&r, std::memory_order_release);      // R6, pairs with A6
+    bias_.leave();
+  } else {
+    before = slot_.exchange(&r, std::memory_order_acq_rel);  // R6, pairs with A6
+  }
   if (before != nullptr) push_back(*before);
 }
 
@@ -143,12 +149,20 @@ forkable* worker::take_stranded() noexcept {
 
 // --- what runs next ---
 
-void* worker::enter(waiter& r) noexcept {
+inline void* worker::enter_inline(waiter& r) noexcept {
   tick_.store(tick_.load(std::memory_order_relaxed) + 1,
               std::memory_order_relaxed);  // relaxed: thieves only compare
   ready = ready_operations;
   __atomic_store_n(&r.worker, static_cast<worker_face*>(this), __ATOMIC_RELAXED);  // relaxed: dumps read it
-  if (r.kind() == detail::waiter_kind::foreign) [[unlikely]] {
+  if (!r.just_goes_on()) [[unlikely]]
+    return begin(r);
+  runs(&r);
+  return r.frame;
+}
+
+/// A routine's first resumption; or one of a coroutine of a foreign type.
+void* worker::begin(waiter& r) noexcept {
+  if (r.kind() == detail::waiter_kind::foreign) {
     runs(nullptr);
     return run_foreign(r);
   }
@@ -162,23 +176,34 @@ void* worker::enter(waiter& r) noexcept {
   return r.frame;
 }
 
+void* worker::enter(waiter& r) noexcept {
+  return enter_inline(r);
+}
+
 /// The oldest of the ring.  In a long queue frames have gone out of the cache: the next but one comes in
 /// meanwhile (skynet on one worker 530 -> 430 ns a routine).
-waiter* worker::take_oldest() noexcept {
+[[gnu::always_inline]] inline waiter* worker::take_oldest() noexcept {
   if (const waiter* later = ring_.peek(2, 32)) {
     const char* frame = reinterpret_cast<const char*>(later);
     __builtin_prefetch(frame);
     __builtin_prefetch(frame + 64);
     __builtin_prefetch(frame + 128);
   }
-  return ring_.pop();
+  if (!bias_.enter()) [[unlikely]]
+    return ring_.pop();
+  waiter* r = ring_.pop_alone();
+  bias_.leave();
+  return r;
 }
 
-waiter* worker::take_slot() noexcept {
-  if (slot_.load(std::memory_order_relaxed) != nullptr) {                          // relaxed: a hint
-    if (waiter* r = slot_.exchange(nullptr, std::memory_order_acq_rel)) return r;  // A6, pairs with R6
-  }
-  return nullptr;
+[[gnu::always_inline]] inline waiter* worker::take_slot() noexcept {
+  if (slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // relaxed: only this thread fills it
+  if (!bias_.enter()) [[unlikely]]
+    return slot_.exchange(nullptr, std::memory_order_acq_rel);  // A6, pairs with R6
+  waiter* r = slot_.load(std::memory_order_relaxed);            // relaxed: no thief is here
+  slot_.store(nullptr, std::memory_order_relaxed);              // relaxed: same
+  bias_.leave();
+  return r;
 }
 
 /// From the loop, slot and ring take turns: a chain of hand-offs through the slot may not starve the ring,
@@ -229,12 +254,13 @@ void worker::begin_simulated_turn() noexcept {
   port.note(current() == nullptr ? 0 : detail::id_of(*current()));
 }
 
-void* worker::take_next() noexcept {
-  if (transfers > 0 && !simulated_) {
+[[gnu::always_inline]] inline void* worker::take_next() noexcept {
+  if (transfers > 0 && !simulated_) [[likely]] {
     --transfers;
     waiter* r = take_slot();
     if (r == nullptr) r = take_oldest();
-    if (r != nullptr) return enter(*r);
+    if (r != nullptr) [[likely]]
+      return enter_inline(*r);
   }
   runs(nullptr);
   return nullptr;
@@ -273,6 +299,7 @@ void* worker::maintain() noexcept {
   }
   if (now_tick - polled_at_ >= poll_interval) {
     polled_at_ = now_tick;
+    bias_.look();
     measure(home_->port().now());
     if (waiter* r = take_injected()) return enter(*r);
     if (worth_waking() && home_->wants_searcher() && ring_.size() > 1) home_->wake_one();

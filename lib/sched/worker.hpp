@@ -15,7 +15,8 @@
 //   5. due timers, other workers' queues
 //
 // Invariants
-//   1. Only the own thread pushes; the slot, the ring and the forks may be taken from by thieves.
+//   1. Only the own thread pushes; the slot, the ring and the forks may be taken from by thieves: from slot
+//   and ring only between begin_theft() and end_theft() of their bias (queue_bias.hpp).
 //   2. tick_ changes with every dispatch: a tick that stands still is a worker inside one routine.
 //   3. A push that leaves more than one routine waiting is a surplus: the ring's tail is stored seq_cst
 //   before the
@@ -36,6 +37,7 @@
 #include "sched/end_gates.hpp"
 #include "sched/fork_deque.hpp"
 #include "sched/parking.hpp"
+#include "sched/queue_bias.hpp"
 #include "sched/run_queue.hpp"
 #include "sched/timer_heap.hpp"
 
@@ -151,6 +153,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
  private:
   void* next_frame() noexcept;
   void* maintain() noexcept;
+  [[gnu::always_inline]] void* enter_inline(waiter& r) noexcept;
+  [[gnu::noinline]] void* begin(waiter& r) noexcept;
   waiter* take_oldest() noexcept;
   waiter* take_slot() noexcept;
   waiter* take_turn() noexcept;
@@ -193,6 +197,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   alignas(64) std::atomic<std::uint32_t> tick_{0};
   std::atomic<os::nanos> dispatch_time_{1'000'000};  // until measured, work is taken to be worth a wake
+  queue_bias<> bias_;                                // of slot and ring
   std::atomic<waiter*> slot_{nullptr};
   run_queue<waiter> ring_;
   fork_deque<forkable> forks_;

@@ -48,12 +48,13 @@ bool worker::run_others_timers() noexcept {
 }
 
 waiter* worker::steal_half(worker& thief, bool desperate) noexcept {
-  if (desperate || ring_.size() > 1) {
-    if (waiter* r = ring_.steal_into(thief.ring_)) return r;
-  }
-  if (!desperate) return nullptr;
-  if (slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // relaxed: a hint
-  return slot_.exchange(nullptr, std::memory_order_acq_rel);             // A6, pairs with R6
+  const bool has_slot = desperate && slot_.load(std::memory_order_relaxed) != nullptr;  // relaxed: a hint
+  if (!has_slot && ring_.size() < (desperate ? 1U : 2U)) return nullptr;
+  if (!bias_.begin_theft()) return nullptr;
+  waiter* r = ring_.steal_into(thief.ring_);
+  if (r == nullptr && has_slot) r = slot_.exchange(nullptr, std::memory_order_acq_rel);  // A6, pairs with R6
+  bias_.end_theft();
+  return r;
 }
 
 forkable* worker::steal_fork() noexcept {

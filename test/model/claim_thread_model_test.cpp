@@ -21,7 +21,7 @@ using model::require_each_order_matters;
 using model::require_sound;
 
 template <template <typename> class Ref>
-using word_on = claim_word<Ref, model::relax>;
+using word_on = model::claim_word_on<Ref>;
 using real = word_on<model::atomic_ref>;
 
 /// A thread leaves as soon as somebody has won.

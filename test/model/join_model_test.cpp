@@ -7,6 +7,7 @@
 
 #include "core/claim_word.hpp"
 #include "core/join_word.hpp"
+#include "model/claim_cases.hpp"
 #include "model/model_test.hpp"
 
 #if !WEFT_TEST_ASAN && !WEFT_TEST_TSAN
@@ -89,7 +90,7 @@ struct world : child {
   bool is_cancelled() { return cancelled.load(std::memory_order_seq_cst) != 0; }
 };
 
-using word = claim_word<model::atomic_ref, model::relax>;
+using word = model::claim_word_on<model::atomic_ref>;
 
 void deliver(world& all, claimed how) {
   if (how != claimed::parked) return;

@@ -417,6 +417,15 @@ inline void unlock(std::uint32_t& word) {
   if (world.inside()) world.lock_clock(&word) = world.tick();
 }
 
+[[nodiscard]] inline bool try_lock(std::uint32_t& word) {
+  engine& world = *engine::now();
+  world.step();
+  if (word != 0) return false;
+  word = 1;
+  if (world.inside()) join(world.thread_clock(), world.lock_clock(&word));
+  return true;
+}
+
 /// Stands for os::guard.
 class guard {
  public:

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "core/claim_word.hpp"
+#include "model/claim_cases.hpp"
 #include "model/model_test.hpp"
 #include "sync/mutex_word.hpp"
 
@@ -69,7 +70,7 @@ struct calls_the_last : real {
 constexpr std::uint16_t served = 0, called = 1;
 constexpr std::size_t parties = 3;
 
-using claim = claim_word<model::atomic_ref, model::relax>;
+using claim = model::claim_word_on<model::atomic_ref>;
 
 struct party {
   std::uint64_t park = 0;

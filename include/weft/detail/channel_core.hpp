@@ -51,6 +51,7 @@ struct channel_wait {
   void* value;
   wait_end how = wait_end::pending;
   bool waited = false;  // it has begun to: to be settled
+  bool inside = false;  // ready() has left the lock to park(), which is next
 };
 
 struct timed_channel_wait : channel_wait {

@@ -176,6 +176,15 @@ struct waiter {
 
   void fresh(bool is) noexcept { now = static_cast<std::uint8_t>(is ? now | fresh_bit : now & ~fresh_bit); }
 
+  /// A routine that lives on the workers; as most do, so one look.
+  bool is_on_workers() const noexcept {
+    static_assert(static_cast<int>(waiter_kind::routine) == 0 && static_cast<int>(home::workers) == 0);
+    return (now & (3 | 112)) == 0;
+  }
+
+  /// The same, and it has run before.
+  bool just_goes_on() const noexcept { return (now & (3 | 112 | fresh_bit)) == 0; }
+
   birth born() const noexcept { return static_cast<birth>(origins & 15); }
 
   /// It starts.  Also says that there is no annex.
