@@ -28,8 +28,9 @@ struct end_of_main {
   return w;
 }
 
-os::seat* current_seat() noexcept {
-  worker* w = current_worker();
+[[gnu::noinline]] os::seat* current_seat() noexcept {
+  worker* w = this_thread;
+  asm volatile("" : "+r"(w) : : "memory");
   return w != nullptr ? &w->seat : nullptr;
 }
 

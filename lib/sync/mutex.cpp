@@ -45,14 +45,48 @@ mutex::~mutex() {
 
 bool mutex::try_lock() noexcept {
   os::step();
-  return mutex_word(state_).take();
+  os::seat* const me = sched::current_seat();
+  mutex_word m(state_);
+  if (m.is_reserved()) {
+    if (me != nullptr && m.take_reserved(*me)) return true;
+    const os::guard hold(line_.lock);
+    m.end_reservation(me);
+  }
+  if (!m.take()) return false;
+  note_turn(me);
+  return true;
+}
+
+/// Has taken it without waiting.
+void mutex::note_turn(void* seat) noexcept {
+  auto* const me = static_cast<os::seat*>(seat);
+  if (!mutex_word(state_).note_turn(me)) return;
+  const os::guard hold(line_.lock);
+  mutex_word(state_).reserve(*me);
 }
 
 void mutex::unlock() noexcept {
   os::step();
+  mutex_word m(state_);
+  if (m.is_reserved()) [[likely]] {
+    os::seat* const me = sched::current_seat();
+    if (me != nullptr && m.let_go_reserved(*me)) [[likely]]
+      return;
+  }
+  unlock_in_full();
+}
+
+void mutex::unlock_in_full() noexcept {
   switch (mutex_word(state_).let_go()) {
     case mutex_word<>::release::done:
       return;
+    case mutex_word<>::release::reserved: {
+      {
+        const os::guard hold(line_.lock);
+        mutex_word(state_).end_reservation(sched::current_seat());
+      }
+      return unlock_in_full();
+    }
     case mutex_word<>::release::not_held:
       base::misuse(
           "a mutex is unlocked that is not locked; lock() locks once it is awaited, so write `auto hold = "
@@ -62,6 +96,7 @@ void mutex::unlock() noexcept {
   }
   claimed how = claimed::lost;
   waiter* next;
+  mutex_word(state_).end_row();
   {
     const os::guard hold(line_.lock);
     next = claim_first(line_, how);
@@ -82,10 +117,25 @@ void mutex::unlock() noexcept {
 
 bool lock_op::ready(detail::waiter& w) noexcept {
   os::step();
+  if (is_plainly_live(w)) [[likely]] {
+    sched::worker& here = worker_of(w);
+    mutex_word m(static_cast<mutex*>(wait_.object)->state_);
+    if (here.ready > 1 && m.take_reserved(here.seat)) [[likely]] {
+      --here.ready;
+      wait_.how = wait_end::done;
+      return true;
+    }
+  }
+  return ready_in_full(w);
+}
+
+bool lock_op::ready_in_full(detail::waiter& w) noexcept {
+  auto& m = *static_cast<mutex*>(wait_.object);
   wait_.called = false;
   if (over_before(wait_, w)) return true;
-  if (!may_go_on(w) || !mutex_word(static_cast<mutex*>(wait_.object)->state_).take()) return false;
+  if (!may_go_on(w) || !mutex_word(m.state_).take()) return false;
   wait_.how = wait_end::done;
+  m.note_turn(seat_of(w));
   return true;
 }
 
@@ -95,9 +145,16 @@ bool lock_op::park(detail::waiter& w) noexcept {
 
 /// True: it is over, locked or cancelled.
 bool lock_op::look(detail::looking_wait& wait, detail::waiter& w) noexcept {
-  auto& m = *static_cast<mutex*>(wait.object);
+  mutex_word m(static_cast<mutex*>(wait.object)->state_);
+  os::seat* const me = seat_of(w);
+  if (me != nullptr && m.take_reserved(*me)) {  // so nobody was called
+    wait.how = wait_end::done;
+    return true;
+  }
   const os::guard hold(wait.line->lock);
-  if (wait.called ? mutex_word(m.state_).look() : mutex_word(m.state_).take_or_announce()) {
+  m.end_reservation(me);
+  if (wait.called ? m.look() : m.take_or_announce()) {
+    if (wait.called) word_of(w).end();
     wait.how = wait_end::done;
     return true;
   }

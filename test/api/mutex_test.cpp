@@ -168,3 +168,70 @@ TEST_CASE(
   REQUIRE(m.try_lock());
   m.unlock();
 }
+
+TEST_CASE("a mutex that one worker has taken a thousand times in a row is there for every thread",
+          "[api][mutex]") {
+  weft::runtime rt({.workers = 2});
+  weft::mutex m;
+  const auto thousand = [&](bool keep) -> weft::routine<> {
+    for (int i = 0; i < 1000; ++i) {
+      co_await m.lock();
+      m.unlock();
+    }
+    if (keep) co_await m.lock();
+  };
+  rt.go(thousand, false).join();
+  REQUIRE(m.try_lock());
+  REQUIRE(!m.try_lock());
+  m.unlock();
+  rt.go(thousand, false).join();
+  weft::blocking::wait(m.lock());
+  REQUIRE(!m.try_lock());
+  m.unlock();
+  rt.go(thousand, true).join();
+  REQUIRE(!m.try_lock());
+  auto waits = rt.go([&]() -> weft::routine<> {
+    co_await m.lock();
+    m.unlock();
+  });
+  m.unlock();  // for the routine that kept it
+  waits.join();
+  REQUIRE(m.try_lock());
+  m.unlock();
+  rt.go(thousand, false).join();  // and goes while it is reserved
+}
+
+TEST_CASE("a mutex that is reserved now for one and now for another keeps one at a time inside",
+          "[api][mutex][race]") {
+  constexpr int bursts = 20, burst = 400;
+  const unsigned workers = GENERATE(1u, 2u, 16u);
+  weft::runtime rt({.workers = workers});
+  weft::mutex m;
+  std::int64_t counter = 0;  // the mutex protects it
+  std::vector<weft::join_handle<void>> all;
+  for (int r = 0; r < routines; ++r) {
+    all.push_back(rt.go([&, r]() -> weft::routine<> {
+      for (int i = 0; i < bursts * burst; ++i) {
+        co_await m.lock();
+        const std::int64_t seen = counter;
+        if (i % burst == r) co_await weft::yield();
+        counter = seen + 1;
+        m.unlock();
+        if (i % burst == 0) co_await weft::sleep_for(20us);
+      }
+    }));
+  }
+  std::int64_t here = 0;
+  for (int i = 0; i < bursts * burst; ++i) {
+    if (i % 2 == 0) {
+      weft::blocking::wait(m.lock());
+    } else if (!m.try_lock()) {
+      continue;
+    }
+    ++counter;
+    ++here;
+    m.unlock();
+  }
+  for (auto& each : all) each.join();
+  REQUIRE(counter == here + std::int64_t{routines} * bursts * burst);
+}
