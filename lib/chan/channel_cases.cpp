@@ -4,6 +4,7 @@
 #include <weft/detail/select_case.hpp>
 
 #include "chan/channel_core.hpp"
+#include "chan/channel_quick.hpp"
 #include "core/park.hpp"
 
 namespace weft::detail {
@@ -89,13 +90,88 @@ void withdraw_case(select_case& c, bool won) noexcept {
   hold.unlock_and_free();
 }
 
+// --- looks inside the locks ---
+
+/// It has happened, inside of this lock and `others`.
+inside_look ends(channel_wait& op, os::seat& me, unsigned others) noexcept {
+  op.how = wait_end::done;
+  for (unsigned i = 0; i <= others; ++i) me.leave();
+  return inside_look::happened;
+}
+
+inside_look does_not_know(os::seat& me) noexcept {
+  me.leave();
+  return inside_look::unknown;
+}
+
+[[gnu::noinline]] inside_look give_to_receiver(channel_wait& op, waiter& w, unsigned others) noexcept {
+  os::seat& me = core::worker_of(w).seat;
+  channel_core& c = *op.channel;
+  wait_node* const n = claim_routine(c, c.receivers);
+  if (n == nullptr) return does_not_know(me);
+  waiter& party = core::owner_of(*n);
+  auto& other = *static_cast<channel_wait*>(n->op);
+  copy_plain(c, other.value, op.value);
+  other.how = wait_end::done;
+  ends(op, me, others);
+  wake_next(party, w);
+  return inside_look::happened;
+}
+
+[[gnu::noinline]] inside_look take_from_sender(channel_wait& op, waiter& w, unsigned others) noexcept {
+  os::seat& me = core::worker_of(w).seat;
+  channel_core& c = *op.channel;
+  wait_node* const n = claim_routine(c, c.senders);
+  note_senders(c);
+  if (n == nullptr) return does_not_know(me);
+  waiter& party = core::owner_of(*n);
+  auto& other = *static_cast<channel_wait*>(n->op);
+  copy_plain(c, op.value, other.value);
+  other.how = wait_end::done;
+  ends(op, me, others);
+  wake_next(party, w);
+  return inside_look::happened;
+}
+
+inside_look look_to_send(select_case& c, waiter& w, unsigned others) noexcept {
+  channel_wait& op = wait_of(c);
+  channel_core& ch = *op.channel;
+  os::seat& me = core::worker_of(w).seat;
+  if (!ch.lock.enter(&me)) return inside_look::unknown;
+  if (!is_open(ch)) return does_not_know(me);
+  if (ch.receivers.first != nullptr) {
+    return ch.is_plain ? give_to_receiver(op, w, others) : does_not_know(me);
+  }
+  if (!has_room(ch)) return inside_look::idle;
+  std::byte* const slot = ch.is_plain ? next_room(ch) : nullptr;
+  if (slot == nullptr) return does_not_know(me);
+  copy_plain(ch, slot, op.value);
+  set_count(ch, ch.count.load(std::memory_order_relaxed) + 1);  // relaxed: under the lock
+  return ends(op, me, others);
+}
+
+inside_look look_to_recv(select_case& c, waiter& w, unsigned others) noexcept {
+  channel_wait& op = wait_of(c);
+  channel_core& ch = *op.channel;
+  os::seat& me = core::worker_of(w).seat;
+  if (!ch.lock.enter(&me)) return inside_look::unknown;
+  const bool empty = ch.count.load(std::memory_order_relaxed) == 0;  // relaxed: under the lock
+  if (ch.senders.first == nullptr) [[likely]] {
+    if (empty && is_open(ch)) return inside_look::idle;
+    if (ch.is_plain && !ch.no_receivers && take_value(ch, op.value)) return ends(op, me, others);
+  } else if (empty && ch.is_plain && !ch.no_receivers) {
+    return take_from_sender(op, w, others);
+  }
+  return does_not_know(me);
+}
+
 }  // namespace
 
-const case_kind send_case_kind{"send on channel", &channel_of,        cancel_class::plain,
-                               &poll_send,        &lock_of,           &poll_send_locked,
-                               &send_unlocked,    &enroll_case<true>, &withdraw_case};
+const case_kind send_case_kind{"send on channel", &channel_of,       cancel_class::plain, &poll_send,
+                               &lock_of,          &poll_send_locked, &send_unlocked,      &enroll_case<true>,
+                               &withdraw_case,    &look_to_send};
 const case_kind recv_case_kind{"recv on channel", &channel_of,       cancel_class::plain, &poll_recv,
                                &lock_of,          &poll_recv_locked, &recv_unlocked,      &enroll_case<false>,
-                               &withdraw_case};
+                               &withdraw_case,    &look_to_recv};
 
 }  // namespace weft::detail

@@ -2,14 +2,19 @@
 //
 //   phase 1   tries every enabled case, one lock at a time, in random order (or in order, if biased)
 //   phase 2   takes all locks, in the order of their addresses; tries again; else: preparing, one node per
-//   case, the
-//             timer, cancelled?, commit; unlocks all
+//             case, the timer, cancelled?, commit; unlocks all
 //   wake      a counterpart claims through one of the nodes, under its own lock; the index is in the claim
 //   word phase 3   takes every other registration back, one lock at a time
 //
 // All locks are held over the commit, so nobody who moves data can win early (protocols.md A4); that also
 // makes two selects that meet on two channels atomic.  Cases without a lock (join, time) may win early: they
 // deliver nothing.
+//
+// Inside: if all cases are channels whose locks are reserved for this worker, phase 1 enters each lock by the
+// seat and stays, without a read-modify-write.  If none was ready nothing can have become so, and there is no
+// second look: begins as `waiting`, which saves the commit, one node per case, leaves all.  A canceller may
+// wake it before that, as it may who waits for one thing: phase 3 then takes every lock, and so comes behind.
+// Not in a simulated run, nor with a time limit.
 //
 // Source: Go's selectgo.  Rejected: one lock at a time while registering (tried for Go, CL 7570: never shown
 // correct);
@@ -36,6 +41,8 @@ using namespace core;
 
 namespace {
 
+constexpr std::size_t small_set = 16;
+
 /// Small sets live on the stack.
 template <typename T>
 class small_array {
@@ -49,33 +56,52 @@ class small_array {
   const T& operator[](std::size_t i) const noexcept { return heap_ ? heap_[i] : own_[i]; }
 
  private:
-  std::array<T, 16> own_;
+  std::array<T, small_set> own_;
   std::unique_ptr<T[]> heap_;
 };
 
-std::uint64_t chance() noexcept {
-  if (sched::worker* w = sched::current_worker()) return w->random().next();
-  return os::current_port().random();
+/// In which order the cases come is drawn once for a select; 0, as they stand.
+std::uint64_t draw(const select_core& s, sched::worker* here) noexcept {
+  if (s.biased || s.count < 2) return 0;
+  return (here != nullptr ? here->random().next() : os::current_port().random()) | 1;
 }
 
+/// case_order of one or two, outside simulated runs.
+class short_order {
+ public:
+  explicit short_order(const select_core& s) : first_(static_cast<std::uint32_t>(s.draw >> 63)) {}
+
+  std::uint32_t operator[](std::uint32_t i) const noexcept { return i ^ first_; }
+
+ private:
+  std::uint32_t first_;
+};
+
 /// In which order the cases come: at random, or as they stand if biased.
-struct case_order {
-  explicit case_order(const select_core& s) : of(s.count) {
+class case_order {
+ public:
+  explicit case_order(const select_core& s) : is_short_(s.count <= 2), of_(s.count) {
+    const auto picked = s.draw == 0 ? 0 : static_cast<std::uint32_t>(os::pick_case(s.count));
+    first_ = static_cast<std::uint32_t>(s.draw >> 63) ^ picked;
+    if (is_short_) return;
     // Shuffled: a random start alone would favour the case behind a disabled one.
-    for (std::uint32_t i = 0; i < s.count; ++i) of[i] = i;
-    if (s.biased || s.count < 2) return;
-    std::uint64_t r = chance();
+    for (std::uint32_t i = 0; i < s.count; ++i) of_[i] = i;
+    if (s.draw == 0) return;
+    std::uint64_t r = s.draw;
     for (std::uint32_t i = s.count; i > 1; --i) {
-      std::swap(of[i - 1], of[static_cast<std::uint32_t>(r % i)]);
+      std::swap(of_[i - 1], of_[static_cast<std::uint32_t>((r >> 32) * i >> 32)]);
       r = r * 6364136223846793005U + 1442695040888963407U;
       r ^= r >> 29;
     }
-    std::swap(of[0], of[static_cast<std::uint32_t>(os::pick_case(s.count))]);
+    std::swap(of_[0], of_[picked]);
   }
 
-  std::uint32_t operator[](std::uint32_t i) const noexcept { return of[i]; }
+  std::uint32_t operator[](std::uint32_t i) const noexcept { return is_short_ ? i ^ first_ : of_[i]; }
 
-  small_array<std::uint32_t> of;
+ private:
+  const bool is_short_;
+  std::uint32_t first_ = 0;  // of one or two
+  small_array<std::uint32_t> of_;
 };
 
 /// Calls f for each enabled case that may be tried; stops when f says true.
@@ -180,12 +206,17 @@ bool try_locked(select_core& s, const case_order& order, lock_set& locks) {
 
 }  // namespace
 
-bool select_ready(select_core& s, waiter& w) {
+namespace {
+
+/// In any case: one case after the other.
+bool ready_in_full(select_core& s, waiter& w) {
   os::step();
   if (is_cancelled(w)) {
     s.how = wait_end::cancelled;
     return true;
   }
+  if (s.draw == 0)
+    s.draw = draw(s, sched::current_worker());  // a second draw would favour what the look knows
   const bool done = for_each_case(s, case_order(s), [&](select_case& c, std::uint32_t i) {
     if (!c.kind->poll(c, w)) return false;
     s.chosen = i;
@@ -197,11 +228,94 @@ bool select_ready(select_core& s, waiter& w) {
     lock_set locks(s, seat_of(w));
     if (!try_locked(s, case_order(s), locks)) locks.unlock();
   }
+  os::note(s.chosen);
   s.how = wait_end::done;
   return may_go_on(w);
 }
 
+/// Leaves the locks that the worker of `w` has entered by its seat.
+void leave_inside(select_core& s, const waiter& w) noexcept {
+  os::seat& me = worker_of(w).seat;
+  for (; s.inside != 0; --s.inside) me.leave();
+}
+
+/// Enters the locks of all cases by the seat, which needs no order because nobody waits there.
+/// happened: a case has.  idle: none, and all locks are held.  unknown: nothing has been done.
+template <typename Order>
+[[gnu::always_inline]] inline inside_look look_inside(select_core& s, waiter& w, const Order& order) {
+  for (std::uint32_t i = 0; i < s.count; ++i) {
+    select_case& c = *s.cases[order[i]];
+    if (!c.enabled || c.kind == nullptr) continue;
+    const inside_look found =
+        c.kind->look_inside != nullptr ? c.kind->look_inside(c, w, s.inside) : inside_look::unknown;
+    if (found == inside_look::idle) {
+      ++s.inside;
+    } else if (found == inside_look::happened) {
+      s.inside = 0;
+      s.chosen = order[i];
+      return found;
+    } else {
+      leave_inside(s, w);
+      return found;
+    }
+  }
+  return inside_look::idle;
+}
+
+[[gnu::noinline]] inside_look look_inside_many(select_core& s, waiter& w) {
+  if (s.count > small_set) return inside_look::unknown;  // park_inside() asks for no memory
+  return look_inside(s, w, case_order(s));
+}
+
+/// All locks are entered: waits there.  False: cancelled.
+bool park_inside(select_core& s, waiter& w) noexcept {
+  os::seat& me = worker_of(w).seat;
+  const std::uint8_t entered = std::exchange(s.inside, std::uint8_t{0});
+  // All that who ends the wait may look at before it has a lock.
+  for (std::uint32_t i = 0; i < s.count; ++i) {
+    select_case& c = *s.cases[i];
+    c.enrolled = c.enabled && c.kind != nullptr;
+    c.node.owner = &w;
+    c.node.index = static_cast<std::uint16_t>(i);
+    c.node.in_case = true;
+    c.node.linked = false;
+  }
+  const bool goes_on = begin_waiting(w, wait_reason::select, &s);
+  if (goes_on) [[likely]] {
+    const case_order order(s);
+    for (std::uint32_t i = 0; i < s.count; ++i) {
+      select_case& c = *s.cases[order[i]];
+      if (c.enrolled) c.kind->enroll(c);
+    }
+  } else {
+    for (std::uint32_t i = 0; i < s.count; ++i) s.cases[i]->enrolled = false;
+    s.how = wait_end::cancelled;
+  }
+  for (unsigned i = 0; i < entered; ++i) me.leave();  // from here on the routine may run elsewhere
+  return goes_on;
+}
+
+}  // namespace
+
+bool select_ready(select_core& s, waiter& w) {
+  if (!os::may_be_simulated() && is_plainly_live(w)) [[likely]] {
+    s.draw = draw(s, &worker_of(w));
+    const inside_look found = s.count <= 2 ? look_inside(s, w, short_order(s)) : look_inside_many(s, w);
+    if (found == inside_look::idle && !s.has_otherwise) {
+      if (s.deadline != no_deadline) leave_inside(s, w);
+      return false;
+    }
+    if (found != inside_look::unknown) [[likely]] {
+      leave_inside(s, w);
+      s.how = wait_end::done;
+      return --w.worker->ready > 0;
+    }
+  }
+  return ready_in_full(s, w);
+}
+
 bool select_park(select_core& s, waiter& w) noexcept {
+  if (s.inside != 0) return park_inside(s, w);
   if (s.how == wait_end::done) {  // its ready operations are used up: yields with the result
     return park_done(w);
   }
@@ -209,6 +323,7 @@ bool select_park(select_core& s, waiter& w) noexcept {
     const case_order order(s);
     lock_set locks(s, seat_of(w));
     if (try_locked(s, order, locks)) {
+      os::note(s.chosen);
       s.how = wait_end::done;
       return false;
     }
@@ -322,11 +437,11 @@ void join_case_withdraw(select_case& c, bool won) noexcept {
 
 }  // namespace
 
-const case_kind event_case_kind{"event",     &event_address, cancel_class::plain,
-                                &event_poll, &event_lock,    &event_poll_locked,
-                                &nothing,    &event_enroll,  &event_withdraw};
-const case_kind join_case_kind{"join of routine", &child_id,         cancel_class::plain,
-                               &join_poll,        &no_lock,          &join_poll_locked,
-                               &nothing,          &join_case_enroll, &join_case_withdraw};
+const case_kind event_case_kind{
+    "event",  &event_address, cancel_class::plain, &event_poll, &event_lock, &event_poll_locked,
+    &nothing, &event_enroll,  &event_withdraw,     nullptr};
+const case_kind join_case_kind{
+    "join of routine", &child_id, cancel_class::plain, &join_poll,          &no_lock,
+    &join_poll_locked, &nothing,  &join_case_enroll,   &join_case_withdraw, nullptr};
 
 }  // namespace weft::detail

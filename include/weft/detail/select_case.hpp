@@ -54,6 +54,13 @@ enum class cancel_class : std::uint8_t {
   io,     // an operation in the kernel: withdrawn only on its completion
 };
 
+/// What a look inside a case's lock has found.
+enum class inside_look : std::uint8_t {
+  happened,  // it, and all locks are left
+  idle,      // nothing: still inside
+  unknown,   // not inside: the select in full is to find out
+};
+
 /// What select needs to know of a thing that can be waited for.
 struct case_kind {
   const char* name;  // for dumps: "recv on channel"
@@ -72,6 +79,9 @@ struct case_kind {
   bool (*enroll)(select_case& c) noexcept;
   /// After the wait, without locks: takes the registration back.  `won`: this case was the one.
   void (*withdraw)(select_case& c, bool won) noexcept;
+  /// For a routine, outside simulated runs: enters the lock by its worker's seat, inside of which it is
+  /// already `others` times, and tries.  Null: cannot.
+  inside_look (*look_inside)(select_case& c, waiter& w, unsigned others) noexcept;
 };
 
 struct select_case {
@@ -95,13 +105,15 @@ struct select_core {
   sched::timer_cell* timer = nullptr;
   std::uint32_t chosen = no_case;
   wait_end how = wait_end::pending;
+  std::uint8_t inside = 0;  // ready() has left so many locks to park(), which is next
+  std::uint64_t draw = 0;   // what the order of the cases is drawn from
 
   static constexpr std::uint32_t no_case = ~0U;
 };
 
 WEFT_API bool select_ready(select_core& s, waiter& w);
 WEFT_API bool select_park(select_core& s, waiter& w) noexcept;
-/// The index of the case that happened; throws if the wait was cancelled.
+/// Unless it is `done` before: the index of the case that happened; throws if the wait was cancelled.
 WEFT_API std::uint32_t select_finish(select_core& s, waiter& w);
 
 WEFT_API extern const case_kind send_case_kind, recv_case_kind, event_case_kind, join_case_kind;

@@ -25,7 +25,9 @@ class index_op : public op_base {
 
   bool park(waiter& w) noexcept { return select_park(*core_, w); }
 
-  std::uint32_t finish(waiter& w) { return select_finish(*core_, w); }
+  std::uint32_t finish(waiter& w) {
+    return core_->how == wait_end::done ? core_->chosen : select_finish(*core_, w);
+  }
 
   std::int64_t deadline() const noexcept { return core_->deadline; }
 
