@@ -447,11 +447,6 @@ bool cancelled_before(waiter& parent) noexcept {
   return s != live;
 }
 
-void throw_cancelled(const waiter& w) {
-  if (cancel_requested_for(w) == deadline_passed) throw deadline_exceeded();
-  throw cancelled();
-}
-
 std::int64_t deadline_of(const waiter& w) noexcept {
   return deadline_in(w.scope);
 }

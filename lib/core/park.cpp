@@ -1,5 +1,9 @@
 #include "core/park.hpp"
 
+#include <weft/error.hpp>
+
+#include <new>
+
 #include "sched/current.hpp"
 #include "sched/hosting.hpp"
 
@@ -71,9 +75,23 @@ void wait_timer::disarm(sched::timer_cell*& cell) noexcept {
 
 namespace weft::detail {
 
+namespace {
+
+/// In line: each function between the throw and the catch is unwound twice, 0.2 us each time.
+[[noreturn, gnu::always_inline]] inline void throw_cancelled_here(const waiter& w) {
+  if (cancel_requested_for(w) == deadline_passed) throw deadline_exceeded();
+  throw cancelled();
+}
+
+}  // namespace
+
 void throw_wait_end(wait_end how, const waiter& w) {
   if (how == wait_end::out_of_memory) throw std::bad_alloc();
-  throw_cancelled(w);
+  throw_cancelled_here(w);
+}
+
+void throw_cancelled(const waiter& w) {
+  throw_cancelled_here(w);
 }
 
 }  // namespace weft::detail

@@ -3,6 +3,7 @@
 // How the end, the joiner and the handle agree is in core/join_word.hpp.
 
 #include <weft/detail/join.hpp>
+#include <weft/detail/scope_core.hpp>
 #include <weft/detail/spawn.hpp>
 #include <weft/error.hpp>
 #include <weft/runtime.hpp>
@@ -247,13 +248,7 @@ void launch(promise_base& p, const launch_info& how) {
 void capture_failure(promise_base& p, std::exception_ptr& slot) noexcept {
   ::new (static_cast<void*>(&slot)) std::exception_ptr(std::current_exception());
   if (p.born() != birth::child) p.node.op = &slot;  // a root: failure_of() finds it there
-  try {
-    throw;
-  } catch (const cancelled&) {
-    p.ended(outcome::cancelled);
-  } catch (...) {
-    p.ended(outcome::exception);
-  }
+  p.ended(is_cancellation() ? outcome::cancelled : outcome::exception);
 }
 
 void destroy_root(promise_base& root) noexcept {

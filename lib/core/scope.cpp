@@ -1,7 +1,10 @@
 #include <weft/error.hpp>
 #include <weft/scope.hpp>
 
+#include <typeinfo>
 #include <utility>
+
+#include <cxxabi.h>
 
 #include "core/context.hpp"
 #include "core/park.hpp"
@@ -34,7 +37,11 @@ std::exception_ptr take_failure(context& scope) noexcept {
   return std::exchange(scope.failure, nullptr);
 }
 
+/// The types that weft throws are told by their names: to throw it again, so as to catch it by its base,
+/// costs two thirds of what the first throw did.
 bool is_cancellation() noexcept {
+  const std::type_info* const type = abi::__cxa_current_exception_type();
+  if (type != nullptr && (*type == typeid(cancelled) || *type == typeid(deadline_exceeded))) return true;
   try {
     throw;
   } catch (const cancelled&) {
