@@ -83,6 +83,8 @@ struct real_world {
 
   static void lock(std::uint32_t& word) noexcept { os::lock(word); }
 
+  static bool try_lock(std::uint32_t& word) noexcept { return os::try_lock(word); }
+
   static void unlock(std::uint32_t& word) noexcept { os::unlock(word); }
 
   static void light_barrier() noexcept { os::light_barrier(); }
@@ -107,6 +109,20 @@ class basic_reserved_lock {
     if (enter(me)) return true;
     lock_word(me);
     return false;
+  }
+
+  /// False: somebody has it.  Else `by_seat` says how it is held.
+  [[nodiscard]] bool try_lock(seat* me, bool& by_seat) noexcept {
+    by_seat = enter(me);
+    if (by_seat) return true;
+    if (!World::try_lock(word_)) return false;
+    const seat* const owner = owner_.load(std::memory_order_relaxed);  // relaxed: under the word
+    if (owner != nullptr && owner != me && owner->is_inside(this)) {   // may be for long: not waited for
+      World::unlock(word_);
+      return false;
+    }
+    come_by_word(me);
+    return true;
   }
 
   /// Only if it is reserved for the caller.
@@ -138,6 +154,10 @@ class basic_reserved_lock {
 
   [[gnu::noinline]] void lock_word(seat* me) noexcept {
     World::lock(word_);
+    come_by_word(me);
+  }
+
+  void come_by_word(seat* me) noexcept {
     seat* const owner = owner_.load(std::memory_order_relaxed);  // relaxed: under the word
     if (owner != nullptr) end_reservation(*owner, me);
     if (me == nullptr || last_ != me) {

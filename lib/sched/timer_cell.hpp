@@ -12,7 +12,7 @@
 //
 // Protocol (protocols.md B)
 //   owner    T1  heap = cell.heap
-//            T2  CAS armed -> cancelled
+//            T2  CAS armed -> cancelled; under the lock, which keeps runners out, a store
 //            T3  won: count a zombie in heap, touch the cell no more
 //            T4  lost: wait for fired, give the cell back
 //   runner   F1  under the lock: pop; CAS armed -> firing
@@ -45,6 +45,13 @@ class cell_word : public cell_state {
   bool leave_armed(std::uint32_t to) noexcept {
     std::uint32_t seen = armed;
     return word_.compare_exchange_strong(seen, to, std::memory_order_acq_rel);  // R1, pairs with A1
+  }
+
+  /// T2 under the lock.
+  bool leave_armed_locked(std::uint32_t to) noexcept {
+    if (word_.load(std::memory_order_relaxed) != armed) return false;  // relaxed: the lock orders it
+    word_.store(to, std::memory_order_relaxed);                        // relaxed: as the load
+    return true;
   }
 
   /// F2: from here on the cell is the owner's.

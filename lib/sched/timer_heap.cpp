@@ -6,6 +6,7 @@
 #include "base/fatal.hpp"
 #include "os/lock.hpp"
 #include "os/port.hpp"
+#include "sched/current.hpp"
 
 namespace weft::sched {
 
@@ -91,6 +92,38 @@ void wait_until_fired(timer_cell* cell) noexcept {
 
 }  // namespace
 
+/// The heap's lock, for the time of a block or until unlock().
+class [[nodiscard]] timer_heap::holding {
+ public:
+  explicit holding(timer_heap& heap) noexcept
+      : lock_(&heap.lock_), me_(current_seat()), by_seat_(lock_->lock(me_)) {}
+
+  /// Holds nothing if somebody else has it.
+  static holding if_free(timer_heap& heap) noexcept { return {heap, try_to}; }
+
+  holding(const holding&) = delete;
+  holding& operator=(const holding&) = delete;
+
+  ~holding() { unlock(); }
+
+  explicit operator bool() const noexcept { return lock_ != nullptr; }
+
+  void unlock() noexcept {
+    if (auto* const held = std::exchange(lock_, nullptr)) held->unlock(me_, by_seat_);
+  }
+
+ private:
+  enum tries { try_to };
+
+  holding(timer_heap& heap, tries) noexcept : lock_(&heap.lock_), me_(current_seat()) {
+    if (!lock_->try_lock(me_, by_seat_)) lock_ = nullptr;
+  }
+
+  os::reserved_lock* lock_;
+  os::seat* me_;
+  bool by_seat_ = false;
+};
+
 timer_heap::~timer_heap() {
   end();
   give_up_cells();
@@ -99,7 +132,7 @@ timer_heap::~timer_heap() {
 void timer_heap::end() noexcept {
   timer_cell* disarmed = nullptr;
   {
-    os::guard held(lock_);
+    const holding held(*this);
     ended_ = true;
     std::size_t zombies = 0;
     for (std::size_t i = 0; i < size(); ++i) {
@@ -114,6 +147,7 @@ void timer_heap::end() noexcept {
                 keys_.begin() + static_cast<std::ptrdiff_t>(size()));
     resize(0);
     zombies_.store(0, std::memory_order_relaxed);  // relaxed: a hint for compaction
+    own_zombies_ = 0;
     publish();
   }
   while (timer_cell* const cell = disarmed) {
@@ -125,7 +159,7 @@ void timer_heap::end() noexcept {
 
 /// All are spare: no timer is armed.
 void timer_heap::give_up_cells() noexcept {
-  os::guard held(lock_);
+  const holding held(*this);
   timer_cell* cells = nullptr;
   for (const key& spare : keys_) spare.cell->next = std::exchange(cells, spare.cell);
   std::vector<key>().swap(keys_);
@@ -135,7 +169,7 @@ void timer_heap::give_up_cells() noexcept {
 }
 
 void timer_heap::begin_anew() noexcept {
-  os::guard held(lock_);
+  const holding held(*this);
   ended_ = false;
 }
 
@@ -161,9 +195,9 @@ timer_heap_place::~timer_heap_place() {
 
 timer_cell* timer_heap::arm(os::nanos when, timer_expire expire, void* target, bool fires_at_end) {
   if (when == os::never) base::broken("a timer was armed for never");
-  os::guard held(lock_);
+  const holding held(*this);
   if (ended_ && fires_at_end) return nullptr;
-  if (has_many_zombies()) compact();
+  if (has_many_zombies(own_zombies_)) compact();
   timer_cell* const cell = take_cell();
   cell->when = when;
   cell->heap = this;
@@ -178,7 +212,12 @@ timer_cell* timer_heap::arm(os::nanos when, timer_expire expire, void* target, b
 
 bool timer_heap::cancel(timer_cell* cell) noexcept {
   timer_heap* const heap = cell->heap;
-  if (word_of(cell).leave_armed(timer_cell::cancelled)) {
+  os::seat* const me = current_seat();
+  if (heap->lock_.enter(me)) {
+    const bool never_fires = heap->cancel_inside(cell);
+    heap->lock_.leave(me);
+    if (never_fires) return true;
+  } else if (word_of(cell).leave_armed(timer_cell::cancelled)) {
     heap->count_zombie();
     return true;
   }
@@ -187,27 +226,42 @@ bool timer_heap::cancel(timer_cell* cell) noexcept {
   return false;
 }
 
+/// Under the lock, which is reserved for this thread: no read-modify-write.
+bool timer_heap::cancel_inside(timer_cell* cell) noexcept {
+  if (!word_of(cell).leave_armed_locked(timer_cell::cancelled)) return false;
+  ++own_zombies_;
+  if (has_many_zombies(own_zombies_)) {
+    compact();
+    publish();
+  }
+  return true;
+}
+
 std::size_t timer_heap::run_due(os::nanos now, timer_sink sink, void* context) noexcept {
   std::size_t fired = 0;
   while (min_when() <= now) {
-    os::lock(lock_);
-    fired += run_batch(now, sink, context);
+    holding held(*this);
+    fired += run_batch(held, now, sink, context);
   }
   return fired;
 }
 
 std::size_t timer_heap::try_run_due(os::nanos now, timer_sink sink, void* context) noexcept {
   std::size_t fired = 0;
-  while (min_when() <= now && os::try_lock(lock_)) fired += run_batch(now, sink, context);
+  while (min_when() <= now) {
+    holding held = holding::if_free(*this);
+    if (!held) break;
+    fired += run_batch(held, now, sink, context);
+  }
   return fired;
 }
 
 /// Enters with the lock held and leaves without it.
-std::size_t timer_heap::run_batch(os::nanos now, timer_sink sink, void* context) noexcept {
+std::size_t timer_heap::run_batch(holding& held, os::nanos now, timer_sink sink, void* context) noexcept {
   timer_cell* batch[batch_size];
   weft::detail::waiter* won[batch_size];
   const std::size_t due = pop_due(now, batch);
-  os::unlock(lock_);
+  held.unlock();
 
   for (std::size_t i = 0; i < due; ++i) {
     won[i] = batch[i]->expire(batch[i]->target);
@@ -227,10 +281,10 @@ std::size_t timer_heap::pop_due(os::nanos now, timer_cell** batch) noexcept {
       batch[due++] = cell;
       drop_spare();
     } else {
-      zombies_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint for compaction
+      uncount_zombie();
     }
   }
-  if (has_many_zombies()) compact();
+  if (has_many_zombies(own_zombies_)) compact();
   publish();
   return due;
 }
@@ -255,23 +309,35 @@ void timer_heap::compact() noexcept {
   const auto dead = std::partition(keys_.begin(), end, [](const key& entry) {
     return word_of(entry.cell).look() != timer_cell::cancelled;
   });
-  zombies_.fetch_sub(end - dead, std::memory_order_relaxed);  // relaxed: a hint for compaction
+  if (const std::ptrdiff_t others = end - dead - std::exchange(own_zombies_, 0); others != 0) {
+    zombies_.fetch_sub(others, std::memory_order_relaxed);  // relaxed: a hint for compaction
+  }
   resize(static_cast<std::size_t>(dead - keys_.begin()));
   for (std::size_t hole = (size() + 2) / 4; hole-- > 0;) sift_down(hole, keys_[hole]);
 }
 
-bool timer_heap::has_many_zombies() const noexcept {
-  const auto zombies = zombies_.load(std::memory_order_relaxed);  // relaxed: a hint, compact() looks again
+void timer_heap::uncount_zombie() noexcept {
+  if (own_zombies_ != 0) {
+    --own_zombies_;
+  } else {
+    zombies_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint for compaction
+  }
+}
+
+bool timer_heap::has_many_zombies(std::ptrdiff_t own) const noexcept {
+  const auto zombies =
+      own + zombies_.load(std::memory_order_relaxed);  // relaxed: a hint, compact() looks again
   return zombies > few_zombies && zombies > static_cast<std::ptrdiff_t>(size() / 4);
 }
 
 /// The canceller compacts too: a worker that arms no more would keep its zombies until they are due.
 void timer_heap::count_zombie() noexcept {
   zombies_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a hint for compaction
-  if (!has_many_zombies() || !os::try_lock(lock_)) return;
+  if (!has_many_zombies(0)) return;
+  const holding held = holding::if_free(*this);
+  if (!held) return;
   compact();
   publish();
-  os::unlock(lock_);
 }
 
 void timer_heap::resize(std::size_t size) noexcept {

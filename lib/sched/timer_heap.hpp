@@ -12,7 +12,8 @@
 //   1. keys_, returned_ and the writes of size_ belong to the holder of lock_.
 //   2. keys_[0, size_) is the heap; the cells behind it are spare.  So dropping zombies is a partition that
 //      writes to no cell, and arming finds its cell without following links through cold memory.
-//   3. zombies_ lacks the cancels between T2 and T3, so it may be negative for a moment.
+//   3. zombies_ lacks the cancels between T2 and T3, so it may be negative for a moment.  It and own_zombies_
+//      are the keys of cancelled cells.
 //   4. Whenever the lock is free min_when_ is the top key's: with a zombie there too early, never too late.
 //   5. An owner may come with cancel() when the runtime is gone: end() leaves no timer armed, and a worker's
 //      heap is never given back, only reused (timer_heap_place).  What such an owner still writes there -
@@ -31,6 +32,7 @@
 #include <vector>
 
 #include "os/port.hpp"
+#include "os/reserved_lock.hpp"
 #include "sched/timer_cell.hpp"
 
 namespace weft::detail {
@@ -107,6 +109,7 @@ class timer_heap {
   };
 
   friend class timer_heap_place;
+  class holding;
 
   timer_cell* arm(os::nanos when, timer_expire expire, void* target, bool fires_at_end);
   void begin_anew() noexcept;
@@ -124,14 +127,18 @@ class timer_heap {
   void resize(std::size_t) noexcept;
   void publish() noexcept;
 
-  [[nodiscard]] bool has_many_zombies() const noexcept;
+  bool cancel_inside(timer_cell*) noexcept;
+  void uncount_zombie() noexcept;
+
+  [[nodiscard]] bool has_many_zombies(std::ptrdiff_t own) const noexcept;
   void count_zombie() noexcept;
   void give_back(timer_cell*) noexcept;
-  std::size_t run_batch(os::nanos now, timer_sink, void* context) noexcept;
+  std::size_t run_batch(holding&, os::nanos now, timer_sink, void* context) noexcept;
 
-  std::uint32_t lock_ = 0;          // os::lock
+  os::reserved_lock lock_;          // mostly for the worker whose heap it is
   timer_cell* returned_ = nullptr;  // what was taken from given_back_ and is not in keys_ yet
   std::vector<key> keys_;           // key i's children: 4i+1 .. 4i+4
+  std::ptrdiff_t own_zombies_ = 0;  // of those that were cancelled under lock_
   bool ended_ = false;              // under lock_
   timer_heap* next_place_ = nullptr;
 

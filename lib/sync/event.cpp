@@ -17,7 +17,9 @@ void store_flag(bool& flag, bool on) noexcept {
 }  // namespace
 
 event::~event() {
-  const os::guard hold(line_.lock);  // a set() that ended the last wait may still be inside
+  if (set_flag()) {
+    const os::guard passed(line_.lock);  // the set() that ended the last wait may still be inside
+  }
   if (line_.queue.first != nullptr) {
     base::misuse_before_exit(
         "an event is destroyed while somebody waits for it; keep it until they have ended");

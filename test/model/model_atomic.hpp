@@ -410,6 +410,16 @@ inline void lock(std::uint32_t& word) {
   if (world.inside()) join(world.thread_clock(), world.lock_clock(&word));
 }
 
+/// Stands for os::try_lock().
+inline bool try_lock(std::uint32_t& word) {
+  engine& world = *engine::now();
+  world.step();
+  if (word != 0) return false;
+  word = 1;
+  if (world.inside()) join(world.thread_clock(), world.lock_clock(&word));
+  return true;
+}
+
 inline void unlock(std::uint32_t& word) {
   engine& world = *engine::now();
   world.step();

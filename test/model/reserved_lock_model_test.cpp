@@ -23,6 +23,8 @@ struct modelled {
 
   static void lock(std::uint32_t& word) { model::lock(word); }
 
+  static bool try_lock(std::uint32_t& word) { return model::try_lock(word); }
+
   static void unlock(std::uint32_t& word) { model::unlock(word); }
 
   static void light_barrier() {}
@@ -60,6 +62,14 @@ struct room {
     lock.unlock(me, by_seat);
   }
 
+  void enter_if_free(seat* me) {
+    bool by_seat = false;
+    if (!lock.try_lock(me, by_seat)) return;
+    inside = inside + 1;
+    ++entered;
+    lock.unlock(me, by_seat);
+  }
+
   /// Before the threads start.
   void reserve_for(seat& first) {
     for (int i = 0; i < 2; ++i) lock.unlock(&first, lock.lock(&first));
@@ -77,6 +87,23 @@ model::program owner_and_another(bool seated) {
   };
   const auto other = [all, seated] { all->enter(seated ? &all->seats[1] : nullptr); };
   const auto end = [all] { model::check(all->inside.get() == 3, "two were inside at once"); };
+  return {{owner, other}, end};
+}
+
+/// The other does not wait for the owner, nor the owner for it.
+template <typename World, template <typename> class Atomic = model::atomic>
+model::program owner_and_one_who_tries() {
+  auto all = std::make_shared<room<World, Atomic>>();
+  all->reserve_for(all->seats[0]);
+  const auto owner = [all] {
+    all->enter(&all->seats[0]);
+    all->enter_if_free(&all->seats[0]);
+  };
+  const auto other = [all] {
+    all->enter_if_free(&all->seats[1]);
+    all->enter_if_free(nullptr);
+  };
+  const auto end = [all] { model::check(all->inside.get() == all->entered, "two were inside at once"); };
   return {{owner, other}, end};
 }
 
@@ -130,7 +157,7 @@ template <typename World, template <typename> class Atomic = model::atomic>
 model::programs cases() {
   return {[] { return owner_and_another<World, Atomic>(true); },
           [] { return owner_and_another<World, Atomic>(false); }, owner_is_replaced<World, Atomic>,
-          owner_and_two<World, Atomic>};
+          owner_and_two<World, Atomic>, owner_and_one_who_tries<World, Atomic>};
 }
 
 }  // namespace
@@ -143,6 +170,7 @@ TEST_CASE("one at a time is inside a reserved lock, whoever has the reservation"
 TEST_CASE("the model check catches a reservation that is ended without a barrier", "[model][reserved_lock]") {
   require_caught([] { return owner_and_another<without_barrier>(true); });
   require_caught([] { return owner_and_another<without_barrier>(false); });
+  require_caught(owner_and_one_who_tries<without_barrier>);
 }
 
 TEST_CASE("each order of the reserved lock is needed: weakened alone it is caught",

@@ -39,6 +39,15 @@ struct fires_early : real {
   void set_fired() {}
 };
 
+/// T2 as under the lock, but without it.
+struct stores_without_lock : real {
+  using cell_word::cell_word;
+
+  bool leave_armed(std::uint32_t to) {
+    return to == cancelled ? leave_armed_locked(to) : cell_word::leave_armed(to);
+  }
+};
+
 enum class slip { none, runner_reads_fired, owner_reads_cancelled };
 
 struct cell {
@@ -73,10 +82,14 @@ struct heap {
     return mine;
   }
 
-  bool cancel(cell& mine) {
+  /// `inside`: under the lock, which is reserved for the owner's thread.
+  bool cancel(cell& mine, bool inside) {
     (void)mine.heap.get();
     Word word(mine.state);
-    if (word.leave_armed(Word::cancelled)) {
+    if (inside) {
+      const model::guard hold(lock);
+      if (word.leave_armed_locked(Word::cancelled)) return true;
+    } else if (word.leave_armed(Word::cancelled)) {
       if (Slip == slip::owner_reads_cancelled) (void)mine.heap.get();
       return true;
     }
@@ -105,22 +118,23 @@ struct heap {
   /// A wait with a deadline, that something else has ended.
   void wait(int target) { end(target, *arm(target)); }
 
-  void end(int target, cell& mine) {
-    const bool never_fires = cancel(mine);
+  void end(int target, cell& mine, bool inside = false) {
+    const bool never_fires = cancel(mine, inside);
     const auto i = static_cast<std::size_t>(target);
     model::check(expired[i].get() == (never_fires ? 0 : 1), "cancelled and fired, or neither");
     frames[i].end();
   }
 };
 
-template <typename Word, template <typename> class Atomic = model::atomic, slip Slip = slip::none>
+template <typename Word, template <typename> class Atomic = model::atomic, slip Slip = slip::none,
+          bool Inside = false>
 model::program timers() {
   using timer_heap = heap<Word, Atomic, Slip>;
   auto all = std::make_shared<timer_heap>();
   cell& first = *all->arm(0);
   cell& second = *all->arm(1);
   const auto owner = [=, &first] {
-    all->end(0, first);
+    all->end(0, first, Inside);
     all->wait(2);  // in the cell of the first, or of the other owner
   };
   const auto other = [=, &second] { all->end(1, second); };
@@ -136,11 +150,16 @@ model::program timers() {
 TEST_CASE("a timer is cancelled or fires once, and nobody touches its target or cell afterwards",
           "[model][timer]") {
   require_sound(timers<real>, 1);
+  require_sound(timers<real, model::atomic, slip::none, true>, 1);
 }
 
 TEST_CASE("the model check catches an owner that does not wait for a firing timer", "[model][timer]") {
   require_caught(timers<hasty>);
   require_caught(timers<fires_early>);
+}
+
+TEST_CASE("the model check catches an owner that cancels by a store without the lock", "[model][timer]") {
+  require_caught(timers<stores_without_lock>);
 }
 
 TEST_CASE("the model check catches a runner that reads a fired cell", "[model][timer]") {
