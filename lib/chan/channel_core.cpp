@@ -341,11 +341,11 @@ bool park_op(channel_wait& op, waiter& w, bool is_send, std::int64_t deadline,
 
 /// ready() has left the lock to a park() that takes it itself.
 void come_out(channel_wait& op, const waiter& w) noexcept {
-  if (!op.inside) return;
-  op.inside = false;
+  const auto held = std::exchange(op.inside, lock_held::no);
+  if (held == lock_held::no) return;
   op.waited = false;
   op.how = wait_end::pending;
-  op.channel->lock.leave(seat_of(w));
+  op.channel->lock.unlock(seat_of(w), held == lock_held::by_seat);
 }
 
 }  // namespace

@@ -44,14 +44,16 @@ inline constexpr element_ops ops_of{sizeof(T), alignof(T),
 template <>
 inline constexpr element_ops ops_of<void>{0, 1, nullptr, nullptr};
 
+enum class lock_held : std::uint8_t { no, by_seat, by_word };
+
 /// One send or receive, waiting or not.  `value`: the sender's value, moved from if and only if it was sent;
 /// the receiver's raw storage, constructed if and only if something was received.
 struct channel_wait {
   channel_core* channel;
   void* value;
   wait_end how = wait_end::pending;
-  bool waited = false;  // it has begun to: to be settled
-  bool inside = false;  // ready() has left the lock to park(), which is next
+  bool waited = false;               // it has begun to: to be settled
+  lock_held inside = lock_held::no;  // ready() has left the lock to park(), which is next
 };
 
 struct timed_channel_wait : channel_wait {
