@@ -280,7 +280,7 @@ bool park_inside(select_core& s, waiter& w) noexcept {
     c.node.in_case = true;
     c.node.linked = false;
   }
-  const bool goes_on = begin_waiting(w, wait_reason::select, &s);
+  const bool goes_on = begin_plain_wait(w, wait_reason::select, &s);
   if (goes_on) [[likely]] {
     const case_order order(s);
     for (std::uint32_t i = 0; i < s.count; ++i) {

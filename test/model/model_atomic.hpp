@@ -410,16 +410,6 @@ inline void lock(std::uint32_t& word) {
   if (world.inside()) join(world.thread_clock(), world.lock_clock(&word));
 }
 
-/// Stands for os::try_lock().
-inline bool try_lock(std::uint32_t& word) {
-  engine& world = *engine::now();
-  world.step();
-  if (word != 0) return false;
-  word = 1;
-  if (world.inside()) join(world.thread_clock(), world.lock_clock(&word));
-  return true;
-}
-
 inline void unlock(std::uint32_t& word) {
   engine& world = *engine::now();
   world.step();
@@ -427,6 +417,7 @@ inline void unlock(std::uint32_t& word) {
   if (world.inside()) world.lock_clock(&word) = world.tick();
 }
 
+/// Stands for os::try_lock().
 [[nodiscard]] inline bool try_lock(std::uint32_t& word) {
   engine& world = *engine::now();
   world.step();
