@@ -58,7 +58,9 @@ inline std::uint8_t shield_of(const waiter& w) noexcept {
   static_assert(detail::live == 0 && detail::routine_root == 0 && detail::nested == 1);
   const auto* marks = reinterpret_cast<const four_bytes*>(&w.scope->state);
   const bool plain = (__atomic_load_n(marks, __ATOMIC_SEQ_CST) & not_plain) == 0;  // W2, with C1
-  return plain && !worker_of(w).home().stopping();
+  const auto* worker = static_cast<const sched::worker*>(__atomic_load_n(
+      &w.worker, __ATOMIC_RELAXED));  // relaxed: once published it may run elsewhere; same runtime
+  return plain && !worker->home().stopping();
 }
 
 /// W2.
