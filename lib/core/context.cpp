@@ -173,7 +173,7 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
   x.prev = x.next = nullptr;
   x.owner = owner;
   x.members = nullptr;
-  x.pending = 0;
+  count_of(x).begin();
   x.joiner = nullptr;
   x.failure = nullptr;
   x.deadline = std::min(deadline, inherited);
@@ -254,7 +254,6 @@ namespace {
 
 /// Under x.lock.
 void link_member(context& x, waiter& member) noexcept {
-  member.scope = &x;
   member.links = {nullptr, x.members};
   if (x.members != nullptr) x.members->links.prev = &member;
   x.members = &member;
@@ -267,28 +266,15 @@ void unlink_member(context& x, waiter& member) noexcept {
 
 }  // namespace
 
-void enter_member(context& x, waiter& member) noexcept {
-  link_up(x);
-  const os::guard hold(x.lock);
-  link_member(x, member);
-  ++x.pending;
-}
-
-void unlink(context& x, waiter& member) noexcept {
+void unlist(context& x, waiter& member) noexcept {
   const os::guard hold(x.lock);
   unlink_member(x, member);
 }
 
-void count_off(context& x) noexcept {
-  waiter* to_wake = nullptr;
-  claimed how = claimed::lost;
-  {
-    const os::guard hold(x.lock);
-    if (--x.pending != 0 || x.joiner == nullptr) return;
-    to_wake = &owner_of(*std::exchange(x.joiner, nullptr));
-    how = word_of(*to_wake).claim(0);
-  }
-  deliver(*to_wake, how);
+void count_off(context& x, std::uint64_t n) noexcept {
+  if (!count_of(x).end(n)) return;
+  waiter& joiner = owner_of(*x.joiner);
+  deliver(joiner, word_of(joiner).claim(0));
 }
 
 void attach_thread(context_base& x, waiter& party) noexcept {
@@ -326,7 +312,12 @@ void fail(context& x, std::exception_ptr error) noexcept {
 }
 
 void link_scope(waiter& w) noexcept {
-  link_up(*w.scope);
+  if (!w.is_unlisted_member()) return link_up(*w.scope);
+  context& x = full(*w.scope);
+  if (x.owner == &w) return;  // opened by itself, so its own scope's canceller finds it as the owner
+  w.list();
+  const os::guard hold(x.lock);
+  link_member(x, w);
 }
 
 namespace {

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "core/member_count.hpp"
 #include "core/park.hpp"
 
 namespace weft::core {
@@ -19,11 +20,15 @@ void init_root(waiter& w) noexcept;
 /// there is one.
 void open_for_thread(context& x, bool shielded, std::int64_t deadline, sched::worker* timers_of);
 void close_for_thread(context& x) noexcept;
-/// A routine becomes a member; is no longer found by cancellers; is no longer counted.  The last may end the
-/// scope: nothing of it is touched afterwards.
-void enter_member(context& x, waiter& member) noexcept;
-void unlink(context& x, waiter& member) noexcept;
-void count_off(context& x) noexcept;
+/// A member that was listed is no longer found by cancellers.
+void unlist(context& x, waiter& member) noexcept;
+/// So many members have ended.  The last may end the scope: nothing of it is touched afterwards.
+void count_off(context& x, std::uint64_t n) noexcept;
+
+inline member_count<context> count_of(context& x) noexcept {
+  return member_count<context>(x);
+}
+
 /// A thread waits inside x: a canceller finds it.  It is not counted.
 void attach_thread(context_base& x, waiter& party) noexcept;
 void detach_thread(context_base& x, waiter& party) noexcept;

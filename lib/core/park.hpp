@@ -74,13 +74,13 @@ inline bool is_cancelled(const waiter& w) noexcept {
 /// a thread leaves.  Nothing is touched of one that was claimed early: it may have ended meanwhile.
 void deliver(waiter& w, claimed how) noexcept;
 
-/// A fork group that nobody above knows yet becomes known, before something in it waits.
+/// A member, or a fork group that nobody above knows yet, becomes known to cancellers, before it waits.
 void link_scope(waiter& w) noexcept;
 
 /// The next wait of `w` begins: what it waits for, and `preparing` or `waiting`.
 inline void begin(waiter& w, state s, wait_reason why, void* op,
                   std::uint8_t extra_flags = no_flags) noexcept {
-  if (w.scope != nullptr && w.scope->kind == detail::group) link_scope(w);
+  if (w.is_unlisted_member() || (w.scope != nullptr && w.scope->kind == detail::group)) link_scope(w);
   w.node.because(why);
   w.node.op = op;
   w.node.in_case = false;

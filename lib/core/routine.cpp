@@ -132,13 +132,30 @@ void destroy_but_result(promise_base& p, void (*drop)(promise_base&) noexcept) n
   static_cast<remains*>(frame)->drop = drop;
 }
 
+/// Is it the scope's owner that runs here?  Not if a thread has opened it.
+bool is_own(const context& scope) noexcept {
+  const sched::worker* here = sched::current_worker();
+  return here != nullptr && scope.owner != nullptr && here->current() == scope.owner;
+}
+
+void count_member(context& scope) noexcept {
+  if (is_own(scope)) {
+    count_of(scope).start_own();
+  } else {
+    count_of(scope).start();
+  }
+}
+
 /// launch() has failed after the counting.
 void take_back(promise_base& p, sched::scheduler& rt) noexcept {
   word_of(p).set(state::none);
   if (p.born() == birth::member) {
     auto& scope = static_cast<context&>(*p.scope);
-    unlink(scope, p);
-    count_off(scope);
+    if (is_own(scope)) {
+      count_of(scope).take_back_own();
+    } else {
+      count_off(scope, 1);
+    }
   }
   rt.count_shared.finished.add_shared();
   rt.check_drained();
@@ -205,7 +222,8 @@ void launch(promise_base& p, const launch_info& how) {
     p.origin.spawned_at = how.spawned_at;
   }
   if (how.born == birth::member) {
-    enter_member(static_cast<context&>(*how.scope), p);
+    p.scope = how.scope;
+    count_member(static_cast<context&>(*how.scope));
   } else {
     init_root(p);
     // A routine that is started while its starter is being stopped inherits that through the runtime; a
@@ -284,9 +302,9 @@ std::coroutine_handle<> complete(promise_base& p, void (*drop)(promise_base&) no
     case birth::member: {
       auto& scope = static_cast<context&>(*p.scope);
       if (p.ended() == outcome::exception) fail(scope, failure_of(p));
-      unlink(scope, p);
+      if (p.listed()) unlist(scope, p);
       destroy_root(p);  // before the scope can end: the frame may refer to what the scope's body owns
-      count_off(scope);
+      count_off(scope, 1);
       break;
     }
     default: {

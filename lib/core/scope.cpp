@@ -8,7 +8,6 @@
 
 #include "core/context.hpp"
 #include "core/park.hpp"
-#include "os/lock.hpp"
 
 namespace weft::detail {
 
@@ -16,16 +15,15 @@ using namespace core;
 
 bool scope_join_op::ready(waiter&) noexcept {
   os::step();
-  const os::guard hold(scope_->lock);  // the last member may still be inside
-  return scope_->pending == 0;
+  return count_of(*scope_).all_ended();
 }
 
 bool scope_join_op::park(waiter& w) noexcept {
-  const os::guard hold(scope_->lock);
-  if (scope_->pending == 0) return false;
   begin_waiting(w, wait_reason::scope, this, no_cancel | no_stop);
   scope_->joiner = &w.node;
-  return true;
+  if (count_of(*scope_).must_wait()) return true;
+  word_of(w).claim(by_self);  // nobody else will, and a dump may be reading it
+  return false;
 }
 
 void scope_join_op::finish(waiter& w) noexcept {
@@ -33,8 +31,7 @@ void scope_join_op::finish(waiter& w) noexcept {
 }
 
 std::exception_ptr take_failure(context& scope) noexcept {
-  const os::guard hold(scope.lock);
-  return std::exchange(scope.failure, nullptr);
+  return std::exchange(scope.failure, nullptr);  // its members have ended: nobody else looks at it
 }
 
 /// The types that weft throws are told by their names: to throw it again, so as to catch it by its base,

@@ -6,7 +6,8 @@
 // A context has members (routines that scope::go started in it) and children (contexts opened inside it).
 // Cancelling sets its flag, claims the claim word of every member that waits directly in it, and does the
 // same for its children, parent's lock held while the child's is taken.  No wait registers anywhere for
-// cancellation: that costs one load.
+// cancellation: that costs one load.  A member is listed when it first waits directly in its scope: until
+// then there is nothing to claim, and the flag is enough.
 //
 // A routine is cancelled through the context it is *in* (waiter::scope).  It changes that only under the lock
 // of the context it leaves, so a canceller that holds the lock and reads scope == this may claim.
@@ -32,9 +33,10 @@ struct context : context_base {
   context* prev;  // among the parent's children, under the parent's lock
   context* next;
   waiter* owner;               // the routine that opened it and runs in it; null on threads
-  waiter* members;             // first of the members, under lock
-  std::uint32_t pending;       // members that have not ended, under lock
-  wait_node* joiner;           // who waits for pending == 0, under lock
+  waiter* members;             // first of those members that have waited, under lock
+  std::uint64_t started;       // how many have not ended: lib/core/member_count.hpp
+  std::uint64_t left;          // the same; atomic
+  wait_node* joiner;           // who waits for that
   std::exception_ptr failure;  // the first of a member, under lock
   std::int64_t deadline;       // steady ns; the earliest of its own and the parents'
   fork_group* forks;           // of a group: its children

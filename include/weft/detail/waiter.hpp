@@ -136,12 +136,12 @@ struct waiter {
   std::uint32_t id_low;
   std::uint16_t id_high;
   std::uint8_t
-      origins;  // birth:4 | annexed | annex_loose | started; constant while it runs, so a dump may read it
+      origins;       // birth:4 | annexed | annex_loose | started | listed; a dump may read it while it runs
   std::uint8_t now;  // waiter_kind:2 | outcome:2 | home:3 | fresh; own thread.  Plain integers with
                      // accessors: g++ 12 cannot compare enum bit-fields in templates
 
   union {
-    member_links links;      // born a member: its place in the scope's list, under the scope's lock
+    member_links links;      // a member that is listed: its place in the scope's list, under the scope's lock
     fork_place fork;         // born forked
     context_base own_scope;  // else: its own context, the outermost it can be cancelled through
   };
@@ -202,7 +202,21 @@ struct waiter {
     origins = static_cast<std::uint8_t>(origins | annex_bit | (loose ? loose_bit : 0));
   }
 
-  static constexpr std::uint8_t annex_bit = 16, loose_bit = 32, started_bit = 64, fresh_bit = 128;
+  /// Born a member, and its scope's canceller does not find it: it has not waited yet.  Own thread.
+  bool is_unlisted_member() const noexcept {
+    return (origins & (15 | listed_bit)) == static_cast<int>(birth::member);
+  }
+
+  /// In its scope's list from here on.
+  void list() noexcept {
+    __atomic_store_n(&origins, static_cast<std::uint8_t>(origins | listed_bit),
+                     __ATOMIC_RELAXED);  // relaxed: a dump reads the other bits
+  }
+
+  bool listed() const noexcept { return (origins & listed_bit) != 0; }
+
+  static constexpr std::uint8_t annex_bit = 16, loose_bit = 32, started_bit = 64, fresh_bit = 128,
+                                listed_bit = 128;
 };
 
 static_assert(sizeof(context_base) == 16);
