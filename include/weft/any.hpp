@@ -79,7 +79,9 @@ routine<any_result<T>> run_any(routine<T>* routines) {
     try {
       for (std::size_t i = 0; i < N; ++i) {
         auto child = any_child<T>(std::move(routines[i]), &state, static_cast<int>(i));
-        launch(child.frame().promise(), {nullptr, birth::member, &open.scope, 0, nullptr});  // no site
+        launch_info how{nullptr, birth::member, &open.scope, 0, nullptr};  // no site
+        how.here = check_open(nullptr);
+        launch(child.frame().promise(), how);
         static_cast<void>(child.release());
       }
     } catch (...) {

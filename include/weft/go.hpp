@@ -79,13 +79,13 @@ namespace detail {
 template <typename F, typename... Args>
 auto go_at(sched::scheduler* where, std::source_location at, F&& f, Args&&... args) {
   if constexpr (std::is_same_v<std::remove_cvref_t<F>, spawn_options>) {
-    spawn_request what{f,
+    spawn_request what{&f,
                        {where, f.detached ? birth::loose : birth::joined, nullptr, site_word(at), nullptr}};
     auto frame = spawn(what, std::forward<Args>(args)...);
     if (f.detached) frame = nullptr;
     return join_handle(frame);
   } else {
-    spawn_request what{{}, {where, birth::joined, nullptr, site_word(at), nullptr}};
+    spawn_request what{nullptr, {where, birth::joined, nullptr, site_word(at), nullptr}};
     return join_handle(spawn(what, std::forward<F>(f), std::forward<Args>(args)...));
   }
 }

@@ -27,9 +27,11 @@ template <typename F, typename... Args>
 void spawn_member(context& scope, std::source_location at, F&& f, Args&&... args) {
   const launch_info how{nullptr, birth::member, &scope, site_word(at), nullptr};
   if constexpr (std::is_same_v<std::remove_cvref_t<F>, spawn_options>) {
-    (void)spawn(spawn_request{f, how}, std::forward<Args>(args)...);
+    spawn_request what{&f, how};
+    (void)spawn(what, std::forward<Args>(args)...);
   } else {
-    (void)spawn(spawn_request{{}, how}, std::forward<F>(f), std::forward<Args>(args)...);
+    spawn_request what{nullptr, how};
+    (void)spawn(what, std::forward<F>(f), std::forward<Args>(args)...);
   }
 }
 

@@ -230,16 +230,6 @@ waiter* winners::take_routines() noexcept {
   return routines.first_;
 }
 
-void init_root(waiter& w) noexcept {
-  w.own_scope.lock = 0;
-  w.own_scope.state = cancel_state::live;
-  w.own_scope.kind = detail::routine_root;
-  w.own_scope.shielded = 0;
-  w.own_scope.linked = 1;
-  w.own_scope.children = nullptr;
-  w.scope = &w.own_scope;
-}
-
 void open_for_thread(context& x, bool shielded, std::int64_t deadline, sched::worker* timers_of) {
   open_in(x, sched::current_scope(), nullptr, shielded, deadline, timers_of);
   sched::set_current_scope(&x);
@@ -269,12 +259,6 @@ void unlink_member(context& x, waiter& member) noexcept {
 void unlist(context& x, waiter& member) noexcept {
   const os::guard hold(x.lock);
   unlink_member(x, member);
-}
-
-void count_off(context& x, std::uint64_t n) noexcept {
-  if (!count_of(x).end(n)) return;
-  waiter& joiner = owner_of(*x.joiner);
-  deliver(joiner, word_of(joiner).claim(0));
 }
 
 void attach_thread(context_base& x, waiter& party) noexcept {
@@ -379,6 +363,12 @@ void open_context(context& x, waiter& owner, bool shielded, std::int64_t deadlin
 void close_context(context& x, waiter& owner) noexcept {
   (void)owner;
   close_in(x);
+}
+
+void count_off(context& x, std::uint64_t n) noexcept {
+  if (!count_of(x).end(n)) return;
+  waiter& joiner = owner_of(*x.joiner);
+  deliver(joiner, word_of(joiner).claim(0));
 }
 
 void cancel_context(context_base& x, cancel_state why) noexcept {

@@ -15,15 +15,22 @@ using detail::context;
 using detail::context_base;
 
 /// The context that a routine started by go() embeds.
-void init_root(waiter& w) noexcept;
+inline void init_root(waiter& w) noexcept {
+  w.own_scope.lock = 0;
+  w.own_scope.state = detail::live;
+  w.own_scope.kind = detail::routine_root;
+  w.own_scope.shielded = 0;
+  w.own_scope.linked = 1;
+  w.own_scope.children = nullptr;
+  w.scope = &w.own_scope;
+}
+
 /// A thread that enters a scope has no waiter of its own between waits.  `timers_of` keeps the deadline, if
 /// there is one.
 void open_for_thread(context& x, bool shielded, std::int64_t deadline, sched::worker* timers_of);
 void close_for_thread(context& x) noexcept;
 /// A member that was listed is no longer found by cancellers.
 void unlist(context& x, waiter& member) noexcept;
-/// So many members have ended.  The last may end the scope: nothing of it is touched afterwards.
-void count_off(context& x, std::uint64_t n) noexcept;
 
 inline member_count<context> count_of(context& x) noexcept {
   return member_count<context>(x);

@@ -133,13 +133,12 @@ void destroy_but_result(promise_base& p, void (*drop)(promise_base&) noexcept) n
 }
 
 /// Is it the scope's owner that runs here?  Not if a thread has opened it.
-bool is_own(const context& scope) noexcept {
-  const sched::worker* here = sched::current_worker();
+bool is_own(const context& scope, const sched::worker* here) noexcept {
   return here != nullptr && scope.owner != nullptr && here->current() == scope.owner;
 }
 
-void count_member(context& scope) noexcept {
-  if (is_own(scope)) {
+void count_member(context& scope, const sched::worker* here) noexcept {
+  if (is_own(scope, here)) {
     count_of(scope).start_own();
   } else {
     count_of(scope).start();
@@ -147,11 +146,11 @@ void count_member(context& scope) noexcept {
 }
 
 /// launch() has failed after the counting.
-void take_back(promise_base& p, sched::scheduler& rt) noexcept {
+void take_back(promise_base& p, sched::scheduler& rt, const sched::worker* here) noexcept {
   word_of(p).set(state::none);
   if (p.born() == birth::member) {
     auto& scope = static_cast<context&>(*p.scope);
-    if (is_own(scope)) {
+    if (is_own(scope, here)) {
       count_of(scope).take_back_own();
     } else {
       count_off(scope, 1);
@@ -159,6 +158,77 @@ void take_back(promise_base& p, sched::scheduler& rt) noexcept {
   }
   rt.count_shared.finished.add_shared();
   rt.check_drained();
+}
+
+/// What a routine that is no member of a scope begins with.
+void inherit(promise_base& p, const launch_info& how, sched::worker& w, const sched::worker* here) noexcept {
+  p.end.join = 0;
+  init_root(p);
+  // A routine that is started while its starter is being stopped inherits that through the runtime; a shield,
+  // here.
+  const waiter* starter = here != nullptr                         ? here->current()
+                          : sched::scheduler::here() == &w.home() ? sched::current_routine()
+                                                                  : nullptr;
+  if (starter != nullptr) p.own_scope.shielded = starter->scope->shielded;
+  if (how.called) p.own_scope.state = state_of_this_thread();  // not known to others yet
+}
+
+/// A routine on `w`.  `here`: the worker that this thread is, if it is of the same runtime.
+[[gnu::always_inline]] inline void set_up(promise_base& p, const launch_info& how, sched::worker& w,
+                                          const sched::worker* here, std::uint64_t id) noexcept {
+  p.id_low = static_cast<std::uint32_t>(id);
+  p.id_high = static_cast<std::uint16_t>(id >> 32);
+  p.born(how.born);
+  p.frame = frame_of(p);
+  p.worker = &w;
+  p.node.linked = false;
+  p.node.because(wait_reason::none);
+  if (how.extra != nullptr) [[unlikely]] {
+    p.annex_here(sched::may_vanish(how.extra->bytes, how.extra->over_aligned != 0));
+    p.origin.extra = how.extra;
+  } else {
+    p.origin.spawned_at = how.spawned_at;
+  }
+  if (how.born == birth::member) {
+    p.scope = how.scope;
+    count_member(static_cast<context&>(*how.scope), here);
+  } else {
+    inherit(p, how, w, here);
+  }
+  p.fresh(!how.certain);
+  word_of(p).set(state::running);
+}
+
+/// Not on a worker of its own, or not to be run by one.
+[[gnu::noinline]] void launch_elsewhere(promise_base& p, const launch_info& how) {
+  const destination to(how.where);  // may start the global runtime
+  os::step();
+  sched::scheduler& rt = *to;
+  if (!takes_routines(rt)) throw stopped();
+  if (how.here == nullptr) os::refuse_in_child();
+  const bool on_pool = how.plain && rt.how().manual;
+  auto job = on_pool ? std::make_unique<pool_start>() : nullptr;
+  if (on_pool) p.lives(home::blocking_pool);
+  const std::uint64_t id = how.here != nullptr ? how.here->next_id() : rt.take_one_id();
+  set_up(p, how, how.here != nullptr ? *how.here : rt.at(0), how.here, id);
+  rt.count_shared.spawned.add_shared();
+  // Stopped meanwhile?  Either this is seen here, or the stop has seen the count.
+  if (!takes_routines(rt)) {
+    take_back(p, rt, how.here);
+    throw stopped();
+  }
+  if (!on_pool) return rt.inject(p);
+  job->party = &p;
+  job->routine = id_of(p);
+  job->begin = &begin_on_pool;
+  job->run = &run_on_pool;
+  try {
+    rt.pool().submit(*job);
+    (void)job.release();
+  } catch (...) {
+    take_back(p, rt, how.here);
+    throw;
+  }
 }
 
 }  // namespace
@@ -188,78 +258,31 @@ void release_annex(void* block, std::size_t bytes, std::size_t align) noexcept {
   sched::free_frame(block, bytes);
 }
 
-void check_open(sched::scheduler* where) {
+sched::worker* check_open(sched::scheduler* where) {
+  sched::worker* here = sched::current_worker();
+  if (here != nullptr && (where == nullptr || where == &here->home())) {
+    if (here->home().stopping() && here->home().drained()) [[unlikely]]
+      throw stopped();
+    return here;
+  }
   if (where == nullptr) where = sched::scheduler::here();
   if (where != nullptr ? !takes_routines(*where) : global_is_stopping()) throw stopped();
+  return nullptr;
 }
 
 void launch(promise_base& p, const launch_info& how) {
   if (p.started()) misuse_empty_routine();
-  const destination to(how.where);
+  sched::worker* const here = how.here;
+  if (here == nullptr || (how.plain && here->home().how().manual)) [[unlikely]] {
+    launch_elsewhere(p, how);
+    return os::step(true);
+  }
   os::step();
-  sched::scheduler& rt = *to;
-  if (!takes_routines(rt)) throw stopped();
-  sched::worker* here = sched::current_worker();
-  if (here != nullptr && &here->home() != &rt) here = nullptr;
-  if (here == nullptr) os::refuse_in_child();
-  const bool on_pool = how.plain && rt.how().manual;
-  auto job = on_pool ? std::make_unique<pool_start>() : nullptr;
-
-  const std::uint64_t id = here != nullptr ? here->next_id() : rt.take_one_id();
-  p.id_low = static_cast<std::uint32_t>(id);
-  p.id_high = static_cast<std::uint16_t>(id >> 32);
-  p.born(how.born);
-  if (on_pool) p.lives(home::blocking_pool);
-  p.frame = frame_of(p);
-  p.worker = here != nullptr ? here : &rt.at(0);
-  p.node.linked = false;
-  p.node.because(wait_reason::none);
-  p.end.join = 0;
-  if (how.extra != nullptr) {
-    p.annex_here(sched::may_vanish(how.extra->bytes, how.extra->over_aligned != 0));
-    p.origin.extra = how.extra;
-  } else {
-    p.origin.spawned_at = how.spawned_at;
-  }
-  if (how.born == birth::member) {
-    p.scope = how.scope;
-    count_member(static_cast<context&>(*how.scope));
-  } else {
-    init_root(p);
-    // A routine that is started while its starter is being stopped inherits that through the runtime; a
-    // shield, here.
-    const waiter* starter = sched::scheduler::here() == &rt ? sched::current_routine() : nullptr;
-    if (starter != nullptr) p.own_scope.shielded = starter->scope->shielded;
-    if (how.called) p.own_scope.state = state_of_this_thread();  // not known to others yet
-  }
-  p.fresh(!how.certain);
-  word_of(p).set(state::running);
-  if (here != nullptr && !on_pool) {
-    here->count.spawned.add();
-    here->push_next(p);
-    return os::step(true);
-  }
-  rt.count_shared.spawned.add_shared();
-  // Stopped meanwhile?  Either this is seen here, or the stop has seen the count.
-  if (!takes_routines(rt)) {
-    take_back(p, rt);
+  if (here->home().stopping() && here->home().drained()) [[unlikely]]
     throw stopped();
-  }
-  if (!on_pool) {
-    rt.inject(p);
-    return os::step(true);
-  }
-  job->party = &p;
-  job->routine = id_of(p);
-  job->begin = &begin_on_pool;
-  job->run = &run_on_pool;
-  try {
-    rt.pool().submit(*job);
-    (void)job.release();
-  } catch (...) {
-    take_back(p, rt);
-    throw;
-  }
+  set_up(p, how, *here, here, here->next_id());
+  here->count.spawned.add();
+  here->push_next(p);
   os::step(true);
 }
 
@@ -281,8 +304,24 @@ void destroy_root(promise_base& root) noexcept {
   if (extra != nullptr) extra->destroy(*extra, true);
 }
 
-std::coroutine_handle<> complete(promise_base& p, void (*drop)(promise_base&) noexcept) noexcept {
-  sched::worker& w = worker_of(p);
+namespace {
+
+/// A member has ended on a worker.
+[[gnu::always_inline]] inline std::coroutine_handle<> end_member(promise_base& p, sched::worker& w) noexcept {
+  auto& scope = static_cast<context&>(*p.scope);
+  w.runs(nullptr);
+  word_of(p).set(state::none);
+  if (p.ended() == outcome::exception) [[unlikely]]
+    fail(scope, failure_of(p));
+  if (p.listed()) unlist(scope, p);
+  destroy_root(p);  // before the scope can end: the frame may refer to what the scope's body owns
+  w.owe_end(scope);
+  w.count.finished.add();
+  return switch_away(&w);
+}
+
+[[gnu::noinline]] std::coroutine_handle<> end_other(promise_base& p, sched::worker& w,
+                                                    void (*drop)(promise_base&) noexcept) noexcept {
   if (p.born() == birth::forked) return forked_end(p);
   if (p.ended() == outcome::exception) {  // the handle may be dropped when the runtime is gone
     p.frame = const_cast<exception_handler*>(w.home().how().on_unhandled_exception);
@@ -303,7 +342,7 @@ std::coroutine_handle<> complete(promise_base& p, void (*drop)(promise_base&) no
       auto& scope = static_cast<context&>(*p.scope);
       if (p.ended() == outcome::exception) fail(scope, failure_of(p));
       if (p.listed()) unlist(scope, p);
-      destroy_root(p);  // before the scope can end: the frame may refer to what the scope's body owns
+      destroy_root(p);
       count_off(scope, 1);
       break;
     }
@@ -334,6 +373,14 @@ std::coroutine_handle<> complete(promise_base& p, void (*drop)(promise_base&) no
   }
   w.count.finished.add();
   return switch_away(&w);
+}
+
+}  // namespace
+
+std::coroutine_handle<> complete(promise_base& p, void (*drop)(promise_base&) noexcept) noexcept {
+  sched::worker& w = worker_of(p);
+  if (p.born() == birth::member && p.lives() == home::workers) return end_member(p, w);
+  return end_other(p, w, drop);
 }
 
 }  // namespace weft::detail

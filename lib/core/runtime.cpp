@@ -305,7 +305,7 @@ void runtime::post(std::coroutine_handle<> h) {
   if (!h || h.done())
     base::misuse("post() was given a coroutine handle that is empty, or whose coroutine has ended");
   const std::uintptr_t here = detail::site_word(std::source_location::current());
-  detail::spawn_request what{{}, {core_, detail::birth::loose, nullptr, here, nullptr}};
+  detail::spawn_request what{nullptr, {core_, detail::birth::loose, nullptr, here, nullptr}};
   what.how.certain = true;
   (void)detail::spawn(what, resume_once(h));
 }

@@ -149,6 +149,12 @@ forkable* worker::take_stranded() noexcept {
 
 // --- what runs next ---
 
+bool worker::settle() noexcept {
+  if (owed_to_ == nullptr) return false;
+  detail::count_off(*std::exchange(owed_to_, nullptr), std::exchange(owed_, 0));
+  return true;
+}
+
 inline void* worker::enter_inline(waiter& r) noexcept {
   tick_.store(tick_.load(std::memory_order_relaxed) + 1,
               std::memory_order_relaxed);  // relaxed: thieves only compare
@@ -156,23 +162,39 @@ inline void* worker::enter_inline(waiter& r) noexcept {
   __atomic_store_n(&r.worker, static_cast<worker_face*>(this), __ATOMIC_RELAXED);  // relaxed: dumps read it
   if (!r.just_goes_on()) [[unlikely]]
     return begin(r);
+  if (owed_to_ != nullptr) [[unlikely]]
+    settle();
   runs(&r);
   return r.frame;
 }
 
+namespace {
+
+/// Not to be cancelled before its first resumption, as far as its own context knows.
+bool is_plainly_live(const waiter& r, const scheduler& home) noexcept {
+  const detail::context_base& x = *r.scope;
+  const auto s = __atomic_load_n(&x.state, __ATOMIC_SEQ_CST);  // W2, pairs with C1
+  return s == detail::live && x.kind != detail::group && !home.stopping();
+}
+
+}  // namespace
+
 /// A routine's first resumption; or one of a coroutine of a foreign type.
 void* worker::begin(waiter& r) noexcept {
   if (r.kind() == detail::waiter_kind::foreign) {
+    settle();
     runs(nullptr);
     return run_foreign(r);
   }
+  const bool is_first = r.fresh();
+  const bool is_sibling = is_first && r.born() == detail::birth::member && r.scope == owed_to_;
+  if (owed_to_ != nullptr && !is_sibling) settle();
   runs(&r);
-  if (r.fresh()) {
-    r.fresh(false);
-    // Cancelled before its first resumption it ends without a value and without an exception.
-    if (detail::cancel_requested_for(r) != detail::live)
-      return complete(static_cast<detail::promise_base&>(r), nullptr).address();
-  }
+  if (!is_first) return r.frame;
+  r.fresh(false);
+  // Cancelled before its first resumption it ends without a value and without an exception.
+  if (!is_plainly_live(r, *home_) && detail::cancel_requested_for(r) != detail::live)
+    return complete(static_cast<detail::promise_base&>(r), nullptr).address();
   return r.frame;
 }
 
@@ -273,7 +295,7 @@ waiter* worker::take_injected() noexcept {
   count.injected.add(n);
   for (waiter* r = first->next; r != nullptr;) {
     waiter* next = r->next;
-    push_ring(*r);
+    if (next == nullptr || !ring_.push_quietly(r)) push_ring(*r);  // the last one publishes them
     r = next;
   }
   return first;
@@ -344,6 +366,9 @@ void* worker::next_frame() noexcept {
     if (void* frame = take_fork(*f)) return frame;
   }
   if (waiter* r = take_injected()) return enter(*r);
+  if (settle()) {
+    if (waiter* r = take_turn()) return enter(*r);
+  }
   return nullptr;
 }
 
@@ -369,6 +394,7 @@ void worker::run() noexcept {
     if (home_->frozen()) [[unlikely]]
       home_->rest_for_good(true);
     if (home_->has_too_many()) [[unlikely]] {
+      settle();
       give_up_queues();
       if (bounced_ != nullptr) home_->inject(*std::exchange(bounced_, nullptr));
       if (home_->has_injected()) home_->wake_one();
@@ -399,17 +425,15 @@ std::size_t worker::run_ready(std::size_t at_most) noexcept {
     if (frame == nullptr) break;
     resume(frame);
   }
+  settle();
   runs(nullptr);
   set_current_worker(before);
   return tick() - first;
 }
 
-std::uint64_t worker::next_id() noexcept {
-  if (ids_ == ids_end_) {
-    ids_ = home_->take_ids();
-    ids_end_ = ids_ + id_block;
-  }
-  return ids_++;
+void worker::fetch_ids() noexcept {
+  ids_ = home_->take_ids();
+  ids_end_ = ids_ + id_block;
 }
 
 }  // namespace weft::sched

@@ -25,6 +25,7 @@
 // Source: Go's runnext and runq; Tokio's LIFO slot with its budget; libfork for the fork continuations.
 // Rejected: waking a worker for the first item in the slot (Tokio 1.51: -30 % throughput, taken back).
 
+#include <weft/detail/context.hpp>
 #include <weft/detail/waiter.hpp>
 
 #include <atomic>
@@ -90,6 +91,19 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   void bounce(waiter& r) noexcept { bounced_ = &r; }
 
+  /// A member of `x` has ended here, which is counted off soon: not before those of its siblings that begin
+  /// here next have ended, too, for until then nobody waits for the count.  A scope of many routines is the
+  /// business of one word, and that word of many workers.
+  void owe_end(detail::context& x) noexcept {
+    if (owed_to_ != &x) settle();
+    owed_to_ = &x;
+    ++owed_;
+    if (simulated_) settle();  // the seed decides what comes between
+  }
+
+  /// Before anything else runs or this worker looks for work elsewhere.  True: something may be ready.
+  bool settle() noexcept;
+
   /// `r` runs from here on; gives its frame.  A coroutine of a foreign type has run already: until it gave
   /// control back.
   void* enter(waiter& r) noexcept;
@@ -102,7 +116,11 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void strand_forks() noexcept;
   void fetch_forks() noexcept;
 
-  std::uint64_t next_id() noexcept;
+  std::uint64_t next_id() noexcept {
+    if (ids_ == ids_end_) [[unlikely]]
+      fetch_ids();
+    return ids_++;
+  }
 
   base::random& random() noexcept { return random_; }
 
@@ -174,6 +192,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void note_surplus() noexcept;
   void* take_fork(forkable& f) noexcept;
   forkable* take_stranded() noexcept;
+  void fetch_ids() noexcept;
   void expose_slot() noexcept;
   void* run_foreign(waiter& r) noexcept;
   bool worth_waking() const noexcept;
@@ -194,6 +213,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   os::nanos measured_when_ = 0;
   std::uint64_t ids_ = 0, ids_end_ = 0;
   worker* last_victim_ = nullptr;
+  detail::context* owed_to_ = nullptr;  // the scope of the members that have ended and are not counted off
+  std::uint64_t owed_ = 0;
 
   alignas(64) std::atomic<std::uint32_t> tick_{0};
   std::atomic<os::nanos> dispatch_time_{1'000'000};  // until measured, work is taken to be worth a wake

@@ -73,6 +73,8 @@ class WEFT_API thread_scope {
   sched::scheduler* kept_ = nullptr;  // whose timer it has, if another thread may end that meanwhile
 };
 
+/// So many members of `x` have ended.  The last may end the scope: nothing of it is touched afterwards.
+WEFT_API void count_off(context& x, std::uint64_t n) noexcept;
 /// Cancels everything in `x`.  The caller pins it.
 WEFT_API void cancel_context(context_base& x, cancel_state why) noexcept;
 /// The reason if the waiter is to be cancelled now, else live.

@@ -9,7 +9,8 @@
 
 namespace weft::sched {
 class scheduler;
-}
+class worker;
+}  // namespace weft::sched
 
 namespace weft::detail {
 
@@ -18,13 +19,18 @@ struct launch_info {
   birth born;
   context_base* scope;  // of a member
   std::uintptr_t spawned_at;
-  annex* extra;          // owned by the routine from launch() on
-  bool plain = false;    // a plain callable: it may block
-  bool certain = false;  // runs though it be cancelled before
-  bool called = false;   // in the place of a call by this thread: cancelled if that is
+  annex* extra;                   // owned by the routine from launch() on
+  bool plain = false;             // a plain callable: it may block
+  bool certain = false;           // runs though it be cancelled before
+  bool called = false;            // in the place of a call by this thread: cancelled if that is
+  sched::worker* here = nullptr;  // what check_open() gave
 };
 
-/// Makes the frame of `p` a routine and queues it.  Throws stopped, or what the blocking pool throws in
-/// manual mode, and then nothing has happened.
+/// Throws stopped if `where` takes no more routines.  Gives the worker that this thread is, if a routine
+/// starts on it: looked up once.
+WEFT_API sched::worker* check_open(sched::scheduler* where);
+
+/// Makes the frame of `p` a routine and queues it, on the thread that has called check_open().  Throws
+/// stopped, or what the blocking pool throws in manual mode, and then nothing has happened.
 WEFT_API void launch(promise_base& p, const launch_info& how);
 }  // namespace weft::detail

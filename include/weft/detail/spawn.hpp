@@ -35,8 +35,6 @@ struct spawn_options {
 
 namespace detail {
 
-/// Throws stopped if `where` takes no more routines.
-WEFT_API void check_open(sched::scheduler* where);
 WEFT_API void* allocate_annex(std::size_t bytes, std::size_t align);
 WEFT_API void release_annex(void* block, std::size_t bytes, std::size_t align) noexcept;
 
@@ -216,32 +214,41 @@ routine<R> call_kept(Kept* own) {
 }
 
 struct spawn_request {
-  spawn_options options;
+  const spawn_options* options;  // null: none
   launch_info how;
+
+  std::string_view name() const noexcept { return options == nullptr ? std::string_view() : options->name; }
 };
 
-/// Launches what `make` returns (a routine), with an annex if there is something to keep or a name.
 template <typename R>
-std::coroutine_handle<promise<typename routine_value<R>::type>> launch_frame(R made, launch_info how) {
+std::coroutine_handle<promise<typename routine_value<R>::type>> launch_frame(R& made,
+                                                                             const launch_info& how) {
   launch(made.frame().promise(), how);
   return made.release();
 }
 
+/// Starts a routine, with an annex if it has a name.
+template <typename R>
+[[gnu::always_inline]] inline auto spawn_made(spawn_request& what, R made) {
+  if (!made) misuse_empty_routine();
+  if (what.name().empty()) [[likely]]
+    return launch_frame(made, what.how);
+  annex_holder<nothing_kept> extra(what.name(), what.how.spawned_at);
+  what.how.extra = extra.get();
+  auto frame = launch_frame(made, what.how);
+  extra.released();
+  return frame;
+}
+
 template <typename F, typename... Args>
-auto spawn(spawn_request what, F&& f, Args&&... args) {
+auto spawn(spawn_request& what, F&& f, Args&&... args) {
   using fn = std::decay_t<F>;
-  check_open(what.how.where);
+  what.how.here = check_open(what.how.where);
   if constexpr (is_routine<fn>) {
     static_assert(sizeof...(Args) == 0,
                   "weft: go(routine) takes no arguments: they were given to the routine already");
     static_assert(!std::is_lvalue_reference_v<F>, "weft: a routine runs once: go(std::move(r))");
-    if (!f) misuse_empty_routine();
-    if (what.options.name.empty()) return launch_frame<fn>(std::forward<F>(f), what.how);
-    annex_holder<nothing_kept> extra(what.options.name, what.how.spawned_at);
-    what.how.extra = extra.get();
-    auto frame = launch_frame<fn>(std::forward<F>(f), what.how);
-    extra.released();
-    return frame;
+    return spawn_made<fn>(what, std::forward<F>(f));
   } else if constexpr (!std::is_invocable_v<fn, std::decay_t<Args>...>) {
     static_assert(std::is_invocable_v<fn, std::decay_t<Args>...>,
                   "weft: go(f, args...) calls f with copies of the arguments, as rvalues");
@@ -251,12 +258,12 @@ auto spawn(spawn_request what, F&& f, Args&&... args) {
     using keeps = kept<fn, std::decay_t<Args>...>;
     if constexpr (!is_routine<result>) what.how.plain = true;
     if constexpr (!is_routine<result> && alignof(keeps) <= 16) {
-      return spawn(what,
-                   call_plain<fn, std::decay_t<Args>...>(std::forward<F>(f), std::forward<Args>(args)...));
+      return spawn_made(
+          what, call_plain<fn, std::decay_t<Args>...>(std::forward<F>(f), std::forward<Args>(args)...));
     } else if constexpr (is_routine<result> && borrows_nothing<fn, std::decay_t<Args>...>()) {
-      return spawn(what, std::forward<F>(f)(std::forward<Args>(args)...));
+      return spawn_made<result>(what, std::forward<F>(f)(std::forward<Args>(args)...));
     } else {
-      annex_holder<keeps> extra(what.options.name, what.how.spawned_at, std::forward<F>(f),
+      annex_holder<keeps> extra(what.name(), what.how.spawned_at, std::forward<F>(f),
                                 std::forward<Args>(args)...);
       auto& own = extra.payload();
       auto made = [&own] {
@@ -268,7 +275,7 @@ auto spawn(spawn_request what, F&& f, Args&&... args) {
       }();
       if (!made) misuse_empty_routine();
       what.how.extra = extra.get();
-      auto frame = launch_frame<decltype(made)>(std::move(made), what.how);
+      auto frame = launch_frame(made, what.how);
       extra.released();
       return frame;
     }

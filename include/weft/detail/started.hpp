@@ -139,7 +139,9 @@ started<T> start(std::source_location at, routine<T> r, bool as_call = false) {
   launch_info how{nullptr, birth::joined, nullptr, site_word(at), nullptr};
   how.certain = as_call;
   how.called = as_call;
-  launch(unstarted(r), how);
+  promise_base& p = unstarted(r);
+  how.here = check_open(nullptr);
+  launch(p, how);
   return started<T>(r.release());
 }
 
