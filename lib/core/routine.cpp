@@ -137,7 +137,7 @@ bool is_own(const context& scope, const sched::worker* here) noexcept {
   return here != nullptr && scope.owner != nullptr && here->current() == scope.owner;
 }
 
-void count_member(context& scope, const sched::worker* here) noexcept {
+[[gnu::always_inline]] inline void count_member(context& scope, const sched::worker* here) noexcept {
   if (is_own(scope, here)) {
     count_of(scope).start_own();
   } else {
@@ -161,7 +161,8 @@ void take_back(promise_base& p, sched::scheduler& rt, const sched::worker* here)
 }
 
 /// What a routine that is no member of a scope begins with.
-void inherit(promise_base& p, const launch_info& how, sched::worker& w, const sched::worker* here) noexcept {
+[[gnu::always_inline]] inline void inherit(promise_base& p, const launch_info& how, sched::worker& w,
+                                           const sched::worker* here) noexcept {
   p.end.join = 0;
   init_root(p);
   // A routine that is started while its starter is being stopped inherits that through the runtime; a shield,
@@ -199,25 +200,23 @@ void inherit(promise_base& p, const launch_info& how, sched::worker& w, const sc
   word_of(p).set(state::running);
 }
 
-/// Not on a worker of its own, or not to be run by one.
-[[gnu::noinline]] void launch_elsewhere(promise_base& p, const launch_info& how) {
-  const destination to(how.where);  // may start the global runtime
-  os::step();
-  sched::scheduler& rt = *to;
-  if (!takes_routines(rt)) throw stopped();
-  if (how.here == nullptr) os::refuse_in_child();
-  const bool on_pool = how.plain && rt.how().manual;
-  auto job = on_pool ? std::make_unique<pool_start>() : nullptr;
-  if (on_pool) p.lives(home::blocking_pool);
+/// The count of a routine that starts elsewhere.  Stopped meanwhile?  Either this sees it, or the stop the
+/// count.
+void count_elsewhere(promise_base& p, sched::scheduler& rt, const sched::worker* here) {
+  rt.count_shared.spawned.add_shared();
+  if (takes_routines(rt)) [[likely]]
+    return;
+  take_back(p, rt, here);
+  throw stopped();
+}
+
+/// A plain callable in manual mode.
+void launch_on_pool(promise_base& p, const launch_info& how, sched::scheduler& rt) {
+  auto job = std::make_unique<pool_start>();
+  p.lives(home::blocking_pool);
   const std::uint64_t id = how.here != nullptr ? how.here->next_id() : rt.take_one_id();
   set_up(p, how, how.here != nullptr ? *how.here : rt.at(0), how.here, id);
-  rt.count_shared.spawned.add_shared();
-  // Stopped meanwhile?  Either this is seen here, or the stop has seen the count.
-  if (!takes_routines(rt)) {
-    take_back(p, rt, how.here);
-    throw stopped();
-  }
-  if (!on_pool) return rt.inject(p);
+  count_elsewhere(p, rt, how.here);
   job->party = &p;
   job->routine = id_of(p);
   job->begin = &begin_on_pool;
@@ -229,6 +228,25 @@ void inherit(promise_base& p, const launch_info& how, sched::worker& w, const sc
     take_back(p, rt, how.here);
     throw;
   }
+}
+
+/// Not on a worker of its own, or not to be run by one.
+[[gnu::noinline]] void launch_elsewhere(promise_base& p, const launch_info& how) {
+  {
+    const destination to(how.where);  // may start the global runtime
+    os::step();
+    sched::scheduler& rt = *to;
+    if (!takes_routines(rt)) throw stopped();
+    if (how.here == nullptr) os::refuse_in_child();
+    if (how.plain && rt.how().manual) [[unlikely]] {
+      launch_on_pool(p, how, rt);
+    } else {
+      set_up(p, how, rt.at(0), nullptr, rt.take_one_id());
+      count_elsewhere(p, rt, nullptr);
+      rt.inject(p);
+    }
+  }
+  os::step(true);
 }
 
 }  // namespace
@@ -273,10 +291,8 @@ sched::worker* check_open(sched::scheduler* where) {
 void launch(promise_base& p, const launch_info& how) {
   if (p.started()) misuse_empty_routine();
   sched::worker* const here = how.here;
-  if (here == nullptr || (how.plain && here->home().how().manual)) [[unlikely]] {
-    launch_elsewhere(p, how);
-    return os::step(true);
-  }
+  if (here == nullptr || (how.plain && here->home().how().manual)) [[unlikely]]
+    return launch_elsewhere(p, how);
   os::step();
   if (here->home().stopping() && here->home().drained()) [[unlikely]]
     throw stopped();
@@ -314,7 +330,12 @@ namespace {
   if (p.ended() == outcome::exception) [[unlikely]]
     fail(scope, failure_of(p));
   if (p.listed()) unlist(scope, p);
-  destroy_root(p);  // before the scope can end: the frame may refer to what the scope's body owns
+  // Before the scope can end: the frame may refer to what the scope's body owns.
+  if (p.annexed()) {
+    destroy_root(p);
+  } else {
+    std::coroutine_handle<promise_base>::from_promise(p).destroy();
+  }
   w.owe_end(scope);
   w.count.finished.add();
   return switch_away(&w);

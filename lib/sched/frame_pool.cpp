@@ -302,15 +302,7 @@ constinit std::atomic<unsigned> wanting_failures{0};  // simulated runs
   os::may_fail();
 }
 
-}  // namespace
-
-// The two hot functions are never inlined, not even by LTO: a caller that suspends could otherwise keep the
-// address of current_cache and use another thread's.
-
-[[gnu::noinline]] void* allocate_frame(std::size_t bytes) {
-  // relaxed: whoever wants failures says so before it starts what shall fail
-  if (wanting_failures.load(std::memory_order_relaxed) != 0) [[unlikely]]
-    fail_if_wanted();
+[[gnu::always_inline]] inline void* allocate_here(std::size_t bytes) {
   if (!pooled || bytes > largest_block) [[unlikely]]
     return allocate_listed(bytes);
   const std::uint32_t size_class = class_of(bytes);
@@ -320,6 +312,23 @@ constinit std::atomic<unsigned> wanting_failures{0};  // simulated runs
       return loaded.pop();
   }
   return allocate_slowly(size_class);
+}
+
+[[gnu::noinline]] void* allocate_or_fail(std::size_t bytes) {
+  fail_if_wanted();
+  return allocate_here(bytes);
+}
+
+}  // namespace
+
+// The two hot functions are never inlined, not even by LTO: a caller that suspends could otherwise keep the
+// address of current_cache and use another thread's.
+
+[[gnu::noinline]] void* allocate_frame(std::size_t bytes) {
+  // relaxed: whoever wants failures says so before it starts what shall fail
+  if (wanting_failures.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    return allocate_or_fail(bytes);
+  return allocate_here(bytes);
 }
 
 [[gnu::noinline]] void free_frame(void* frame, std::size_t bytes) noexcept {
