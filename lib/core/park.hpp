@@ -100,6 +100,8 @@ inline bool begin_waiting(waiter& w, wait_reason why, void* op,
 
 /// begin_waiting() of one that is_plainly_live(), for the calls that all programs make most.
 [[gnu::always_inline]] inline bool begin_plain_wait(waiter& w, wait_reason why, void* op) noexcept {
+  if (w.is_unlisted_member()) [[unlikely]]
+    link_scope(w);
   w.node.because(why);
   w.node.op = op;
   w.node.in_case = false;
