@@ -152,6 +152,7 @@ bool is_free(const board& b, int row, int column) {
 weft::routine<std::uint64_t> place_queens(board b, int row, int size) {
   if (row == size) co_return std::uint64_t{1};
   std::vector<weft::routine<std::uint64_t>> placements;
+  placements.reserve(static_cast<std::size_t>(size));
   for (int column = 0; column < size; ++column) {
     if (!is_free(b, row, column)) continue;
     b.column_of[static_cast<std::size_t>(row)] = static_cast<char>(column);

@@ -30,7 +30,7 @@ value_or_unit<T> child_result(std::coroutine_handle<promise<T>> child) {
   }
 }
 
-/// Forks, joins.  `Children` gives the promises and the results.
+/// Forks, joins.  `Children` gives the frames and the results.
 template <typename Children>
 class all_awaiter {
  public:
@@ -40,10 +40,11 @@ class all_awaiter {
   all_awaiter& operator=(const all_awaiter&) = delete;
 
   bool await_ready() {
-    if (cancelled_before(*root_)) throw_cancelled(*root_);
-    group_.count = children_->prepare();
-    group_.children = children_->promises();
-    return group_.count == 0;
+    group_.count = children_->count();
+    group_.frames = children_->frames();
+    if (group_.count != 0) return false;
+    check_live(*root_);
+    return true;
   }
 
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> self) noexcept {
@@ -52,10 +53,8 @@ class all_awaiter {
   }
 
   auto await_resume() {
-    if (group_.count != 0) {
-      end_all(group_);
-      if (group_.failed != nullptr) std::rethrow_exception(children_->error_of(group_.failed));
-    }
+    if (group_.count != 0 && !group_.ended_plainly()) [[unlikely]]
+      end_all(group_, *root_);
     return children_->results();
   }
 
@@ -71,43 +70,45 @@ class all_awaiter {
 template <typename... Ts>
 class [[nodiscard("co_await it")]] all_op : public detail::fork_base {
  public:
-  explicit all_op(routine<Ts>... routines) noexcept : routines_(std::move(routines)...) {}
+  explicit all_op(routine<Ts>... routines) noexcept : frames_{routines.release().address()...} {}
+
+  all_op(all_op && other) noexcept {
+    for (std::size_t i = 0; i < sizeof...(Ts); ++i) frames_[i] = std::exchange(other.frames_[i], nullptr);
+  }
+
+  all_op& operator=(all_op&&) = delete;
+
+  ~all_op() {
+    for (std::size_t i = 0; i < sizeof...(Ts); ++i) {
+      if (frames_[i] != nullptr) std::coroutine_handle<>::from_address(frames_[i]).destroy();
+    }
+  }
 
   // Not for callers: how it is awaited.
   detail::all_awaiter<all_op> await_as_child(detail::waiter & root) noexcept {
     return {*this, root};
   }
 
-  std::uint32_t prepare() noexcept {
-    std::size_t i = 0;
-    std::apply([&](auto&... r) { ((promises_[i++] = &detail::unstarted(r)), ...); }, routines_);
+  static constexpr std::uint32_t count() noexcept {
     return sizeof...(Ts);
   }
 
-  detail::promise_base** promises() noexcept {
-    return promises_;
-  }
-
-  std::exception_ptr error_of(detail::promise_base * failed) noexcept {
-    std::exception_ptr error;
-    const auto look = [&](auto& r) {
-      if (&r.frame().promise() == failed) error = r.frame().promise().error();
-    };
-    std::apply([&](auto&... r) { (look(r), ...); }, routines_);
-    return error;
+  void* const* frames() const noexcept {
+    return frames_;
   }
 
   std::tuple<detail::value_or_unit<Ts>...> results() {
-    return std::apply(
-        [](auto&... r) {
-          return std::tuple<detail::value_or_unit<Ts>...>{detail::child_result(r.frame())...};
-        },
-        routines_);
+    return results_of(std::index_sequence_for<Ts...>());
   }
 
  private:
-  std::tuple<routine<Ts>...> routines_;
-  detail::promise_base* promises_[sizeof...(Ts) == 0 ? 1 : sizeof...(Ts)];
+  template <std::size_t... I>
+  std::tuple<detail::value_or_unit<Ts>...> results_of(std::index_sequence<I...>) {
+    return std::tuple<detail::value_or_unit<Ts>...>{
+        detail::child_result(std::coroutine_handle<detail::promise<Ts>>::from_address(frames_[I]))...};
+  }
+
+  void* frames_[sizeof...(Ts) == 0 ? 1 : sizeof...(Ts)];
 };
 
 /// Runs the routines at the same time - on this worker and whichever others are free - and waits for all of

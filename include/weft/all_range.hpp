@@ -23,31 +23,20 @@ using element_of_results = stored<value_or_unit<T>>;
 template <typename T>
 class [[nodiscard("co_await it")]] all_range_op : public detail::fork_base {
  public:
-  explicit all_range_op(std::vector<routine<T>> routines) : routines_(std::move(routines)) {
-    promises_.reserve(routines_.size());
-  }
+  explicit all_range_op(std::vector<routine<T>> routines) noexcept : routines_(std::move(routines)) {}
 
   // Not for callers: how it is awaited.
   detail::all_awaiter<all_range_op> await_as_child(detail::waiter & root) noexcept {
     return {*this, root};
   }
 
-  std::uint32_t prepare() noexcept {
-    for (auto& r : routines_) {
-      promises_.push_back(&detail::unstarted(r));  // capacity was reserved
-    }
+  std::uint32_t count() const noexcept {
     return static_cast<std::uint32_t>(routines_.size());
   }
 
-  detail::promise_base** promises() noexcept {
-    return promises_.data();
-  }
-
-  std::exception_ptr error_of(detail::promise_base * failed) noexcept {
-    for (auto& r : routines_) {
-      if (&r.frame().promise() == failed) return r.frame().promise().error();
-    }
-    return {};
+  void* const* frames() const noexcept {
+    static_assert(sizeof(routine<T>) == sizeof(void*), "a routine is the address of its frame");
+    return reinterpret_cast<void* const*>(routines_.data());
   }
 
   auto results() {
@@ -66,17 +55,23 @@ class [[nodiscard("co_await it")]] all_range_op : public detail::fork_base {
 
  private:
   std::vector<routine<T>> routines_;
-  std::vector<detail::promise_base*> promises_;
 };
 
 /// Runs all routines of a range (moved out of it); gives a vector of their results, in order.  As all(r1, r2,
 /// ...); of routines that return references a vector of pointers.
+///
+/// A vector that is moved in - all(std::move(routines)) - is taken as it is; any other range is copied from.
 template <detail::routine_range Range>
 auto all(Range&& routines) {
   using value = typename detail::routine_value<typename std::remove_reference_t<Range>::value_type>::type;
-  std::vector<routine<value>> own;
-  for (auto& r : routines) own.push_back(std::move(r));
-  return all_range_op<value>(std::move(own));
+  if constexpr (std::is_same_v<Range, std::vector<routine<value>>>) {
+    return all_range_op<value>(std::move(routines));
+  } else {
+    std::vector<routine<value>> own;
+    if constexpr (requires { routines.size(); }) own.reserve(routines.size());
+    for (auto& r : routines) own.push_back(std::move(r));
+    return all_range_op<value>(std::move(own));
+  }
 }
 
 }  // namespace weft

@@ -31,6 +31,7 @@ std::uint8_t load_state(const context_base& x) noexcept {
 
 void store_state(context_base& x, std::uint8_t s) noexcept {
   std::atomic_ref(x.state).store(s, std::memory_order_seq_cst);  // C1, pairs with W2
+  cancels_so_far.fetch_add(1, std::memory_order_release);        // R5, pairs with A5
 }
 
 bool is_linked(const context_base& x) noexcept {
@@ -72,7 +73,11 @@ void claim_all_in(context_base& x, winners& won) noexcept {
   context& c = full(x);
   if (c.owner != nullptr) claim_in(x, *c.owner, won);
   for (waiter* m = c.members; m != nullptr; m = m->links.next) claim_in(x, *m, won);
-  if (c.kind == detail::group) for_each_forked(c, [&](waiter& child) { claim_in(x, child, won); });
+  if (c.kind != detail::group) return;
+  for_each_forked(c, [&](waiter& child) {
+    if (scope_of(child) != &x) won.note_missed();  // not started yet, as far as can be seen here
+    claim_in(x, child, won);
+  });
 }
 
 /// Visits x and, where that returns true, its children; depth first.  The locks from x down to where it is
@@ -153,10 +158,12 @@ void enter_parent(context& x, bool shielded) noexcept {
 
 void close_in(context& x) noexcept {
   if (x.timer != nullptr) sched::timer_heap::cancel(std::exchange(x.timer, nullptr));
-  if (x.parent == nullptr) return;
-  const os::guard hold(x.parent->lock);
-  if (is_linked(x)) unlink_child(*x.parent, x);
-  if (x.owner != nullptr) set_scope(*x.owner, x.parent);
+  if (x.parent != nullptr) {
+    const os::guard hold(x.parent->lock);
+    if (is_linked(x)) unlink_child(*x.parent, x);
+    if (x.owner != nullptr) set_scope(*x.owner, x.parent);
+  }
+  x.failure.~exception_ptr();
 }
 
 /// Everything but the owner: `parent` may be null.  `here` has the timer; null if there is no deadline.
@@ -175,7 +182,7 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
   x.members = nullptr;
   count_of(x).begin();
   x.joiner = nullptr;
-  x.failure = nullptr;
+  ::new (static_cast<void*>(&x.failure)) std::exception_ptr();
   x.deadline = std::min(deadline, inherited);
   x.timer = nullptr;
   enter_parent(x, shielded);
@@ -420,13 +427,20 @@ bool is_cancelled_around(const context& x) noexcept {
   return (x.owner == nullptr ? cancel_state_of(*x.parent) : requested_in(*x.parent, *x.owner)) != live;
 }
 
-bool cancelled_before(waiter& parent) noexcept {
-  if (parent.scope == nullptr) return false;
+}  // namespace weft::detail
+
+namespace weft::core {
+
+bool is_cancelled_before(waiter& parent) noexcept {
   unsigned climbed = 0;
-  const cancel_state s = look_for_cancel(*parent.scope, parent, climbed);
-  if (climbed > longest_climb) link_up(*parent.scope);
-  return s != live;
+  const cancel_state s = detail::look_for_cancel(*parent.scope, parent, climbed);
+  if (climbed > detail::longest_climb) link_up(*parent.scope);
+  return s != detail::live;
 }
+
+}  // namespace weft::core
+
+namespace weft::detail {
 
 std::int64_t deadline_of(const waiter& w) noexcept {
   return deadline_in(w.scope);

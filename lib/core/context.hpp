@@ -4,6 +4,8 @@
 
 #include <weft/detail/context.hpp>
 
+#include <atomic>
+#include <cstdint>
 #include <utility>
 
 #include "core/member_count.hpp"
@@ -13,6 +15,10 @@ namespace weft::core {
 
 using detail::context;
 using detail::context_base;
+
+/// How often something was cancelled in this process.  Who reads the same number as before, as a fork does,
+/// need not look at the contexts that it found live then.
+inline constinit std::atomic<std::uint64_t> cancels_so_far{0};
 
 /// The context that a routine started by go() embeds.
 inline void init_root(waiter& w) noexcept {
@@ -63,6 +69,8 @@ class winners {
   /// Of those that were to be claimed, one was not there to be had: it runs, or its wait is not visible yet.
   bool missed_one() const noexcept { return missed_one_; }
 
+  void note_missed() noexcept { missed_one_ = true; }
+
   /// Gives them, as a chain, for the caller to deliver.
   waiter* take_all() noexcept { return std::exchange(first_, nullptr); }
 
@@ -74,6 +82,9 @@ class winners {
   waiter* last_ = nullptr;  // if there is a first
   bool missed_one_ = false;
 };
+
+/// Before a fork: true if the parent is cancelled.
+bool is_cancelled_before(waiter& parent) noexcept;
 
 /// Cancels x and all inside it; the caller delivers, and may hold a lock meanwhile.
 void cancel_tree(context_base& x, std::uint8_t why, winners& won) noexcept;

@@ -207,7 +207,7 @@ bool look_at(promise_base& p, glimpse& g) {
   g.id = std::uint64_t{read_shared(p.id_high)} << 32 | read_shared(p.id_low);
   g.site = read_shared(p.site);
   g.reason = static_cast<wait_reason>(read_shared(p.node.why));
-  g.spawned_at = read_shared(p.origin.spawned_at);
+  g.spawned_at = g.forked ? 0 : read_shared(p.origin.spawned_at);
   if ((origins & waiter::annex_bit) != 0) {
     const auto* a = reinterpret_cast<const detail::annex*>(g.spawned_at);
     g.spawned_at = 0;

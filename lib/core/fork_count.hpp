@@ -20,7 +20,13 @@
 namespace weft::core {
 
 /// What runs after a child has ended.
-enum class after_child : std::uint8_t { others, next_child, parent };
+enum class after_child : std::uint8_t {
+  others,
+  next_child,
+  parent,
+  unknown,      // end_child() tells
+  popped_later  // give_back() tells
+};
 
 /// `Group` has count, next, fork_number, taken and pending.
 template <typename Group, template <typename> class Ref = std::atomic_ref>
@@ -48,6 +54,24 @@ class fork_count {
   /// A thief or the owner's loop has taken the group.
   void take() noexcept { ++g_.taken; }
 
+  /// end_child() of a child whose fork nobody took: all but always.  `pop` may fail for other reasons, too.
+  template <typename Pop>
+  after_child end_quickly(std::uint32_t number, Pop pop) noexcept {
+    if (number == 0) {
+      if (must_fork()) return after_child::next_child;
+      return g_.taken == 0 ? after_child::parent : after_child::unknown;
+    }
+    if (!pop()) return after_child::unknown;
+    return g_.fork_number == number ? after_child::next_child : after_child::popped_later;
+  }
+
+  /// What was popped is a later fork's: the own one was taken.
+  template <typename Push>
+  after_child give_back(Push push_back) noexcept {
+    push_back();
+    return count_off() ? after_child::parent : after_child::others;
+  }
+
   /// The child of that number - 0: it was called - has ended.  `pop` takes the group off the deque of this
   /// worker if it is on top, `push_back` undoes that.
   template <typename Pop, typename Push>
@@ -58,7 +82,7 @@ class fork_count {
     }
     if (pop()) {
       if (g_.fork_number == number) return after_child::next_child;
-      push_back();  // a later fork's
+      return give_back(push_back);
     }
     return count_off() ? after_child::parent : after_child::others;
   }

@@ -4,7 +4,6 @@
 
 #include <weft/detail/fork.hpp>
 
-#include <coroutine>
 #include <cstdint>
 
 #include "core/park.hpp"
@@ -15,11 +14,8 @@ namespace weft::core {
 template <typename F>
 void for_each_forked(detail::context& scope, F f) noexcept {
   detail::fork_group& g = *scope.forks;
-  for (std::uint32_t i = 0; i < g.count; ++i) f(*g.children[i]);
+  for (std::uint32_t i = 0; i < g.count; ++i) f(g.child(i));
 }
-
-/// A forked routine has ended: what runs next on this worker.
-std::coroutine_handle<> forked_end(detail::promise_base& child) noexcept;
 
 /// The routine that `w` is part of: a child of all() is part of its parent, which ends after it.
 inline const detail::waiter& routine_of(const detail::waiter& w) noexcept {

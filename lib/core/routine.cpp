@@ -343,7 +343,6 @@ namespace {
 
 [[gnu::noinline]] std::coroutine_handle<> end_other(promise_base& p, sched::worker& w,
                                                     void (*drop)(promise_base&) noexcept) noexcept {
-  if (p.born() == birth::forked) return forked_end(p);
   if (p.ended() == outcome::exception) {  // the handle may be dropped when the runtime is gone
     p.frame = const_cast<exception_handler*>(w.home().how().on_unhandled_exception);
   }

@@ -6,7 +6,8 @@
 //
 //   producer                              parker
 //   P1  store the work, seq_cst           S1  under the lock: list me as idle, state += idle (- searching)
-//   P2  load state; idle and nobody       S2  look at everything I may take, seq_cst
+//   P2  load state; idle and nobody       S2  look at everything I may take, seq_cst; forks after a heavy
+//                                             barrier, if there may be any (fork_deque.hpp)
 //       searching: wake_one()             S3  found: under the lock, take me off the list; else sleep
 //
 //   wake_one: under the lock take somebody off the list, state += searching - idle; then set its park word
@@ -306,6 +307,7 @@ class parking {
 
   /// S2.
   bool found_meanwhile(Worker& w) noexcept {
+    self().see_forks();
     if (self().has_injected()) return true;
     const unsigned n = self().count();
     for (unsigned i = 0; i < n; ++i) {

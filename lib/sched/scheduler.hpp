@@ -100,6 +100,14 @@ class scheduler : public parking<scheduler, worker> {
 
   bool has_injected() const noexcept { return !inject_.empty(); }
 
+  /// For a sleeper that is about to look: forks are pushed without a barrier (fork_deque.hpp).
+  void see_forks() const noexcept {
+    const unsigned n = count();
+    for (unsigned i = 0; i < n; ++i) {
+      if (at(i).forks_need_barrier()) return os::heavy_barrier();
+    }
+  }
+
   // --- blocked workers: compensation.cpp ---
 
   /// The worker's thread is about to block: lists a spare as idle.  Throws std::system_error past
@@ -292,5 +300,9 @@ class scheduler : public parking<scheduler, worker> {
   std::unique_ptr<os::host_wake> host_;                 // manual mode only
   std::vector<std::unique_ptr<companion>> companions_;  // under set_lock_
 };
+
+inline bool worker::wanted_elsewhere() const noexcept {
+  return home_->wants_searcher();
+}
 
 }  // namespace weft::sched

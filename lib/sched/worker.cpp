@@ -31,7 +31,8 @@ worker::worker(scheduler& home, unsigned index, std::uint64_t seed)
       home_(&home),
       index_(index),
       simulated_(home.port().simulated()),
-      random_(seed) {}
+      random_(seed),
+      forks_(home.how().workers) {}
 
 // --- pushing ---
 
@@ -98,11 +99,6 @@ void worker::note_surplus() noexcept {
     return;
   }
   if (home_->wants_searcher() && ring_.size() > 1 && worth_waking()) home_->wake_one();
-}
-
-void worker::push_fork(forkable& f) {
-  forks_.push(&f);
-  if (home_->wants_searcher()) home_->wake_one();
 }
 
 void worker::expose_slot() noexcept {
@@ -314,7 +310,7 @@ void* worker::maintain() noexcept {
   if (now_tick - forked_at_ >= poll_interval) {
     forked_at_ = now_tick;
     forkable* f = take_stranded();
-    if (f == nullptr && !simulated_) f = steal_fork();
+    if (f == nullptr && !simulated_) f = forks_.pop_oldest();
     if (f != nullptr) {
       if (void* frame = take_fork(*f)) return frame;
     }
@@ -348,8 +344,9 @@ void* worker::next_frame() noexcept {
     bounced_ = nullptr;
     count.bounces.add();
     // A chain of awaits that never parks would starve the others: every second bounce is a yield.
+    const bool polls = tick() - polled_at_ >= poll_interval && home_->has_injected();
     if ((++bounces_ & 1) != 0 ||
-        (ring_.empty() && slot_.load(std::memory_order_relaxed) == nullptr)) {  // relaxed: own
+        (!polls && ring_.empty() && slot_.load(std::memory_order_relaxed) == nullptr)) {  // relaxed: own
       if (timers.size() != 0) run_timers(home_->port().now());
       return enter(*r);
     }
@@ -369,10 +366,12 @@ void* worker::next_frame() noexcept {
   if (settle()) {
     if (waiter* r = take_turn()) return enter(*r);
   }
+  forks_.shut();
   return nullptr;
 }
 
 void* worker::take_fork(forkable& f) noexcept {
+  settle();
   return f.go_on(f, *this);
 }
 

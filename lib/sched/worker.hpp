@@ -82,9 +82,19 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void push_back(waiter& r) noexcept;
   /// A yield: to the end of the ring.
   void push_yielding(waiter& r) noexcept;
-  void push_fork(forkable& f);
+
+  /// False: no memory.  The caller then looks whether that is wanted_elsewhere().
+  [[nodiscard]] bool push_fork(forkable& f) noexcept { return forks_.push(&f); }
+
+  /// The same, if there is room already.
+  [[nodiscard]] bool push_fork_quickly(forkable& f) noexcept { return forks_.push_quickly(&f); }
+
+  /// In scheduler.hpp.
+  inline bool wanted_elsewhere() const noexcept;
 
   bool pop_fork(forkable& f) noexcept { return forks_.pop_if(&f) != nullptr; }
+
+  bool pop_fork_quickly(forkable& f) noexcept { return forks_.pop_quickly_if(&f); }
 
   /// The frame of what runs next instead of a routine that has just parked, or null: back to the loop.
   void* take_next() noexcept;
@@ -108,6 +118,13 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   /// control back.
   void* enter(waiter& r) noexcept;
 
+  /// The same for a child of all() that another part of the same routine starts, or that goes back to it.
+  void enter_part(waiter& r) noexcept {
+    __atomic_store_n(&r.worker, static_cast<detail::worker_face*>(this),
+                     __ATOMIC_RELAXED);  // relaxed: dumps read it
+    runs(&r);
+  }
+
   /// Empties the slot and the ring into the inject queue, for a worker that retires (protocols.md A11) or
   /// whose thread blocks: thieves are those that have nothing to do, and there may be none.
   void give_up_queues() noexcept;
@@ -129,6 +146,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   /// Takes work from this worker for `thief`; `desperate`: also the last item of the ring and the slot.
   waiter* steal_half(worker& thief, bool desperate) noexcept;
   forkable* steal_fork() noexcept;
+
+  bool forks_need_barrier() const noexcept { return forks_.needs_barrier(); }
 
   bool has_surplus() const noexcept { return ring_.size() > 1 || !forks_.empty(); }
 

@@ -50,6 +50,11 @@ struct takes_uncounted : real {
 struct pops_after_counting : real {
   using fork_count::fork_count;
 
+  template <typename Pop>
+  after_child end_quickly(std::uint32_t, Pop) {
+    return after_child::unknown;
+  }
+
   template <typename Pop, typename Push>
   after_child end_child(std::uint32_t number, Pop pop, Push push_back) {
     const after_child then = fork_count::end_child(
@@ -184,15 +189,15 @@ class world {
     g.life.touch();
     const std::uint32_t number = at(i).number;
     const auto pop = [&] { return (shape_.pops_any ? forks(w).pop() : forks(w).pop_if(&g)) != nullptr; };
-    switch (Counts(g).end_child(number, pop, [&] { push(g, w); })) {
-      case after_child::next_child:
-        return start_next(g, w);
-      case after_child::parent:
-        return g.parent;
-      case after_child::others:
-        break;
-    }
-    return none;
+    const auto pop_quickly = [&] {
+      return shape_.pops_any ? forks(w).pop() != nullptr : forks(w).pop_quickly_if(&g);
+    };
+    const auto push_back = [&] { push(g, w); };
+    after_child then = Counts(g).end_quickly(number, pop_quickly);
+    if (then == after_child::popped_later) then = Counts(g).give_back(push_back);
+    if (then == after_child::unknown) then = Counts(g).end_child(number, pop, push_back);
+    if (then == after_child::next_child) return start_next(g, w);
+    return then == after_child::parent ? g.parent : none;
   }
 
   /// After the join: the children's frames and the group are gone.

@@ -145,6 +145,8 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
 
   const toy_settings& how() const { return how_; }
 
+  void see_forks() {}
+
   bool has_injected() const { return injected_.load(std::memory_order_seq_cst) > 0; }
 
   void check_drained() {}

@@ -6,9 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "model/model_slots.hpp"
 #include "model/model_test.hpp"
-#include "sched/fork_deque.hpp"
+#include "model/queue_ledger.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/run_queue.hpp"
 #include "support/catch.hpp"
@@ -18,53 +17,16 @@
 namespace {
 
 namespace model = weft::model;
-using model::no_release;
+using model::checked;
+using model::item;
+using model::ledger;
 using model::no_seq_cst;
 using model::relaxed_stores;
 using model::require_caught;
 using model::require_each_order_matters;
-using model::require_pair_matters;
 using model::require_sound;
-using weft::sched::fork_deque;
 using weft::sched::inject_queue;
 using weft::sched::run_queue;
-
-struct item {
-  int number = 0;
-  item* next = nullptr;
-};
-
-constexpr std::size_t item_count = 4;
-
-}  // namespace
-
-template <>
-inline constexpr bool weft::model::is_slot<item*> = true;
-
-namespace {
-
-template <typename T>
-using checked = model::checked_slots<T>;
-
-/// Counts who got what: a lost item is one taken by nobody, a doubled one by two.
-struct ledger {
-  std::array<item, item_count> items{{{0}, {1}, {2}, {3}}};
-  std::array<int, item_count> taken{};
-  std::size_t pushed = 0;
-
-  item* next() { return &items[pushed++]; }
-
-  void take(const item* which) {
-    model::check(which != nullptr, "a slot was read before it was written");
-    if (which != nullptr) {
-      model::check(++taken[static_cast<std::size_t>(which->number)] == 1, "an item was taken twice");
-    }
-  }
-
-  void balance() const {
-    for (std::size_t i = 0; i < pushed; ++i) model::check(taken[i] == 1, "an item was lost");
-  }
-};
 
 // Two of the smallest rings: 2 so that slots are reused at once, 4 so that a thief leaves something in its
 // own.
@@ -136,80 +98,6 @@ model::program ring_that_is_halved() {
     all->balance();
   };
   return {{owner, first_thief, second_thief}, drain};
-}
-
-template <template <typename> class Atomic>
-model::program growing_deque() {
-  struct world : ledger {
-    fork_deque<item, 2, Atomic> forks;
-  };
-
-  auto all = std::make_shared<world>();
-  const auto pop = [all] {
-    if (const item* got = all->forks.pop()) all->take(got);
-  };
-  const auto owner = [=] {
-    for (int i = 0; i < 3; ++i) all->forks.push(all->next());
-    if (const item* got = all->forks.pop_if(&all->items[2])) all->take(got);
-    pop();
-    pop();
-  };
-  const auto thief = [all] {
-    const auto [got, lost] = all->forks.steal();
-    if (got != nullptr) all->take(got);
-    model::check(got == nullptr || !lost, "taken and lost");
-  };
-  const auto drain = [all] {
-    while (const item* got = all->forks.pop()) all->take(got);
-    all->balance();
-  };
-  return {{owner, thief, thief}, drain};
-}
-
-/// The owner pops the last of two while both are stolen: only the order of all accesses of top tells it that
-/// a thief has been there.
-template <template <typename> class Atomic>
-model::program last_of_two() {
-  struct world : ledger {
-    fork_deque<item, 2, Atomic> forks;
-  };
-
-  auto all = std::make_shared<world>();
-  for (int i = 0; i < 2; ++i) all->forks.push(all->next());
-  const auto owner = [all] {
-    if (const item* got = all->forks.pop()) all->take(got);
-  };
-  const auto thief = [all] {
-    if (const item* got = all->forks.steal().item) all->take(got);
-  };
-  const auto drain = [all] {
-    while (const item* got = all->forks.pop()) all->take(got);
-    all->balance();
-  };
-  return {{owner, thief, thief}, drain};
-}
-
-/// The owner pops the only one, stolen meanwhile or not, and pushes another.
-template <template <typename> class Atomic>
-model::program pushed_after_the_last() {
-  struct world : ledger {
-    fork_deque<item, 2, Atomic> forks;
-  };
-
-  auto all = std::make_shared<world>();
-  all->forks.push(all->next());
-  const auto owner = [all] {
-    if (const item* got = all->forks.pop()) all->take(got);
-    all->forks.push(all->next());
-  };
-  const auto thief = [all] {
-    if (const item* got = all->forks.steal().item) all->take(got);
-  };
-  const auto drain = [all] {
-    while (const item* got = all->forks.pop()) all->take(got);
-    all->balance();
-  };
-  return {{owner, thief}, drain};
 }
 
 /// A thief takes what the owner puts into slots that were taken from before.
@@ -315,12 +203,6 @@ struct ring_world {
 };
 
 template <template <typename> class Atomic>
-struct deque_world {
-  item one;
-  fork_deque<item, 2, Atomic> queue;
-};
-
-template <template <typename> class Atomic>
 using small_inject_queue = inject_queue<item, &item::next, Atomic, model::guard>;
 
 /// Two threads push to one shard while a third takes; whoever sees an empty mask must be seen asleep by a
@@ -397,13 +279,6 @@ model::programs ring_cases() {
           }};
 }
 
-model::programs deque_cases() {
-  return {
-      last_of_two<checked>, pushed_after_the_last<checked>, growing_deque<checked>, [] {
-        return push_against_sleep<deque_world<model::atomic>>([](auto& all) { all.queue.push(&all.one); });
-      }};
-}
-
 }  // namespace
 
 TEST_CASE("no interleaving of owner and two thieves loses or doubles an item of a ring that wraps",
@@ -418,29 +293,17 @@ TEST_CASE("no interleaving loses or doubles an item that a thief leaves in its o
   require_sound(quiet_push<checked>, 3);
 }
 
-TEST_CASE("no interleaving of owner and two thieves loses or doubles an item of a deque that grows",
-          "[model][fork_deque]") {
-  require_sound(growing_deque<checked>, 1);
-  require_sound(last_of_two<checked>, 2);
-  require_sound(pushed_after_the_last<checked>, 3);
-}
-
 TEST_CASE("no interleaving of two pushers and a worker loses an injected item or a wake",
           "[model][inject_queue]") {
   require_sound(injections<model::atomic>, 1);
   require_sound(emptied_twice<model::atomic>, 1);
 }
 
-TEST_CASE("a push to ring or deque is seen by the sleeper, or the sleeper by the pusher", "[model][sched]") {
+TEST_CASE("a push to the ring is seen by the sleeper, or the sleeper by the pusher", "[model][sched]") {
   require_sound(
       [] {
         return push_against_sleep<ring_world<model::atomic>>(
             [](auto& all) { (void)all.queue.push(&all.one); });
-      },
-      3);
-  require_sound(
-      [] {
-        return push_against_sleep<deque_world<model::atomic>>([](auto& all) { all.queue.push(&all.one); });
       },
       3);
   require_sound(steal_against_sleep<model::atomic>, 3);
@@ -448,14 +311,6 @@ TEST_CASE("a push to ring or deque is seen by the sleeper, or the sleeper by the
 
 TEST_CASE("the model check catches a ring whose tail is published relaxed", "[model][run_queue]") {
   require_caught(small_ring<relaxed_stores>);
-}
-
-TEST_CASE("the model check catches a deque with acquire and release for seq_cst", "[model][fork_deque]") {
-  require_caught(growing_deque<no_seq_cst>);
-}
-
-TEST_CASE("the model check catches a deque whose new buffer is published relaxed", "[model][fork_deque]") {
-  require_caught(growing_deque<no_release>);
 }
 
 TEST_CASE("the model check catches a mask that is not seq_cst", "[model][inject_queue]") {
@@ -467,21 +322,12 @@ TEST_CASE("the model check catches a surplus push that is not seq_cst", "[model]
     return push_against_sleep<ring_world<model::atomic>>(
         [](auto& all) { (void)all.queue.push_quietly(&all.one); });
   });
-  require_caught([] {
-    return push_against_sleep<deque_world<no_seq_cst>>([](auto& all) { all.queue.push(&all.one); });
-  });
 }
 
 TEST_CASE("each order of the ring is needed: weakened alone it is caught", "[model][run_queue]") {
   require_each_order_matters(
       "sched/run_queue.hpp", ring_cases(),
       {"pop A1", "pop_half A1", "steal_into A1 relaxed", "size A1", "take R1 release"});
-}
-
-TEST_CASE("each order of the deque is needed: weakened alone it is caught", "[model][fork_deque]") {
-  require_each_order_matters("sched/fork_deque.hpp", deque_cases(), {"steal S4", "empty S4", "claim C1"});
-  require_pair_matters("sched/fork_deque.hpp", {last_of_two<checked>}, "steal S4 acquire",
-                       "claim C1 acq_rel");
 }
 
 TEST_CASE("each order of the inject queue is needed: weakened alone it is caught", "[model][inject_queue]") {

@@ -32,19 +32,26 @@ struct context : context_base {
   context_base* parent;
   context* prev;  // among the parent's children, under the parent's lock
   context* next;
-  waiter* owner;               // the routine that opened it and runs in it; null on threads
-  waiter* members;             // first of those members that have waited, under lock
-  std::uint64_t started;       // how many have not ended: lib/core/member_count.hpp
-  std::uint64_t left;          // the same; atomic
-  wait_node* joiner;           // who waits for that
-  std::exception_ptr failure;  // the first of a member, under lock
-  std::int64_t deadline;       // steady ns; the earliest of its own and the parents'
-  fork_group* forks;           // of a group: its children
-  sched::timer_cell* timer;    // fires at its own deadline; null if a parent's is earlier
+  waiter* owner;             // the routine that opened it and runs in it; null on threads
+  waiter* members;           // first of those members that have waited, under lock
+  std::uint64_t started;     // how many have not ended: lib/core/member_count.hpp
+  std::uint64_t left;        // the same; atomic
+  wait_node* joiner;         // who waits for that
+  std::int64_t deadline;     // steady ns; the earliest of its own and the parents'
+  fork_group* forks;         // of a group: its children
+  sched::timer_cell* timer;  // fires at its own deadline; null if a parent's is earlier
 
-  context() noexcept = default;
+  union {
+    std::exception_ptr failure;  // the first of a member, under lock; while it is open, and not of a group
+  };
+
+  // Nothing is set up or ended here: each all() has one, and a group uses half of it.
+  context() noexcept {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
+
   context(const context&) = delete;
   context& operator=(const context&) = delete;
+
+  ~context() {}
 };
 
 inline constexpr std::int64_t no_deadline = INT64_MAX;

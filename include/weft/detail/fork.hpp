@@ -11,22 +11,33 @@
 namespace weft::detail {
 
 struct fork_group : forkable {
-  context scope;   // what the children inherit; known to the parent's canceller once one of them waits
   waiter* parent;  // the root of the awaiting coroutine
-  promise_base** children;
+  void* const* frames;
   std::uint32_t count;
   std::uint32_t next;         // the child to start; belongs to whoever has the group
   std::uint32_t fork_number;  // of the last fork; same
   std::uint32_t taken;        // forks whose continuation somebody else took; same
-  promise_base* failed;       // the first child that ended by an exception; atomic
   std::uint32_t pending;      // many - (children that ended after their fork was taken); atomic
+  promise_base* failed;       // the first child that ended by an exception; atomic
+  std::uint64_t live_at;      // core::cancels_so_far when all around it was seen to be live
+  context scope;  // what the children inherit; known to the parent's canceller once one of them waits
+
+  promise_base& child(std::uint32_t i) const noexcept { return promise_of(frames[i]); }
+
+  /// After the join: every child was started, none has failed, and no canceller knows the group.
+  bool ended_plainly() const noexcept {
+    return next != 0 && failed == nullptr &&
+           __atomic_load_n(&scope.linked, __ATOMIC_ACQUIRE) == 0;  // A3, pairs with R3 of contexts
+  }
 };
 
-/// Starts the children.  `parent.frame` is the coroutine that awaits them.
+/// Throws if the parent is cancelled.
+WEFT_API void check_live(waiter& parent);
+/// Starts the children.  `parent.frame` is the coroutine that awaits them; it goes on at once if it is
+/// cancelled.
 WEFT_API std::coroutine_handle<> fork_all(fork_group& g, waiter& parent) noexcept;
-/// After the join: nobody knows the group any more.
-WEFT_API void end_all(fork_group& g) noexcept;
-/// Before the fork: true if the parent is cancelled and nothing was started.
-WEFT_API bool cancelled_before(waiter& parent) noexcept;
+/// After the join, unless it has ended plainly: nobody knows the group any more.  Throws what the first child
+/// that failed has thrown, or that the parent is cancelled.
+WEFT_API void end_all(fork_group& g, waiter& parent);
 
 }  // namespace weft::detail

@@ -119,6 +119,9 @@ WEFT_API std::coroutine_handle<> switch_away(worker_face* worker) noexcept;
 /// the promise's memory stays, with the result that `drop` destroys.
 WEFT_API std::coroutine_handle<> complete(promise_base& root, void (*drop)(promise_base&) noexcept) noexcept;
 
+/// The same for a child of all().
+WEFT_API std::coroutine_handle<> end_forked(promise_base& child) noexcept;
+
 /// In unhandled_exception(): keeps the exception at `slot` and notes whether it is a cancellation.
 WEFT_API void capture_failure(promise_base& p, std::exception_ptr& slot) noexcept;
 
@@ -128,8 +131,9 @@ struct final_awaiter {
   template <typename Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) const noexcept {
     promise_base& p = self.promise();
-    return p.born() == birth::child ? transfer(*p.origin.root, p.end.continuation)
-                                    : complete(p, &Promise::drop_result_of);
+    if (p.born() == birth::child) return transfer(*p.origin.root, p.end.continuation);
+    if (p.born() == birth::forked) return end_forked(p);
+    return complete(p, &Promise::drop_result_of);
   }
 
   void await_resume() const noexcept {}
