@@ -107,7 +107,8 @@ class mutex_word {
       state_->turns = 0;
       return false;
     }
-    const unsigned needed = World::first_turns << ended_.load(std::memory_order_relaxed);  // relaxed: a count
+    const unsigned needed = unsigned{World::first_turns}
+                            << ended_.load(std::memory_order_relaxed);  // relaxed: a count
     return ++state_->turns >= needed && World::may_reserve();
   }
 

@@ -19,6 +19,7 @@ namespace {
 namespace model = weft::model;
 using model::checked;
 using model::item;
+using model::item_count;
 using model::ledger;
 using model::no_seq_cst;
 using model::relaxed_stores;
