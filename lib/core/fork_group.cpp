@@ -48,13 +48,19 @@ std::coroutine_handle<> run_on(sched::worker& w, waiter& r, void* frame) noexcep
   return detail::bounce(r, frame);
 }
 
+/// Named is the routine that awaits, whatever ran here last.
+[[noreturn, gnu::noinline]] void misuse_of_child(fork_group& g) noexcept {
+  worker_of(*g.parent).runs(g.parent);
+  detail::misuse_empty_routine();
+}
+
 /// The child that the caller is about to start.  Until then a canceller finds a word that nobody can claim.
 promise_base& set_up(fork_group& g, void* frame) noexcept {
   if (frame == nullptr) [[unlikely]]
-    detail::misuse_empty_routine();
+    misuse_of_child(g);
   promise_base& child = detail::promise_of(frame);
   if (child.started()) [[unlikely]]
-    detail::misuse_empty_routine();
+    misuse_of_child(g);
   child.id_low = 0;
   child.id_high = 0;
   child.born(detail::birth::forked);

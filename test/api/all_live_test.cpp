@@ -49,31 +49,6 @@ TEST_CASE("a child of all that was cancelled between two forks starts nothing mo
   REQUIRE(thrown);
 }
 
-TEST_CASE("children of all that were cancelled by a sibling's failure start nothing more",
-          "[api][all][cancel]") {
-  weft::runtime rt({.workers = 1});
-  int after = 0;
-  bool thrown = false;
-  const auto fails = []() -> weft::routine<> {
-    throw 1;
-    co_return;
-  };
-  const auto goes_on = [&]() -> weft::routine<> {
-    co_await weft::all(does_nothing(), does_nothing());
-    co_await weft::yield();
-    try {
-      for (;;) co_await weft::all(does_nothing(), does_nothing());
-    } catch (const weft::cancelled&) {
-      thrown = true;
-    }
-    co_await weft::all(counted(after));
-  };
-  const auto parent = [&]() -> weft::routine<> { co_await weft::all(goes_on(), fails()); };
-  REQUIRE_THROWS_AS(rt.go(parent).join(), int);
-  REQUIRE(thrown);
-  REQUIRE(after == 0);
-}
-
 TEST_CASE("stop ends children of all that fork for ever and wait for nothing", "[api][all][stop]") {
   for (const unsigned workers : {1U, 2U}) {
     weft::runtime rt({.workers = workers});
