@@ -83,7 +83,7 @@ class run_queue {
     const std::uint32_t head = head_.load(std::memory_order_relaxed);   // relaxed: the owner's own for now
     if (head == tail_.load(std::memory_order_relaxed)) return nullptr;  // relaxed: the owner's own
     T* item = slot(head).load(std::memory_order_relaxed);               // relaxed: the owner wrote it
-    head_.store(head + 1, std::memory_order_relaxed);  // relaxed: the bias orders it before a thief's look
+    head_.store(head + 1, std::memory_order_release);  // R1, pairs with A1: no newer than the tail it saw
     return item;
   }
 

@@ -165,6 +165,8 @@ model::program quiet_push() {
   };
 
   auto all = std::make_shared<world>();
+  (void)all->ring.push(all->next());
+  all->take(all->ring.pop_alone());  // no thief is there yet
   const auto owner = [all] { (void)all->ring.push_quietly(all->next()); };
   const auto thief = [all] {
     if (const item* got = all->ring.steal_into(all->stolen)) all->take(got);
@@ -328,7 +330,7 @@ TEST_CASE("the model check catches a surplus push that is not seq_cst", "[model]
 TEST_CASE("each order of the ring is needed: weakened alone it is caught", "[model][run_queue]") {
   require_each_order_matters(
       "sched/run_queue.hpp", ring_cases(),
-      {"pop A1", "pop_half A1", "steal_into A1 relaxed", "size A1", "take R1 release"});
+      {"pop A1", "pop_half A1", "steal_into A1 relaxed", "size A1", "take R1 release", "pop_alone R1"});
 }
 
 TEST_CASE("each order of the inject queue is needed: weakened alone it is caught", "[model][inject_queue]") {
