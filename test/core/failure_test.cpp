@@ -21,6 +21,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "core/own_new.hpp"
 #include "core/park.hpp"
 #include "os/port.hpp"
 #include "sched/frame_pool.hpp"
@@ -44,6 +45,7 @@ constexpr bool news_can_fail = true;
 #endif
 
 std::atomic<long> news_before_failure{-1};
+std::atomic<std::uint64_t> news{0};
 
 /// As sched::fail_frame_after(), for operator new.
 void fail_new_after(long k) {
@@ -51,6 +53,7 @@ void fail_new_after(long k) {
 }
 
 [[maybe_unused]] void* allocate(std::size_t bytes, std::size_t align) noexcept {
+  news.fetch_add(1, std::memory_order_relaxed);
   long left = news_before_failure.load();
   while (left >= 0 && !news_before_failure.compare_exchange_weak(left, left - 1)) {
   }
@@ -66,6 +69,10 @@ void fail_new_after(long k) {
 }
 
 }  // namespace
+
+std::uint64_t weft::test::news_so_far() noexcept {
+  return news.load();
+}
 
 #ifndef WEFT_TEST_FIXED_NEW
 // NOLINTBEGIN
