@@ -120,7 +120,8 @@ TEST_CASE("a deadline ends children of scope and all and any with deadline_excee
     s.go(told);
     co_await never.wait();
   };
-  REQUIRE(run(rt, [&]() -> weft::routine<> { co_await weft::with_timeout(1ms, weft::scope(body)); }) ==
+  // Long enough for the member to begin: one that is cancelled before never runs.
+  REQUIRE(run(rt, [&]() -> weft::routine<> { co_await weft::with_timeout(50ms, weft::scope(body)); }) ==
           ending::timeout);
   REQUIRE(run(rt, [&]() -> weft::routine<> {
             auto forks = [&]() -> weft::routine<> { co_await weft::all(told(), told()); };
