@@ -14,7 +14,9 @@ namespace weft::core {
 template <typename F>
 void for_each_forked(detail::context& scope, F f) noexcept {
   detail::fork_group& g = *scope.forks;
-  for (std::uint32_t i = 0; i < g.count; ++i) f(g.child(i));
+  for (std::uint32_t i = 0; i < g.count; ++i) {
+    if (g.frames[i] != nullptr) f(g.child(i));  // an empty one is refused when its turn comes
+  }
 }
 
 /// The routine that `w` is part of: a child of all() is part of its parent, which ends after it.
