@@ -270,8 +270,10 @@ weft::routine<> computes(world& w, party& me, dice d) {
 
 weft::routine<> yields(world& w, party& me, dice d) {
   while (w.goes_on()) {
-    for (std::uint32_t i = 0, n = d.roll(500); i < n; ++i) co_await weft::yield();
-    me.step();
+    for (std::uint32_t i = 0, n = d.roll(500); i < n; ++i) {
+      co_await weft::yield();
+      me.step();  // each: it is a turn of all that are ready
+    }
     co_await weft::sleep_for(d.below(1ms));
   }
 }

@@ -15,12 +15,13 @@
 
 #include <dirent.h>
 #include <sched.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "stress/run.hpp"
 #include "support/catch.hpp"
+#include "support/hang.hpp"
 
 using namespace std::chrono_literals;
 using namespace weft::test::stress;
@@ -30,31 +31,40 @@ namespace {
 /// Without that a party is stuck: a hundred times what it takes on a loaded machine.
 constexpr nanoseconds patience = 20s;
 
-/// Programs that compute, until the object goes; each ends by itself after 300 s of CPU.
+/// Programs that compute, until the object goes, or this process, however it ends.
 class burners {
  public:
+  static constexpr const char* role = "burn";
+
   explicit burners(int n) {
     for (int i = 0; i < n; ++i) {
-      std::string shell = "/bin/sh", option = "-c", script = "ulimit -t 300; while :; do :; done";
-      char* arguments[] = {shell.data(), option.data(), script.data(), nullptr};
-      pid_t child = 0;
-      if (::posix_spawn(&child, shell.c_str(), nullptr, nullptr, arguments, environ) == 0)
-        children_.push_back(child);
+      if (const int child = start_part(role, 0); child > 0) children_.push_back(child);
     }
+  }
+
+  /// The child's whole life.
+  [[noreturn]] static void burn() {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    weft::test::watch(role, 0);  // as long as the parent
+    for (volatile std::uint32_t i = 0; ::getppid() != 1;) {
+      do i = i + 1;
+      while (i % 1'000'000 != 0);
+    }
+    ::_exit(0);  // the parent was gone before the prctl
   }
 
   burners(const burners&) = delete;
   burners& operator=(const burners&) = delete;
 
   ~burners() {
-    for (const pid_t child : children_) {
+    for (const int child : children_) {
       ::kill(child, SIGKILL);
       wait_for(child);
     }
   }
 
  private:
-  std::vector<pid_t> children_;
+  std::vector<int> children_;
 };
 
 /// One of this process's threads, drawn.
@@ -130,11 +140,13 @@ TEST_CASE("a long load on 1 to 16 workers gets on and loses nothing", "[.stress]
 }
 
 TEST_CASE("all parties get on while their threads are moved and kept waiting", "[stress]") {
+  if (part() != nullptr) burners::burn();
   const unsigned workers = GENERATE(2U, 16U);
   run_load(workers, 300ms, seed() + workers, true);
 }
 
 TEST_CASE("a long load gets on beside programs that compute and threads that are kept waiting", "[.stress]") {
+  if (part() != nullptr) burners::burn();
   const auto each = length_of_long_case() / 3;
   for (const unsigned workers : {2U, 3U, 16U}) run_load(workers, each, seed() + workers, true);
 }
