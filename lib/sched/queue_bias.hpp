@@ -7,24 +7,27 @@
 // until the owner has seen no theft for a while.
 //
 // Protocol
-//   owner   B1 alone?  B2 inside = yes; light barrier; B3 alone? plain accesses; B4 inside = no
-//           else accesses as among several
-//   thief   one at a time, under a lock: V1 alone = no; heavy barrier; V2 inside? then it leaves with
-//   nothing;
-//           else accesses as among several
-//   owner   now and then, if no thief has come lately and none is there (the lock): alone = yes
-// Guarantee: B3 sees V1, or V2 sees B2; so plain accesses are never beside a thief's.
+//   owner    B1 alone?  B2 inside = yes; light barrier; B3 alone? plain accesses; B4 inside = no
+//            else accesses as among several
+//   thief    V1 counts itself in; if the owner is alone, or another thief's barrier is not known to have
+//            passed: alone = no; heavy barrier; V3 seen by all = yes
+//            V2 inside? then it leaves with nothing; else accesses as among several; V4 counts itself out
+//   owner    now and then, if no thief has come lately: B5 from "seen by all, no thief" to alone
+// Guarantee: B3 sees that it is not alone, or V2 sees B2; so plain accesses are never beside a thief's.
 //
 // Invariants
-//   1. `alone_` changes under the lock only.
-//   2. Once a thief has seen inside == no after its barrier, the owner does not go inside until a new B1 can
+//   1. The owner becomes alone only while no thief is counted.
+//   2. Once a thief has seen inside == no after a barrier, the owner does not go inside until a new B1 can
 //      see alone == yes: so V2 is asked once for each theft.
+//   3. No thief waits for another: one that is descheduled during a theft keeps the owner from being alone,
+//      and nobody from stealing.
 //
 // Model-checked in test/model/queue_bias_model_test.cpp.
 // Source: as os/reserved_lock.hpp; Acar, Chargueraud, Rainey, "Scheduling parallel programs by work stealing
 //         with private deques" (PPoPP 2013) for queues without barriers.
 // Rejected: a barrier at each theft (with many cores an interrupt of each); private queues whose owner hands
-//           out on request (Acar's: an owner inside a long routine does not answer).
+//           out on request (Acar's: an owner inside a long routine does not answer); one thief at a time,
+//           by a lock (a thief that gets no processor holds it, and the others find nothing).
 
 #include <algorithm>
 #include <atomic>
@@ -44,7 +47,7 @@ struct bias_world : os::real_world {
   /// offered to it a few times.
   static constexpr unsigned most_waits = spin_limit + 8;
 
-  static bool try_lock(std::uint32_t& word) noexcept { return os::try_lock(word); }
+  static constexpr std::uint32_t thief = 1;  // what one counts for
 };
 
 template <template <typename> class Atomic = std::atomic, typename World = bias_world>
@@ -56,10 +59,10 @@ class queue_bias {
 
   /// Owner.  True: plain accesses, until leave().
   [[nodiscard]] bool enter() noexcept {
-    if (!alone_.load(std::memory_order_relaxed)) return false;  // B1, relaxed: B3 decides
-    inside_.store(true, std::memory_order_relaxed);             // B2, relaxed: a barrier follows
+    if (!is_alone()) return false;                   // B1
+    inside_.store(true, std::memory_order_relaxed);  // B2, relaxed: a barrier follows
     World::light_barrier();
-    if (alone_.load(std::memory_order_relaxed)) [[likely]]  // B3, pairs with V1 by the barriers
+    if (is_alone()) [[likely]]  // B3, pairs with V1 by the barriers
       return true;
     leave();
     return false;
@@ -67,18 +70,16 @@ class queue_bias {
 
   void leave() noexcept { inside_.store(false, std::memory_order_release); }  // B4, pairs with V2
 
-  /// Thief.  False: another thief is there, or the owner inside.  True: accesses as among several, until
+  /// Thief.  False: the owner is inside, and does not come out.  True: accesses as among several, until
   /// end_theft().
   [[nodiscard]] bool begin_theft() noexcept {
-    if (!World::try_lock(thief_)) return false;
-    if (alone_.load(std::memory_order_relaxed)) {      // relaxed: under the lock
-      alone_.store(false, std::memory_order_relaxed);  // V1, relaxed: a barrier follows
-      World::heavy_barrier();
-    }
+    const std::uint32_t seen =
+        state_.fetch_add(World::thief, std::memory_order_acquire);  // V1, pairs with V3
+    if ((seen & seen_by_all) == 0) end_alone(seen);
     stolen_.store(true, std::memory_order_relaxed);                               // relaxed: only counted by
     for (unsigned looks = 0; inside_.load(std::memory_order_acquire); ++looks) {  // V2, pairs with B4
       if (looks == World::most_waits) {
-        World::unlock(thief_);
+        end_theft();
         return false;
       }
       World::wait(looks);
@@ -86,28 +87,47 @@ class queue_bias {
     return true;
   }
 
-  void end_theft() noexcept { World::unlock(thief_); }
+  void end_theft() noexcept {
+    state_.fetch_sub(World::thief, std::memory_order_release);  // V4, pairs with B5
+  }
 
   /// Owner, now and then: are they its own again?
   void look() noexcept {
-    if (alone_.load(std::memory_order_relaxed)) return;  // relaxed: own thread set it, or asks again
-    if (stolen_.load(std::memory_order_relaxed)) {       // relaxed: an estimate
-      stolen_.store(false, std::memory_order_relaxed);   // relaxed: same
+    if (is_alone()) return;
+    if (stolen_.load(std::memory_order_relaxed)) {      // relaxed: an estimate
+      stolen_.store(false, std::memory_order_relaxed);  // relaxed: same
       quiet_ = 0;
       return;
     }
-    if (++quiet_ < needed_ || !World::may_reserve() || !World::try_lock(thief_)) return;
-    alone_.store(true, std::memory_order_relaxed);  // relaxed: own thread's, and under the lock
-    World::unlock(thief_);
+    if (++quiet_ < needed_ || !World::may_reserve()) return;
+    std::uint32_t no_thief = seen_by_all;
+    if (!state_.compare_exchange_strong(no_thief, alone, std::memory_order_acquire,  // B5, pairs with V4
+                                        std::memory_order_relaxed)) {                // relaxed: left as it is
+      return;
+    }
     quiet_ = 0;
     needed_ = std::min(needed_ * 2, World::most_looks);
   }
 
  private:
-  Atomic<bool> alone_{false};
+  // The state: who uses the queues, and in the lower bits how many thieves are there.
+  static constexpr std::uint32_t alone = 1U << 31;        // the owner, by plain accesses
+  static constexpr std::uint32_t seen_by_all = 1U << 30;  // a barrier has passed since it was not alone
+
+  bool is_alone() const noexcept {
+    return (state_.load(std::memory_order_relaxed) & alone) != 0;  // relaxed: a barrier orders it, or own
+  }
+
+  void end_alone(std::uint32_t seen) noexcept {
+    if ((seen & alone) != 0)
+      state_.fetch_and(~alone, std::memory_order_relaxed);  // V1, relaxed: a barrier follows
+    World::heavy_barrier();
+    state_.fetch_or(seen_by_all, std::memory_order_release);  // V3, pairs with V1: the barrier has passed
+  }
+
+  Atomic<std::uint32_t> state_{seen_by_all};
   Atomic<bool> inside_{false};  // written by the owner
   Atomic<bool> stolen_{false};  // since the last look
-  std::uint32_t thief_ = 0;     // the thieves' lock
   std::uint32_t quiet_ = 0;     // looks in a row without a theft; the owner's, as the next
   std::uint32_t needed_ = World::first_looks;
 };
