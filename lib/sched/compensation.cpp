@@ -27,7 +27,7 @@ void scheduler::begin_block(worker& w) {
   if (w.blocks == 0) {
     while (!replace(w)) add_spare();
     w.give_up_queues();
-    w.strand_forks();
+    w.leave_forks();
     look_again(w);
   }
   ++w.blocks;

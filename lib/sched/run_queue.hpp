@@ -12,9 +12,10 @@
 //            pusher sees the announcement after push() returned, or both.  push_quietly() promises only that
 //            thieves see it some time: for a yield, which wakes nobody.
 //
-// In a long queue push() orders one item of several: the newest of those is still in it, far behind the head,
-// and who announces its sleep after the pusher has looked sees that one and all before it.  (Not if thieves
-// halve the queue five times during one push; they are awake, and look again before they sleep.)
+// In a long queue push() orders an item only if the fifteen before it are not: the newest that is ordered is
+// still in it, far behind the head, and who announces its sleep after the pusher has looked sees that one and
+// all before it.  (Not if thieves halve the queue five times during one push; they are awake, and look again
+// before they sleep.)
 //
 // Invariants
 //   1. 0 <= tail - head <= Capacity; both indices wrap at 2^32.
@@ -44,7 +45,8 @@ class run_queue {
   static constexpr std::uint32_t capacity = Capacity;
 
   /// `start` is the first index; tests begin just below 2^32 to see it wrap.
-  explicit run_queue(std::uint32_t start = 0) noexcept : head_(start), tail_(start) {}
+  explicit run_queue(std::uint32_t start = 0) noexcept
+      : head_(start), tail_(start), ordered_(start - one_of) {}
 
   run_queue(const run_queue&) = delete;
   run_queue& operator=(const run_queue&) = delete;
@@ -53,9 +55,16 @@ class run_queue {
   [[nodiscard]] bool push(T* item) noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
     const std::uint32_t head = head_.load(std::memory_order_relaxed);  // relaxed: put() looks again
-    if (tail - head >= Capacity / 8 && tail % ordered != 0) return push_quietly(item);
+    if (tail - head >= Capacity / 8 && tail - ordered_ < one_of) return push_quietly(item);
+    return push_last(item);
+  }
+
+  /// Owner.  push() after others that were quiet: it publishes them, too.
+  [[nodiscard]] bool push_last(T* item) noexcept {
+    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
     if (!put(tail, item)) return false;
     tail_.store(tail + 1, std::memory_order_seq_cst);  // S1, pairs with S2 and A2: item, then idlers
+    ordered_ = tail;
     return true;
   }
 
@@ -144,8 +153,8 @@ class run_queue {
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
 
  private:
-  static constexpr std::uint32_t ordered =
-      Capacity < 16 ? 1 : Capacity / 16;  // in a long queue, one of so many
+  /// In a long queue one of so many is ordered.
+  static constexpr std::uint32_t one_of = std::max<std::uint32_t>(Capacity / 16, 1);
 
   static constexpr std::uint32_t half(std::uint32_t count) noexcept { return count - count / 2; }
 
@@ -166,6 +175,7 @@ class run_queue {
 
   alignas(64) Atomic<std::uint32_t> head_;  // moved by all takers
   alignas(64) Atomic<std::uint32_t> tail_;  // written by the owner only, as are the slots
+  std::uint32_t ordered_;                   // the place that push() has ordered last; the owner's
   Atomic<T*> slots_[Capacity]{};
 };
 

@@ -115,6 +115,10 @@ void worker::give_up_queues() noexcept {
   home_->inject_given_up(first, last, n);
 }
 
+void worker::leave_forks() noexcept {
+  forks_.empty() ? forks_.shut() : strand_forks();
+}
+
 void worker::strand_forks() noexcept {
   if (forks_.empty()) return;
   if (stranded_.exchange(true, std::memory_order_seq_cst)) return;  // S11, pairs with S12: forks, then this
@@ -291,7 +295,7 @@ waiter* worker::take_injected() noexcept {
   count.injected.add(n);
   for (waiter* r = first->next; r != nullptr;) {
     waiter* next = r->next;
-    if (next == nullptr || !ring_.push_quietly(r)) push_ring(*r);  // the last one publishes them
+    if (!(next == nullptr ? ring_.push_last(r) : ring_.push_quietly(r))) overflow(*r);
     r = next;
   }
   return first;
@@ -397,7 +401,7 @@ void worker::run() noexcept {
       give_up_queues();
       if (bounced_ != nullptr) home_->inject(*std::exchange(bounced_, nullptr));
       if (home_->has_injected()) home_->wake_one();
-      strand_forks();
+      leave_forks();
       if (!home_->park(*this)) break;
       fetch_forks();
     }

@@ -130,7 +130,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void give_up_queues() noexcept;
   /// The same for forks, which stay in their deque: those that run take one now and then, until
   /// fetch_forks(), or until one finds that there are no more.
-  void strand_forks() noexcept;
+  void leave_forks() noexcept;
   void fetch_forks() noexcept;
 
   std::uint64_t next_id() noexcept {
@@ -210,6 +210,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void overflow(waiter& r) noexcept;
   void note_surplus() noexcept;
   void* take_fork(forkable& f) noexcept;
+  void strand_forks() noexcept;
   forkable* take_stranded() noexcept;
   void fetch_ids() noexcept;
   void expose_slot() noexcept;
