@@ -24,7 +24,8 @@
 //   again
 // Guarantee: W2 sees C1, or the last C2 sees W1.  Every wait passes W1, and what is cancelled mostly waits,
 // so there is hardly ever a heavy barrier (os/asymmetric.hpp).  Where there is none W1 is seq_cst, as C1 and
-// C2, and the first C2 is enough.
+// C2, and the first C2 is enough.  So it is if C2 sees a wait that is protected from the canceller: whoever
+// ends that wait does so after C2, and the waiter's next W2 comes after that.
 //
 // Rules
 //   1. A winner that found `preparing` has nothing left to deliver: who moves data is locked out until
@@ -185,6 +186,12 @@ class claim_word {
         return s == state::waiting || (flags_of(seen) & on_thread) != 0 ? claimed::parked : claimed::early;
       }
     }
+  }
+
+  /// After a claim that was lost: the waiter is in a wait that `unless` protects.
+  bool is_spared(std::uint8_t unless) const noexcept {
+    const std::uint64_t seen = read();
+    return state_of(seen) == state::waiting && (flags_of(seen) & unless) != 0;
   }
 
   std::uint64_t read() const noexcept { return word_.load(std::memory_order_seq_cst); }  // C2, pairs with W1

@@ -64,7 +64,10 @@ void set_scope(waiter& w, context_base* x) noexcept {
 /// Under x.lock.
 void claim_in(context_base& x, waiter& w, winners& won) noexcept {
   if (scope_of(w) != &x) return;  // it is in a context opened inside; that is a child, or shielded
-  won.add(w, word_of(w).claim(by_cancel, no_cancel));
+  const claimed how = word_of(w).claim(by_cancel, no_cancel);
+  if (how == claimed::lost && &w != sched::current_routine() && !word_of(w).is_spared(no_cancel))
+    won.note_missed();
+  won.add(w, how);
 }
 
 /// Under x.lock.
@@ -208,7 +211,6 @@ std::int64_t deadline_in(const context_base* x) noexcept {
 }
 
 void winners::add(waiter& w, claimed how) noexcept {
-  if (how == claimed::lost && &w != sched::current_routine()) missed_one_ = true;
   if (how != claimed::parked) return;
   w.next = nullptr;
   (first_ != nullptr ? last_->next : first_) = &w;

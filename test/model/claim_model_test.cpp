@@ -53,6 +53,13 @@ struct hasty : light {
   using barriers = model::full_barriers;
 };
 
+/// Who cancels takes a second look only at those that run.
+struct spares_all : light {
+  using claim_word::claim_word;
+
+  bool is_spared(std::uint8_t) const { return state_of(read()) != state::preparing; }
+};
+
 /// W2 is left out.
 struct blind : word_on<model::atomic_ref> {
   using claim_word::claim_word;
@@ -172,20 +179,23 @@ struct receiver {
   template <typename Word>
   void cancel() {
     cancelled.store(1, std::memory_order_seq_cst);
-    claimed how = claim_member<Word>();
-    if (how == claimed::lost && Word::barriers::are_asymmetric()) {
+    bool missed = false;
+    claimed how = claim_member<Word>(missed);
+    if (missed && Word::barriers::are_asymmetric()) {
       model::heavy_barrier();
-      how = claim_member<Word>();
+      how = claim_member<Word>(missed);
     }
     if (how == claimed::parked) wake();
   }
 
   template <typename Word>
-  claimed claim_member() {
+  claimed claim_member(bool& missed) {
     const model::guard hold(scope_lock);
     if (!member) return claimed::lost;
     frame.touch();
-    return Word(park).claim(by_cancel, no_cancel);
+    const claimed how = Word(park).claim(by_cancel, no_cancel);
+    missed = how == claimed::lost && !Word(park).is_spared(no_cancel);
+    return how;
   }
 
   /// A timer that may also never be due.
@@ -233,6 +243,32 @@ model::program plain_receive() {
   };
   return {.threads = {suspends, resumes, [=] { all->template send<Word>(); },
                       [=] { all->template cancel<Word>(); }},
+          .finally = [=] { all->look(); }};
+}
+
+/// A wait that nobody cancels (for children), which another ends; then one that only the canceller ends.
+template <typename Word, template <typename> class Atomic>
+model::program spared_then_cancelled() {
+  auto all = std::make_shared<receiver<Atomic>>();
+  auto first = std::make_shared<model::atomic<int>>(0);
+  Word(all->park).begin(state::waiting, no_cancel);
+  const auto ends_first = [=] {
+    model::check(Word(all->park).claim(0) == claimed::parked, "somebody else ended it");
+    first->store(1, std::memory_order_release);
+  };
+  const auto suspends = [=] {
+    while (first->load(std::memory_order_acquire) == 0) model::relax();
+    Word(all->park).end();
+    Word(all->park).begin(state::waiting, no_flags);
+    if (Word(all->park).goes_on_unless([&] { return all->is_cancelled(); })) return;
+    all->went_on = true;
+    all->template finish<Word>();
+  };
+  const auto resumes = [=] {
+    all->sleep_until_woken();
+    if (!all->went_on) all->template finish<Word>();
+  };
+  return {.threads = {ends_first, suspends, resumes, [=] { all->template cancel<Word>(); }},
           .finally = [=] { all->look(); }};
 }
 
@@ -345,6 +381,13 @@ TEST_CASE("a routine that waits with a deadline is woken once by sender, cancell
           "[model][claim]") {
   require_sound(timed_receive<real, model::atomic>, 1);
   require_sound(timed_receive<light, model::atomic>, 1);
+}
+
+TEST_CASE("a canceller that comes while its routine may not be cancelled ends the wait after that",
+          "[model][claim]") {
+  require_sound(spared_then_cancelled<real, model::atomic>, 2);
+  require_sound(spared_then_cancelled<light, model::atomic>, 2);
+  require_caught(spared_then_cancelled<spares_all, model::atomic>);
 }
 
 TEST_CASE("the stop misses no routine that begins to wait, and claims none that lives there later",
