@@ -41,6 +41,15 @@ weft::routine<int> gives(int n) {
   co_return n;
 }
 
+weft::routine<int> waits_for(weft::channel<int> never) {
+  co_return (co_await never.recv()).value_or(0);
+}
+
+weft::routine<int> throws() {
+  throw std::runtime_error("a sibling's");
+  co_return 0;
+}
+
 }  // namespace
 
 TEST_CASE("joining twice aborts with one sentence", "[api][misuse]") {
@@ -372,6 +381,20 @@ TEST_CASE("all of an empty routine aborts and names the routine", "[api][misuse]
   INFO(d.said);
   REQUIRE(is_one_sentence(d, "a routine is started that is empty"));
   REQUIRE(names_the_culprit(d));
+}
+
+TEST_CASE("all of an empty routine that a sibling's exception cancels aborts, too", "[api][misuse]") {
+  const auto d = weft::test::last_words([] {
+    weft::runtime rt({.workers = 1});  // two might come to the empty one before the exception
+    rt.go([]() -> weft::routine<> {
+        weft::channel<int> never(1);
+        auto r = gives(1);
+        auto taken = std::move(r);
+        co_await weft::all(waits_for(never), throws(), std::move(r));
+      }).join();
+  });
+  INFO(d.said);
+  REQUIRE(is_one_sentence(d, "a routine is started that is empty"));
 }
 
 TEST_CASE("any of an empty routine aborts", "[api][misuse]") {
