@@ -4,7 +4,7 @@
 // ever.
 //
 //   often   store mine; light_barrier(); load the other's    no instruction
-//   seldom  store mine; heavy_barrier(); load the other's    a system call: 0.3 us, 0.7 us while others run
+//   seldom  store mine; heavy_barrier(); load the other's  a system call: 0.3 us, 10 us while others run
 // Guarantee: one of the two sees the other's store.
 //
 // heavy_barrier() is membarrier(2), PRIVATE_EXPEDITED: when it returns, every thread of the process has

@@ -19,8 +19,9 @@
 //      thread has ended, or the next thread sits there and has the reservation (they never overlap).
 //   3. After leaving by the seat nothing of the lock is touched: it may be gone.
 //
-// Cost: 1.6 ns uncontended instead of the word's 11.5 (two read-modify-writes); ending a reservation 0.3 to
-// 0.7 us, after which the next takes twice as many turns in a row.
+// Cost: 1.6 ns uncontended instead of the word's 11.5 (two read-modify-writes).  Ending a reservation is a
+// membarrier: 0.3 us here if no other processor runs this process, 10 us if one does (it is interrupted, and
+// this is a virtual machine); after that the next takes twice as many turns in a row.
 //
 // Model-checked in test/model/reserved_lock_model_test.cpp.
 // Source: biased locking (Kawachiya et al. 2002; HotSpot until JDK 15, which stopped the world to end one).
@@ -77,9 +78,10 @@ class basic_seat {
 /// What the lock needs of its surroundings; the model checker has its own.
 struct real_world {
   /// In a row, until a thread reserves the lock; doubled by each reservation that another ends.  So many
-  /// turns by the word cost what it costs to end a reservation: whoever comes, it is at most twice the least.
-  /// (With 2, skynet on two workers went from 240 to 700 ns a routine: each channel has 20 turns, on both.)
-  static constexpr std::uint16_t first_turns = 64;
+  /// turns by the word cost about half of what it costs to end a reservation: whoever comes, it is at most
+  /// three times the least.  (With 64 the sieve of primes on two workers passed 6,600 barriers in 180 ms, and
+  /// took 90 us a prime instead of 50; 1024 leaves channels that are used a thousand times without.)
+  static constexpr std::uint16_t first_turns = 512;
 
   static void lock(std::uint32_t& word) noexcept { os::lock(word); }
 

@@ -40,8 +40,9 @@ namespace weft::sched {
 /// What the bias needs of its surroundings; the model checker has its own.
 struct bias_world : os::real_world {
   /// Looks without a theft in between, until the queues are the owner's alone; doubled each time, so that
-  /// queues which are stolen from again and again are hardly ever.
-  static constexpr std::uint32_t first_looks = 1, most_looks = 1 << 14;
+  /// queues which are stolen from again and again are hardly ever.  So many looks are about a thousand
+  /// items, whose read-modify-writes cost what the barrier does that ends it.
+  static constexpr std::uint32_t first_looks = 16, most_looks = 1 << 14;
 
   /// For an owner to come out, which takes it a nanosecond, unless it was descheduled; then the processor is
   /// offered to it a few times.
