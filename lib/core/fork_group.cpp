@@ -48,9 +48,10 @@ std::coroutine_handle<> run_on(sched::worker& w, waiter& r, void* frame) noexcep
   return detail::bounce(r, frame);
 }
 
-/// Named is the routine that awaits, whatever ran here last.
+/// Named is the routine that awaits, whatever ran here last; the parent itself ran elsewhere if this is a
+/// thief.
 [[noreturn, gnu::noinline]] void misuse_of_child(fork_group& g) noexcept {
-  worker_of(*g.parent).runs(g.parent);
+  sched::current_worker()->runs(g.parent);
   detail::misuse_empty_routine();
 }
 

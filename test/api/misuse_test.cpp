@@ -2,6 +2,7 @@
 
 #include <weft/weft.hpp>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -43,6 +44,12 @@ weft::routine<int> gives(int n) {
 
 weft::routine<int> waits_for(weft::channel<int> never) {
   co_return (co_await never.recv()).value_or(0);
+}
+
+weft::routine<int> computes_for_ever() {
+  for (std::atomic<bool> over{false}; !over.load();) {
+  }
+  co_return 0;
 }
 
 weft::routine<int> throws() {
@@ -376,6 +383,19 @@ TEST_CASE("all of an empty routine aborts and names the routine", "[api][misuse]
       auto r = gives(1);
       auto taken = std::move(r);
       co_await weft::all(std::move(taken), std::move(r));
+    });
+  });
+  INFO(d.said);
+  REQUIRE(is_one_sentence(d, "a routine is started that is empty"));
+  REQUIRE(names_the_culprit(d));
+}
+
+TEST_CASE("all of an empty routine names the routine though another worker comes to it", "[api][misuse]") {
+  const auto d = weft::test::last_words([] {
+    commit_in_routine([]() -> weft::routine<> {
+      auto r = gives(1);
+      auto taken = std::move(r);
+      co_await weft::all(computes_for_ever(), std::move(r));
     });
   });
   INFO(d.said);
