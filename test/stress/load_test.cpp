@@ -38,19 +38,21 @@ class burners {
 
   explicit burners(int n) {
     for (int i = 0; i < n; ++i) {
-      if (const int child = start_part(role, 0); child > 0) children_.push_back(child);
+      if (const int child = start_part(role, static_cast<std::uint64_t>(::getpid())); child > 0)
+        children_.push_back(child);
     }
   }
 
   /// The child's whole life.
   [[noreturn]] static void burn() {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    weft::test::watch(role, 0);  // as long as the parent
-    for (volatile std::uint32_t i = 0; ::getppid() != 1;) {
+    weft::test::watch(role, 0);  // no limit but the parent's life
+    const auto parent = static_cast<pid_t>(seed());
+    for (volatile std::uint32_t i = 0; ::getppid() == parent;) {
       do i = i + 1;
       while (i % 1'000'000 != 0);
     }
-    ::_exit(0);  // the parent was gone before the prctl
+    ::_exit(0);  // it was gone before the prctl
   }
 
   burners(const burners&) = delete;
