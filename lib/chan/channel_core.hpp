@@ -40,8 +40,7 @@ struct channel_core {
   std::uint32_t inside = 0;
   std::atomic<bool> closed{false};  // written under the lock
   bool no_receivers = false;
-  const bool
-      is_plain;  // an element is 4, 8 or 16 bytes that are copied, and nothing is called for it
+  const bool is_plain;  // an element is 4, 8 or 16 bytes that are copied, and nothing is called for it
   const element_ops ops;
   const std::size_t capacity;
   std::atomic<std::size_t> count{0};  // in the buffer; written under the lock
