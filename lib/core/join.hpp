@@ -1,6 +1,6 @@
 #pragma once
 
-// What select needs of joining.  The protocol is in join_word.hpp.
+// What others need of joining.  The protocol is in join_word.hpp.
 
 #include <weft/detail/join.hpp>
 
@@ -18,5 +18,10 @@ void join_withdraw(detail::promise_base& child, detail::wait_node& n) noexcept;
 void join_wait_final(detail::promise_base& child) noexcept;
 /// The exception of a root that ended by one.
 std::exception_ptr& failure_of(detail::promise_base& p) noexcept;
+
+/// The std::bad_alloc of all routines that end by one.  An exception that is kept when memory is out comes
+/// from what the C++ runtime has put aside, which ends the process when it is used up (some 500 of them).
+/// The first call makes it: with a runtime, while there is memory.
+const std::exception_ptr& memory_failure();
 
 }  // namespace weft::core

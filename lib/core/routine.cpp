@@ -12,8 +12,10 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <typeinfo>
 #include <utility>
 
+#include <cxxabi.h>
 #include <sys/types.h>
 
 #include "base/fatal.hpp"
@@ -303,7 +305,10 @@ void launch(promise_base& p, const launch_info& how) {
 }
 
 void capture_failure(promise_base& p, std::exception_ptr& slot) noexcept {
-  ::new (static_cast<void*>(&slot)) std::exception_ptr(std::current_exception());
+  const std::type_info* const type = abi::__cxa_current_exception_type();  // none of another language's
+  const bool no_memory = type != nullptr && *type == typeid(std::bad_alloc);
+  ::new (static_cast<void*>(&slot))
+      std::exception_ptr(no_memory ? memory_failure() : std::current_exception());
   if (p.born() != birth::child) p.node.op = &slot;  // a root: failure_of() finds it there
   p.ended(is_cancellation() ? outcome::cancelled : outcome::exception);
 }
@@ -430,6 +435,11 @@ void join_wait_final(promise_base& child) noexcept {
 
 std::exception_ptr& failure_of(promise_base& p) noexcept {
   return *static_cast<std::exception_ptr*>(p.node.op);
+}
+
+const std::exception_ptr& memory_failure() {
+  static const auto& one = *new std::exception_ptr(std::make_exception_ptr(std::bad_alloc()));
+  return one;
 }
 
 }  // namespace weft::core

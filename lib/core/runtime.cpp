@@ -24,6 +24,7 @@
 #include "core/foreign.hpp"
 #include "core/fork_group.hpp"
 #include "core/global.hpp"
+#include "core/join.hpp"
 #include "core/park.hpp"
 #include "core/simulation.hpp"
 #include "core/unhandled.hpp"
@@ -130,6 +131,7 @@ sched::scheduler* new_scheduler(const runtime_options& options) {
   os::port& port = os::current_port();
   simulation* run = simulation_of(port);
   if (run != nullptr) run->runtimes.reserve(run->runtimes.size() + 1);
+  memory_failure();
   auto* made = new sched::scheduler(options, port);
   if (run != nullptr) run->runtimes.push_back(made);
   return made;

@@ -13,11 +13,14 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <fstream>
+#include <functional>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <grp.h>
@@ -223,6 +226,49 @@ weft::routine<int> takes_all(dice d, int until_failures) {
   std::_Exit(good_end);
 }
 
+/// Fails as everything does that allocates.
+weft::routine<> runs_out(weft::event& go_on) {
+  co_await go_on.wait();
+  ::operator delete(::operator new(16U << 20));
+}
+
+/// Nothing is left, not even for an exception; then `each` ends one by one.
+weft::routine<> leaves_nothing(weft::event& go_on, const std::deque<weft::join_handle<void>>& each) {
+  struct link {
+    link* next;
+  };
+
+  const limit memory(RLIMIT_AS, address_space() + (1U << 20));
+  link* taken = nullptr;
+  for (std::size_t bytes = 1U << 20; bytes >= sizeof(link); bytes /= 2) {
+    while (void* more = ::operator new(bytes, std::nothrow)) taken = ::new (more) link{taken};
+  }
+  go_on.set();
+  for (const auto& h : each) {
+    while (!h.done()) co_await weft::yield();
+  }
+  while (taken != nullptr) ::operator delete(std::exchange(taken, taken->next));
+}
+
+[[noreturn]] void fail_in_thousands() {
+  weft::runtime rt({.workers = 1});
+  weft::event go_on;
+  std::deque<weft::join_handle<void>> each;
+  for (int i = 0; i < 5'000; ++i) each.push_back(rt.go(runs_out, std::ref(go_on)));
+  rt.go(leaves_nothing, std::ref(go_on), std::cref(each)).join();
+  for (auto& h : each) {
+    bool failed = false;
+    try {
+      h.join();
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    MUST(failed);
+  }
+  MUST(lives(rt));
+  std::_Exit(good_end);
+}
+
 bool is_out_of_threads(const std::system_error& e) {
   return e.code() == std::errc::resource_unavailable_try_again;
 }
@@ -302,6 +348,15 @@ TEST_CASE("out of address space each operation fails with its own error and the 
     return;
   }
   ends_well(run_part("memory", seed()));
+}
+
+TEST_CASE("thousands of routines may end by std::bad_alloc while not a byte is left", "[stress]") {
+  if (part() != nullptr) fail_in_thousands();
+  if (weft::test::sanitized) {
+    WARN("skipped: sanitizers need more address space than there is to limit");
+    return;
+  }
+  ends_well(run_part("thousands", seed()));
 }
 
 TEST_CASE("the address space runs out again and again and the runtime lives on", "[.stress]") {
