@@ -25,7 +25,8 @@
 // Guarantee: W2 sees C1, or the last C2 sees W1.  Every wait passes W1, and what is cancelled mostly waits,
 // so there is hardly ever a heavy barrier (os/asymmetric.hpp).  Where there is none W1 is seq_cst, as C1 and
 // C2, and the first C2 is enough.  So it is if C2 sees a wait that is protected from the canceller: whoever
-// ends that wait does so after C2, and the waiter's next W2 comes after that.
+// ends that wait claims it, which comes after C2, and the waiter's next W2 comes after that.  (A waiter that
+// ended it by itself with a plain store could have made its next W2 before that store is seen: rule 6.)
 //
 // Rules
 //   1. A winner that found `preparing` has nothing left to deliver: who moves data is locked out until
@@ -37,6 +38,7 @@
 //      ended is never equal again (A16).
 //   4. After `waiting` is published, the waiter's side touches nothing of the frame.
 //   5. A dump pins a waiter for the time it reads it: claim() spins for those few microseconds.
+//   6. Each `waiting` ends by a claim, also where the waiter ends it by itself.
 //
 // Source: Kotlin's CancellableContinuationImpl for preparing/commit.
 // Model-checked in test/model/claim_model_test.cpp.

@@ -132,6 +132,7 @@ void unpark_from_foreign(waiter& root) noexcept {
 }
 
 void end_foreign_wait(waiter& root) noexcept {
+  word_of(root).claim(by_self);  // nobody else does; a canceller relies on it, and a dump may be reading
   word_of(root).end();
   worker_of(root).runs(&root);
 }

@@ -246,29 +246,34 @@ model::program plain_receive() {
           .finally = [=] { all->look(); }};
 }
 
-/// A wait that nobody cancels (for children), which another ends; then one that only the canceller ends.
-template <typename Word, template <typename> class Atomic>
+/// A wait that nobody cancels (for children), which another ends, or the waiter itself; then one that only
+/// the canceller ends.
+template <typename Word, template <typename> class Atomic, bool itself = false, bool by_claim = true>
 model::program spared_then_cancelled() {
   auto all = std::make_shared<receiver<Atomic>>();
-  auto first = std::make_shared<model::atomic<int>>(0);
+  auto ended = std::make_shared<model::atomic<int>>(0);
   Word(all->park).begin(state::waiting, no_cancel);
-  const auto ends_first = [=] {
-    model::check(Word(all->park).claim(0) == claimed::parked, "somebody else ended it");
-    first->store(1, std::memory_order_release);
+  const auto end_first = [=] {
+    model::check(!by_claim || Word(all->park).claim(0) == claimed::parked, "somebody else ended it");
+    ended->store(1, std::memory_order_release);
   };
   const auto suspends = [=] {
-    while (first->load(std::memory_order_acquire) == 0) model::relax();
+    if (itself) end_first();
+    while (ended->load(std::memory_order_acquire) == 0) model::relax();
     Word(all->park).end();
     Word(all->park).begin(state::waiting, no_flags);
     if (Word(all->park).goes_on_unless([&] { return all->is_cancelled(); })) return;
     all->went_on = true;
     all->template finish<Word>();
   };
+  const auto other = [=] {
+    if (!itself) end_first();
+  };
   const auto resumes = [=] {
     all->sleep_until_woken();
     if (!all->went_on) all->template finish<Word>();
   };
-  return {.threads = {ends_first, suspends, resumes, [=] { all->template cancel<Word>(); }},
+  return {.threads = {other, suspends, resumes, [=] { all->template cancel<Word>(); }},
           .finally = [=] { all->look(); }};
 }
 
@@ -387,7 +392,12 @@ TEST_CASE("a canceller that comes while its routine may not be cancelled ends th
           "[model][claim]") {
   require_sound(spared_then_cancelled<real, model::atomic>, 2);
   require_sound(spared_then_cancelled<light, model::atomic>, 2);
+  require_sound(spared_then_cancelled<light, model::atomic, true>, 2);
   require_caught(spared_then_cancelled<spares_all, model::atomic>);
+}
+
+TEST_CASE("the model check catches a waiter that ends a protected wait without a claim", "[model][claim]") {
+  require_caught(spared_then_cancelled<light, model::atomic, true, false>);
 }
 
 TEST_CASE("the stop misses no routine that begins to wait, and claims none that lives there later",
