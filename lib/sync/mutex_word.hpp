@@ -167,7 +167,8 @@ class mutex_word {
 
  protected:
   static constexpr std::uint32_t held = 1, line = 2, called = 4, reserved = 8;
-  static constexpr std::uint16_t most_ended = 8;
+  static constexpr std::uint16_t most_ended = 5;
+  static_assert((unsigned{World::first_turns} << most_ended) <= UINT16_MAX, "turns are counted in 16 bits");
 
   bool take_or_announce(std::uint32_t no_more) noexcept {
     std::uint32_t seen = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
