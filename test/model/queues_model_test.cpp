@@ -205,6 +205,18 @@ struct ring_world {
   run_queue<item, 2, Atomic> queue{0xFFFFFFFF};
 };
 
+/// What a batch from the inject queue is pushed to: `ordered` by push_last().
+template <template <typename> class Atomic>
+struct batch_world {
+  std::array<item, 2> items;
+  run_queue<item, 4, Atomic> queue{0xFFFFFFFF};
+
+  void push(bool ordered) {
+    (void)queue.push_quietly(&items[0]);
+    (void)(ordered ? queue.push_last(&items[1]) : queue.push_quietly(&items[1]));
+  }
+};
+
 template <template <typename> class Atomic>
 using small_inject_queue = inject_queue<item, &item::next, Atomic, model::guard>;
 
@@ -309,6 +321,8 @@ TEST_CASE("a push to the ring is seen by the sleeper, or the sleeper by the push
             [](auto& all) { (void)all.queue.push(&all.one); });
       },
       3);
+  require_sound(
+      [] { return push_against_sleep<batch_world<model::atomic>>([](auto& all) { all.push(true); }); }, 3);
   require_sound(steal_against_sleep<model::atomic>, 3);
 }
 
@@ -325,6 +339,8 @@ TEST_CASE("the model check catches a surplus push that is not seq_cst", "[model]
     return push_against_sleep<ring_world<model::atomic>>(
         [](auto& all) { (void)all.queue.push_quietly(&all.one); });
   });
+  require_caught(
+      [] { return push_against_sleep<batch_world<model::atomic>>([](auto& all) { all.push(false); }); });
 }
 
 TEST_CASE("each order of the ring is needed: weakened alone it is caught", "[model][run_queue]") {
