@@ -12,7 +12,8 @@ struct runtime_stats {
   unsigned workers = 0;  ///< that may run at the same time
   unsigned threads = 0;  ///< alive: workers, spares, blocking pool
   unsigned idle_workers = 0;
-  std::uint64_t spawned = 0;  ///< routines started
+  unsigned resting_workers = 0;  ///< kept asleep for a while: they would only wait for others' locks
+  std::uint64_t spawned = 0;     ///< routines started
   std::uint64_t finished = 0;
   std::uint64_t live = 0;        ///< spawned - finished
   std::uint64_t dispatches = 0;  ///< resumptions (modulo 2^32 per worker)

@@ -359,6 +359,7 @@ runtime_stats runtime::stats() const noexcept {
   s.workers = core_->how().workers;
   s.threads = core_->threads();
   s.idle_workers = core_->idle();
+  s.resting_workers = core_->resting();
   s.spawned = core_->count_shared.spawned.read();
   s.wakes = core_->count_shared.wakes.read();
   s.spares = core_->count_shared.spares.read();

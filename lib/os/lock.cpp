@@ -1,5 +1,6 @@
 #include "os/lock.hpp"
 
+#include "os/contention.hpp"
 #include "os/forked.hpp"
 #include "os/port.hpp"
 
@@ -21,6 +22,7 @@ port& sleeping_port() noexcept {
 }  // namespace
 
 void lock_slowly(std::uint32_t& word) noexcept {
+  const contended waits;
   std::atomic_ref state(word);
   for (int pauses = first_pauses; pauses <= last_pauses; pauses *= 2) {
     for (int i = 0; i < pauses; ++i) relax_cpu();

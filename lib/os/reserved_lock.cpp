@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "os/contention.hpp"
 #include "os/port.hpp"
 
 namespace weft::os {
@@ -21,7 +22,13 @@ constexpr nanos between_looks = 50'000;
 
 }  // namespace
 
+void real_world::heavy_barrier() noexcept {
+  const contended waits;
+  os::heavy_barrier();
+}
+
 void real_world::wait(unsigned looks) noexcept {
+  const contended waits;
   if (looks < spin_limit) return relax_cpu();
   // Not the simulator's port: there nobody is switched away from inside a lock, so nobody comes so far.
   port& sleeping = real_port();

@@ -91,7 +91,7 @@ struct real_world {
 
   static void light_barrier() noexcept { os::light_barrier(); }
 
-  static void heavy_barrier() noexcept { os::heavy_barrier(); }
+  static void heavy_barrier() noexcept;
 
   static bool may_reserve() noexcept { return barriers_are_asymmetric(); }
 

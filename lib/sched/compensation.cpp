@@ -1,4 +1,5 @@
-// Compensation: a worker whose thread blocks in a facade call is replaced for that time by a spare one.
+// Compensation: a worker whose thread blocks in a facade call is replaced for that time by a spare one.  Here
+// are the two ways to another number of active workers: this one, and let_run(), which is the monitor's.
 //
 // The blocked worker is not handed over: its ring goes to the inject queue, its forks and its timers are
 // others' to take.  (Left to thieves, the last routine of the ring waited for as long as the other workers
@@ -62,6 +63,17 @@ blocked_here::~blocked_here() {
 
 void scheduler::reserve_spare() {
   if (!has_spare()) add_spare();
+}
+
+void scheduler::let_run(unsigned workers) noexcept {
+  while (!allow(workers)) {
+    try {
+      add_spare();
+    } catch (...) {
+      break;
+    }
+  }
+  if (has_work()) wake_one();
 }
 
 void scheduler::add_spare() {

@@ -7,6 +7,8 @@
 // to watch, backs off to 4 ms - so that nobody sleeps for 10 ms beside work - and sleeps for good once all
 // workers have been parked for a while.
 //
+// It also sees how long workers wait for one another, and lets some rest (restraint.hpp).
+//
 // How it falls asleep and is woken is in parking.hpp.  An occupied slot counts as queued work; a worker that
 // is blocked in an announced call is not active, its queues are stealable and were looked at.
 
@@ -14,6 +16,7 @@
 #include <utility>
 
 #include "os/lock.hpp"
+#include "sched/restraint.hpp"
 #include "sched/scheduler.hpp"
 
 namespace weft::sched {
@@ -33,7 +36,10 @@ constexpr os::nanos timer_grace = 300'000;
 class monitor {
  public:
   explicit monitor(scheduler& home)
-      : home_(home), looked_at_(home.port_.now()), pause_(home.how_.stall_threshold) {}
+      : home_(home),
+        looked_at_(home.port_.now()),
+        pause_(home.how_.stall_threshold),
+        restraint_(home.how_.workers) {}
 
   void run() noexcept {
     int quiet = 0;
@@ -41,6 +47,7 @@ class monitor {
       const std::uint32_t seen = home_.monitor_word_.load(std::memory_order_acquire);  // A7, pairs with R7
       if ((seen & 1) != 0) return;
       if (home_.all_parked()) {
+        if (home_.resting() != 0) home_.let_run(restraint_.lift());
         if (++quiet > quiet_looks) {
           quiet = 0;
           home_.sleep_until_kicked(seen, &look_for_deadlock);
@@ -59,7 +66,8 @@ class monitor {
 
  private:
   void look() noexcept {
-    bool waiting = home_.has_injected();
+    bool waiting = home_.has_injected(), stuck = false;
+    os::nanos lost = 0;
     const os::nanos now = home_.port_.now();
     const os::nanos passed = now - std::exchange(looked_at_, now);
     const unsigned n = home_.count();
@@ -71,7 +79,10 @@ class monitor {
       const bool queued = w.has_queued();
       // Standing still, or with more to do than a wake costs.  A worker that has not slept is measured here,
       // too: its own measure may be 60 dispatches old, and those may have been long ones.
-      if (queued && ran == 0) waiting = true;
+      if (queued && ran == 0) {
+        waiting = true;
+        stuck = stuck || w.current() != nullptr;
+      }
       if (queued && ran != 0) {
         const os::nanos each =
             parks == w.watched_parks ? std::max(passed / ran, w.dispatch_time()) : w.dispatch_time();
@@ -79,17 +90,29 @@ class monitor {
       }
       w.watched_tick = tick;
       w.watched_parks = parks;
+      const os::nanos contended = w.contended.load(std::memory_order_relaxed);  // relaxed: a statistic
+      lost += contended - std::exchange(w.watched_contended, contended);
     }
+    const unsigned active = home_.active(), idle = std::min(home_.idle(), active);  // not of the same moment
+    const bool let_back = restrain({now, passed, lost, active - idle, stuck});
     const bool late = run_late_timers();
     const bool somebody = home_.idle() != 0;
     if (waiting && home_.wants_searcher()) home_.wake_one();
-    pause_ = (waiting && somebody) || late ? std::max<os::nanos>(home_.how_.stall_threshold, pause_ / 2)
-                                           : std::min(2 * pause_, longest_pause);
+    pause_ = (waiting && somebody) || late || let_back
+                 ? std::max<os::nanos>(home_.how_.stall_threshold, pause_ / 2)
+                 : std::min(2 * pause_, longest_pause);
     const os::nanos due = home_.next_timer();
     if (due != os::never) {
       const os::nanos left = due + timer_grace - home_.port_.now();
       pause_ = std::clamp(left, std::min(home_.how_.stall_threshold, pause_), pause_);
     }
+  }
+
+  /// True: some have come back, which is a trial.
+  bool restrain(const restraint::sight& seen) noexcept {
+    const unsigned before = home_.how_.workers - home_.resting(), now = restraint_.look(seen);
+    if (now != before || now > home_.active()) home_.let_run(now);
+    return now > before;
   }
 
   bool run_late_timers() noexcept {
@@ -113,6 +136,7 @@ class monitor {
   scheduler& home_;
   os::nanos looked_at_;
   os::nanos pause_;
+  restraint restraint_;
 };
 
 void scheduler::run_monitor() noexcept {

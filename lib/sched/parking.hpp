@@ -195,7 +195,28 @@ class parking {
 
   /// More workers are active than there should be: one retires at its next scheduling point.
   bool has_too_many() const noexcept {
-    return active_.load(std::memory_order_relaxed) > self().how().workers;  // relaxed: park() looks locked
+    return active_.load(std::memory_order_relaxed) >  // relaxed: park() looks locked
+           allowed_.load(std::memory_order_relaxed);  // relaxed: same
+  }
+
+  /// So many may be active from now on.  If more are, sleepers are taken to the reserve as they sleep, and
+  /// others retire; if fewer are, spares are listed as idle.  False: the reserve has too few for that.  The
+  /// caller looks for work then: who was listed as idle when it came may not be any more.
+  bool allow(unsigned workers) noexcept {
+    const Guard hold(set_lock_);
+    allowed_.store(workers, std::memory_order_relaxed);  // relaxed: has_too_many() is a hint without the lock
+    for (std::size_t i = idle_.size(); i-- > 0 && has_too_many();) {
+      if (self().sleeps_for_good(*idle_[i])) take_to_reserve(i);
+    }
+    while (active_.load(std::memory_order_relaxed) < workers) {  // relaxed: changes under the lock
+      if (reserve_.empty()) return false;
+      Worker& spare = *reserve_.back();
+      reserve_.pop_back();
+      spare.is = role::active;
+      list_idle(spare, 0);
+      active_.fetch_add(1, std::memory_order_relaxed);  // relaxed: M2 is of the thread that calls this
+    }
+    return true;
   }
 
   // --- a worker whose thread blocks ---
@@ -321,6 +342,12 @@ class parking {
   /// Something that a thief takes at once: more than one item, or any if nobody will run it there.
   static bool has_loot(const Worker& w) noexcept { return w.is_blocked() ? w.has_queued() : w.has_surplus(); }
 
+  /// Of one that is listed as idle: it has looked, and will not wake by itself for a timer.
+  bool sleeps_for_good(const Worker& w) const noexcept {
+    return w.park_word.load(std::memory_order_acquire) == parked &&  // A4, pairs with A5: after T3
+           poller_.load(std::memory_order_relaxed) != &w;            // relaxed: A4 brought it
+  }
+
   /// Wakes the poller as a searcher; when it parks again it takes the new deadline.
   void kick_poller() noexcept {
     Worker* p = nullptr;
@@ -405,6 +432,7 @@ class parking {
   std::vector<Worker*> reserve_;
   std::vector<Worker*> gone_;
   Atomic<unsigned> active_{0};   // changes under the lock
+  Atomic<unsigned> allowed_{0};  // same: so many may be active
   Atomic<unsigned> blocked_{0};  // same
   bool leaving_ = false;         // under the lock
 
@@ -460,12 +488,17 @@ class parking {
   void put_back_a_spare() noexcept {
     const auto found = std::find_if(idle_.rbegin(), idle_.rend(), [](const Worker* i) { return i->rests; });
     if (found == idle_.rend()) return;
-    Worker& spare = **found;
-    idle_.erase(found.base() - 1);
-    spare.in_idle = false;
+    take_to_reserve(static_cast<std::size_t>(found.base() - 1 - idle_.begin()));
+  }
+
+  /// Under the lock.
+  void take_to_reserve(std::size_t idle) noexcept {
+    Worker& w = *idle_[idle];
+    idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(idle));
+    w.in_idle = false;
     state_.fetch_sub(one_idle, std::memory_order_seq_cst);  // S1, pairs with P2
-    spare.is = role::reserve;
-    reserve_.push_back(&spare);
+    w.is = role::reserve;
+    reserve_.push_back(&w);
     active_.fetch_sub(1, std::memory_order_seq_cst);  // M2 may find all parked now
   }
 

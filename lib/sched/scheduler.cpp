@@ -87,7 +87,8 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
   os::find_out_about_barriers();
   try {
     for (unsigned i = 0; i < how_.workers; ++i) add_worker();
-    active_.store(how_.workers, std::memory_order_relaxed);  // relaxed: no thread has started
+    active_.store(how_.workers, std::memory_order_relaxed);   // relaxed: no thread has started
+    allowed_.store(how_.workers, std::memory_order_relaxed);  // relaxed: same
     if (how_.manual) {
       host_ = std::make_unique<os::host_wake>();
       host_here(*this);
@@ -275,18 +276,18 @@ void scheduler::join_threads() noexcept {
   }
   ending.clear();
   pool_.close();
-  let_all_leave();
-  for (unsigned i = 0; i < count(); ++i) {
-    worker& w = at(i);
-    if (w.thread.value != 0) port_.join(w.thread);
-    w.thread = {};
-  }
-  if (monitor_runs_) {
+  if (monitor_runs_) {                                     // before the workers: it may start one
     monitor_word_.fetch_or(1, std::memory_order_release);  // R7, pairs with A7
     port_.wake(word_of(monitor_word_), 1);
     port_.join(monitor_thread_);
     monitor_runs_ = false;
     remove_runtime(*this);
+  }
+  let_all_leave();
+  for (unsigned i = 0; i < count(); ++i) {
+    worker& w = at(i);
+    if (w.thread.value != 0) port_.join(w.thread);
+    w.thread = {};
   }
 }
 

@@ -117,6 +117,15 @@ class scheduler : public parking<scheduler, worker> {
   void reserve_spare();
   void end_block(worker& w) noexcept;
 
+  /// So many workers may be active; the others rest.  If a thread that is needed cannot be had, some rest on
+  /// until this is called again.
+  void let_run(unsigned workers) noexcept;
+
+  /// Workers that rest, so as not to wait for others.
+  unsigned resting() const noexcept {
+    return how_.workers - allowed_.load(std::memory_order_relaxed);  // relaxed: a statistic
+  }
+
   /// Counts a thread of the runtime in; false if there are max_threads.
   bool count_thread() noexcept;
 

@@ -8,6 +8,7 @@
 #include <new>
 #include <utility>
 
+#include "os/contention.hpp"
 #include "sched/current.hpp"
 #include "sched/scheduler.hpp"
 
@@ -390,6 +391,7 @@ void worker::resume(void* frame) noexcept {
 
 void worker::run() noexcept {
   set_current_worker(this);
+  if (!simulated_) os::count_contention(&contended);
   thread_number.store(os::thread_number(), std::memory_order_relaxed);  // relaxed: for dumps
   measured_when_ = home_->port().now();
   fetch_forks();
@@ -415,6 +417,7 @@ void worker::run() noexcept {
     }
     resume(frame);
   }
+  os::count_contention(nullptr);
   set_current_worker(nullptr);
 }
 

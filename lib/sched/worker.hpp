@@ -184,8 +184,10 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   os::thread_id thread;
   std::uint32_t watched_tick = 0;  // the monitor's, as the next
   std::uint64_t watched_parks = 0;
-  std::uint32_t injected_takes = 0;   // own thread
-  std::atomic<int> thread_number{0};  // the kernel's, for dumps
+  std::uint32_t injected_takes = 0;     // own thread
+  std::atomic<int> thread_number{0};    // the kernel's, for dumps
+  std::atomic<os::nanos> contended{0};  // that it has waited for locks
+  os::nanos watched_contended = 0;      // the monitor's
 
  private:
   void* next_frame() noexcept;

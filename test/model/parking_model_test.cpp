@@ -377,9 +377,10 @@ model::program item_after_block() {
 
 model::programs cases() {
   model::programs all = model::parking_pairs();
-  all.insert(all.end(), {later_timer<home>, earlier_timer<home>, [] { return injections<home>(1); },
-                         [] { return poller_wakes<home>(1); }, blocked_before<home>, searcher_retires<home>,
-                         timer_of_parker<home>, item_of_computing<home>});
+  all.insert(all.end(),
+             {model::poller_rests<home>, later_timer<home>, earlier_timer<home>,
+              [] { return injections<home>(1); }, [] { return poller_wakes<home>(1); }, blocked_before<home>,
+              searcher_retires<home>, timer_of_parker<home>, item_of_computing<home>});
   return all;
 }
 
@@ -475,7 +476,7 @@ TEST_CASE("each order of parking is needed: weakened alone it is caught", "[mode
       "sched/parking.hpp", cases(),
       {"is_blocked B1", "begin_search S8", "replace B2", "end_block B2", "sleep_in_reserve A4",
        "sleep_until_kicked M1.2", "kick_monitor R7", "blocked_have_work B1", "let_all_leave R4", "notify R4",
-       "retire M2", "put_back_a_spare M2", "sleep A5", "sleep A4", "take_poller_token T"});
+       "retire M2", "take_to_reserve M2", "sleep A5", "sleep A4", "take_poller_token T"});
 }
 
 #endif

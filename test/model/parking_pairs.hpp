@@ -76,6 +76,15 @@ inline program producer_and_retiring() {
           .when_all_sleep = [=] { return all->let_go(); }};
 }
 
+/// One becomes the poller while the monitor lets a worker rest.
+template <typename Home>
+program poller_rests() {
+  auto all = std::make_shared<Home>(2, 0, 0, [](auto&, auto&, int) {});
+  all->at(0).timers.when.store(100, std::memory_order_relaxed);
+  return {.threads = {[=] { all->run(0); }, [=] { all->run(1); }, [=] { all->let_run(1); }},
+          .when_all_sleep = [=] { return all->when_all_sleep(); }};
+}
+
 inline programs parking_pairs() {
   return {monitor_and_waker, [] { return monitor_and_return(true); },
           [] { return monitor_and_return(false); }, producer_and_searcher, producer_and_retiring};

@@ -123,6 +123,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
       : all_items_(all_items), does_(std::move(does)) {
     how_.workers = workers;
     this->active_.store(workers, std::memory_order_relaxed);
+    this->allowed_.store(workers, std::memory_order_relaxed);
     this->reserve_room(workers + spares);
     for (unsigned i = 0; i < workers + spares; ++i) {
       workers_.push_back(std::make_unique<worker>());
@@ -184,6 +185,14 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     wait_until(condition);
     self().end_block(w);
     check(!w.is_blocked(), "a worker runs as one whose last item is anybody's");
+  }
+
+  /// What scheduler::let_run() does; there are spares enough.
+  void let_run(unsigned workers) {
+    check(this->allow(workers), "a worker that rests is not in the reserve");
+    bool queued = has_injected();
+    for (const auto& each : workers_) queued = queued || each->has_queued();
+    if (queued) this->wake_one();
   }
 
   /// Plain code that goes on until `condition` holds.
