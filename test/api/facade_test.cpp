@@ -172,7 +172,7 @@ TEST_CASE("a scope that a thread has entered forgets each of its waits when that
     sum += waits(waits, 50);
     (void)never.recv();
   };
-  REQUIRE_THROWS_AS(weft::blocking::with_timeout(10ms, body), weft::timeout_error);
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(500ms, body), weft::timeout_error);
   REQUIRE(sum == 2 * 1275);
 }
 
