@@ -28,8 +28,8 @@ void real_world::heavy_barrier() noexcept {
 }
 
 void real_world::wait(unsigned looks) noexcept {
-  const contended waits;
   if (looks < spin_limit) return relax_cpu();
+  const contended waits;
   // Not the simulator's port: there nobody is switched away from inside a lock, so nobody comes so far.
   port& sleeping = real_port();
   if (looks < yield_limit) return sleeping.give_way();

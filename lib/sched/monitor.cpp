@@ -66,7 +66,8 @@ class monitor {
 
  private:
   void look() noexcept {
-    bool waiting = home_.has_injected(), stuck = false;
+    const bool injected = home_.has_injected();
+    bool waiting = injected, stuck = false, moved = false;
     os::nanos lost = 0;
     const os::nanos now = home_.port_.now();
     const os::nanos passed = now - std::exchange(looked_at_, now);
@@ -81,7 +82,7 @@ class monitor {
       // too: its own measure may be 60 dispatches old, and those may have been long ones.
       if (queued && ran == 0) {
         waiting = true;
-        stuck = stuck || w.current() != nullptr;
+        stuck = stuck || !sleeps(w);
       }
       if (queued && ran != 0) {
         const os::nanos each =
@@ -91,8 +92,11 @@ class monitor {
       w.watched_tick = tick;
       w.watched_parks = parks;
       const os::nanos contended = w.contended.load(std::memory_order_relaxed);  // relaxed: a statistic
-      lost += contended - std::exchange(w.watched_contended, contended);
+      const os::nanos waited = contended - std::exchange(w.watched_contended, contended);
+      if (!w.is_blocked()) lost += std::min(waited, passed);  // one that began long ago counts as one worker
+      moved = moved || ran != 0;
     }
+    stuck = stuck || (injected && !moved);
     const unsigned active = home_.active(), idle = std::min(home_.idle(), active);  // not of the same moment
     const bool let_back = restrain({now, passed, lost, active - idle, stuck});
     const bool late = run_late_timers();
@@ -106,6 +110,11 @@ class monitor {
       const os::nanos left = due + timer_grace - home_.port_.now();
       pause_ = std::clamp(left, std::min(home_.how_.stall_threshold, pause_), pause_);
     }
+  }
+
+  /// Idle, at rest or in an announced call.
+  static bool sleeps(const worker& w) noexcept {
+    return w.is_blocked() || w.park_word.load(std::memory_order_relaxed) == parked;  // relaxed: a hint
   }
 
   /// True: some have come back, which is a trial.

@@ -67,9 +67,12 @@ class restraint {
     const auto active = static_cast<unsigned>((had_ + passed_ / 2) / passed_);
     const auto wasted = static_cast<unsigned>((lost_ + passed_ * 2 / 5) / passed_);  // 0.6 are one
     if (wasted != 0 && active > 1) {
-      allowed_ = std::min(workers_ - 1, active - std::min(wasted, active - 1));
-      until_ = now + rest_;
-      rest_ = std::min(2 * rest_, longest_rest);
+      const unsigned fewer = std::min(workers_ - 1, active - std::min(wasted, active - 1));
+      if (allowed_ == workers_) {
+        until_ = now + rest_;
+        rest_ = std::min(2 * rest_, longest_rest);
+      }
+      allowed_ = std::clamp(fewer, 1U, allowed_);
     } else if (allowed_ == workers_) {
       rest_ = shortest_rest;
     }

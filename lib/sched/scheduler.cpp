@@ -304,6 +304,7 @@ void scheduler::freeze() noexcept {
   const unsigned own = here != nullptr && &here->home() == this ? 1 : 0;  // exit() in a plain callable
   const os::nanos limit = port_.now() + longest_freeze;
   const auto all_rest = [&](unsigned resting) {
+    const os::guard hold(set_lock_);  // the monitor lets workers rest and come back: both of one moment
     const unsigned active = active_.load(std::memory_order_seq_cst);        // F1, pairs with F2
     const unsigned idle = idle_of(state_.load(std::memory_order_seq_cst));  // F1, pairs with F2
     return idle + resting + own >= active;

@@ -406,6 +406,11 @@ void worker::run() noexcept {
       leave_forks();
       if (!home_->park(*this)) break;
       fetch_forks();
+      measured_when_ = home_->port().now();
+      measured_at_ = tick();
+      // On from here, not from the top: there may still be too many, and who was woken must get one turn.
+      if (home_->frozen()) [[unlikely]]
+        home_->rest_for_good(true);
     }
     void* frame = next_frame();
     if (frame == nullptr) frame = search();

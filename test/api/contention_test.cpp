@@ -63,7 +63,11 @@ class crowd {
 };
 
 void wait_until_one_rests(const weft::runtime& rt) {
-  while (rt.stats().resting_workers == 0) ::sched_yield();
+  const auto until = std::chrono::steady_clock::now() + 20s;
+  while (rt.stats().resting_workers == 0) {
+    if (std::chrono::steady_clock::now() > until) FAIL("nobody rests");
+    ::sched_yield();
+  }
 }
 
 /// As many as there are workers, each of which computes until all do.

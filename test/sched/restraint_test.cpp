@@ -75,6 +75,28 @@ TEST_CASE("rests grow while all trials fail, and are short again after one that 
   REQUIRE(two.rest() == restraint::shortest_rest);
 }
 
+TEST_CASE("a rest ends in time, though those that are left wait", "[sched][restraint]") {
+  restraint of(2);
+  nanos now = 0;
+  unsigned trials = 0;
+  for (int i = 0; i < 1'000; ++i) {
+    now += window;
+    if (of.look({now, window, window, 2, false}) == 2) ++trials;
+  }
+  REQUIRE(trials >= 20);
+}
+
+TEST_CASE("nobody comes back because fewer wait while some rest", "[sched][restraint]") {
+  restraint of(16);
+  REQUIRE(of.look({window, window, window * 11, 16, false}) == 5);
+  REQUIRE(of.look({2 * window, window, window * 6, 16, false}) == 5);
+}
+
+TEST_CASE("a single worker never rests, whoever stands in for it", "[sched][restraint]") {
+  restraint of(1);
+  REQUIRE(of.look({window, window, window, 2, false}) == 1);
+}
+
 TEST_CASE("nobody rests beside a worker that stands still with work queued", "[sched][restraint]") {
   looks two(2);
   two.look(window);
