@@ -12,7 +12,7 @@ struct runtime_stats {
   unsigned workers = 0;  ///< that may run at the same time
   unsigned threads = 0;  ///< alive: workers, spares, blocking pool
   unsigned idle_workers = 0;
-  unsigned resting_workers = 0;  ///< fewer may run for a while: they would wait for one another's locks
+  unsigned resting_workers = 0;  ///< fewer that may run now: they would wait for one another's locks
   std::uint64_t spawned = 0;     ///< routines started
   std::uint64_t finished = 0;
   std::uint64_t live = 0;        ///< spawned - finished

@@ -40,7 +40,7 @@ class restraint {
     os::nanos now, passed;
     os::nanos lost;   // to waits, by all workers together
     unsigned active;  // workers that do not sleep
-    bool stuck;       // one goes on with the same routine and has others queued
+    bool stuck;       // work waits where nobody moves: behind a routine that goes on, or injected
   };
 
   /// How many may be active from now on.

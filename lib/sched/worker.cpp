@@ -334,6 +334,11 @@ void* worker::maintain() noexcept {
   return nullptr;
 }
 
+void worker::begin_measure() noexcept {
+  measured_when_ = home_->port().now();
+  measured_at_ = tick();
+}
+
 void worker::measure(os::nanos now) noexcept {
   const std::uint32_t now_tick = tick();
   const os::nanos each = (now - measured_when_) / (now_tick - measured_at_ + 1);
@@ -393,7 +398,7 @@ void worker::run() noexcept {
   set_current_worker(this);
   if (!simulated_) os::count_contention(&contended);
   thread_number.store(os::thread_number(), std::memory_order_relaxed);  // relaxed: for dumps
-  measured_when_ = home_->port().now();
+  begin_measure();
   fetch_forks();
   for (;;) {
     if (home_->frozen()) [[unlikely]]
@@ -406,8 +411,7 @@ void worker::run() noexcept {
       leave_forks();
       if (!home_->park(*this)) break;
       fetch_forks();
-      measured_when_ = home_->port().now();
-      measured_at_ = tick();
+      begin_measure();
       // On from here, not from the top: there may still be too many, and who was woken must get one turn.
       if (home_->frozen()) [[unlikely]]
         home_->rest_for_good(true);
@@ -416,8 +420,7 @@ void worker::run() noexcept {
     if (frame == nullptr) frame = search();
     if (frame == nullptr) {
       if (!home_->park(*this)) break;
-      measured_when_ = home_->port().now();
-      measured_at_ = tick();
+      begin_measure();
       continue;
     }
     resume(frame);

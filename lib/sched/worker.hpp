@@ -206,6 +206,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void* steal_pass(bool desperate) noexcept;
   bool run_timers(os::nanos now) noexcept;
   bool run_others_timers() noexcept;
+  /// It has slept.
+  void begin_measure() noexcept;
   void measure(os::nanos now) noexcept;
   void stop_searching() noexcept;
   void push_ring(waiter& r) noexcept;

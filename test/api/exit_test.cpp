@@ -5,6 +5,7 @@
 #include <weft/weft.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <string_view>
 #include <thread>
@@ -65,6 +66,42 @@ TEST_CASE("when main returns no routine runs while statics are destroyed, whenev
   const auto d = weft::test::last_words([] {
     for (int i = 0; i < 8; ++i) (void)weft::go(weft::spawn_options{.detached = true}, uses_it);
     wait_for_uses(1'000);
+    std::exit(0);
+  });
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(d.said == "");
+}
+
+TEST_CASE("when main returns a worker that rested runs nothing more", "[api][exit][contention]") {
+  const auto d = weft::test::last_words([] {
+    weft::init_global_runtime({.workers = 2});
+    struct outlasts_a_rest {
+      ~outlasts_a_rest() {
+        const auto until = std::chrono::steady_clock::now() + 100ms;  // more than the longest rest
+        while (std::chrono::steady_clock::now() < until) ::sched_yield();
+      }
+    };
+
+    static const outlasts_a_rest late;
+    static weft::channel<int> line(128);
+    for (int i = 0; i < 4; ++i) {
+      (void)weft::go(weft::spawn_options{.detached = true}, []() -> weft::routine<> {
+        for (;;) {
+          made_late().use();
+          co_await line.send(1);
+        }
+      });
+      (void)weft::go(weft::spawn_options{.detached = true}, []() -> weft::routine<> {
+        for (;;) {
+          made_late().use();
+          co_await line.recv();
+        }
+      });
+    }
+    wait_for_uses(1'000);
+    const auto limit = std::chrono::steady_clock::now() + 5s;  // on one processor nobody rests
+    const weft::runtime& rt = weft::runtime::global();
+    while (rt.stats().resting_workers == 0 && std::chrono::steady_clock::now() < limit) ::sched_yield();
     std::exit(0);
   });
   REQUIRE_FALSE(d.aborted);

@@ -14,10 +14,13 @@ namespace {
 
 namespace model = weft::model;
 using model::nanos;
+using model::nothing;
 using model::require_caught;
 using model::require_each_order_matters;
 using model::require_sound_big;
+using model::run;
 using model::toy_home;
+using model::worker_of;
 using weft::sched::role;
 
 // --- homes: the real one, and those that leave out a step ---
@@ -158,25 +161,13 @@ struct sleeps_at_once : toy_home<sleeps_at_once> {
 
 // --- cases ---
 
-template <typename Home>
-std::function<void()> worker(const std::shared_ptr<Home>& all, unsigned i) {
-  return [=] { all->run(i); };
-}
-
-template <typename Home>
-model::program run(const std::shared_ptr<Home>& all, std::vector<std::function<void()>> threads) {
-  return {.threads = std::move(threads), .when_all_sleep = [=] { return all->when_all_sleep(); }};
-}
-
-constexpr auto nothing = [](auto&, auto&, int) {};
-
 /// Work comes from outside (4a, 4b).
 template <typename Home>
 model::program injections(unsigned workers) {
   auto all = std::make_shared<Home>(workers, 0, 2, nothing);
   const auto injector = [=] { all->inject(); };
   std::vector<std::function<void()>> threads{injector, injector};
-  for (unsigned i = 0; i < workers; ++i) threads.push_back(worker(all, i));
+  for (unsigned i = 0; i < workers; ++i) threads.push_back(worker_of(all, i));
   return run(all, threads);
 }
 
@@ -188,7 +179,7 @@ model::program two_injections() {
     all->inject();
     all->inject();
   };
-  return run(all, {injector, worker(all, 0), worker(all, 1)});
+  return run(all, {injector, worker_of(all, 0), worker_of(all, 1)});
 }
 
 /// The first item computes until the second has run: whoever found the first wakes somebody for the second.
@@ -201,7 +192,7 @@ model::program injection_beside_computing() {
     all->inject();
     all->inject();
   };
-  return run(all, {injector, worker(all, 0), worker(all, 1)});
+  return run(all, {injector, worker_of(all, 0), worker_of(all, 1)});
 }
 
 /// The poller's sleep may end by itself while it is woken (4r, 4s).
@@ -215,7 +206,7 @@ model::program poller_wakes(unsigned workers) {
     all->inject();
   };
   std::vector<std::function<void()>> threads{injector};
-  for (unsigned i = 0; i < workers; ++i) threads.push_back(worker(all, i));
+  for (unsigned i = 0; i < workers; ++i) threads.push_back(worker_of(all, i));
   return run(all, threads);
 }
 
@@ -228,7 +219,7 @@ model::program earlier_timer() {
     all->at(1).timers.when.store(5, std::memory_order_seq_cst);
     all->timer_armed(5);
   };
-  return run(all, {outside, worker(all, 0), worker(all, 1)});
+  return run(all, {outside, worker_of(all, 0), worker_of(all, 1)});
 }
 
 /// A later timer is armed while the poller's sleep ends.
@@ -242,7 +233,7 @@ model::program later_timer() {
     all->at(0).timers.when.store(150, std::memory_order_seq_cst);
     all->timer_armed(150);
   };
-  return run(all, {outside, worker(all, 0)});
+  return run(all, {outside, worker_of(all, 0)});
 }
 
 /// A routine arms a timer in its own worker's heap and ends; the poller sleeps for longer.
@@ -252,7 +243,7 @@ model::program timer_of_parker() {
       2, 0, 1, [](Home&, auto& w, int) { w.timers.when.store(5, std::memory_order_seq_cst); });
   all->at(0).timers.when.store(100, std::memory_order_relaxed);
   const auto injector = [=] { all->inject(); };
-  return run(all, {injector, worker(all, 0), worker(all, 1)});
+  return run(all, {injector, worker_of(all, 0), worker_of(all, 1)});
 }
 
 /// A routine arms a timer in its own worker's heap and then blocks the thread; the poller sleeps for longer.
@@ -264,7 +255,7 @@ model::program timer_of_blocked() {
   });
   all->at(2).timers.when.store(100, std::memory_order_relaxed);
   all->put(1);
-  return run(all, {worker(all, 0), worker(all, 1), worker(all, 2)});
+  return run(all, {worker_of(all, 0), worker_of(all, 1), worker_of(all, 2)});
 }
 
 /// A routine makes another one runnable and blocks the thread until that has run (A10, and lib/README.md).
@@ -276,7 +267,7 @@ model::program item_of_blocked() {
     here.block(w, [&] { return here.has_done(2); });
   });
   all->put(1);
-  return run(all, {worker(all, 0), worker(all, 1), worker(all, 2)});
+  return run(all, {worker_of(all, 0), worker_of(all, 1), worker_of(all, 2)});
 }
 
 /// As before, while a searcher finds something else and goes on with that.
@@ -292,7 +283,7 @@ model::program item_of_blocked_and_another() {
   });
   all->put(1);
   const auto injector = [=] { all->inject(); };
-  return run(all, {injector, worker(all, 0), worker(all, 1), worker(all, 2)});
+  return run(all, {injector, worker_of(all, 0), worker_of(all, 1), worker_of(all, 2)});
 }
 
 /// The only worker blocks with nothing queued; then work comes (8B).
@@ -303,7 +294,7 @@ model::program blocked_before() {
   });
   all->put(1);
   const auto injector = [=] { all->inject(); };
-  return run(all, {injector, worker(all, 0), worker(all, 1)});
+  return run(all, {injector, worker_of(all, 0), worker_of(all, 1)});
 }
 
 /// A call returns and its routine computes; the worker too many retires, perhaps as the searcher that a
@@ -320,7 +311,7 @@ model::program searcher_retires() {
     all->inject();
     all->inject();
   };
-  return run(all, {injector, worker(all, 0), worker(all, 1), worker(all, 2)});
+  return run(all, {injector, worker_of(all, 0), worker_of(all, 1), worker_of(all, 2)});
 }
 
 /// A call returns and its routine forks; the worker is one too many until a spare retires before it.  All
@@ -335,7 +326,7 @@ model::program forks_of_one_too_many() {
   });
   for (unsigned i = 0; i < 2; ++i) all->at(i).forks = true;
   all->put(2);
-  return run(all, {worker(all, 0), worker(all, 1)});
+  return run(all, {worker_of(all, 0), worker_of(all, 1)});
 }
 
 /// A routine puts another in its worker's slot, which wakes nobody, and computes until that has run (8A).
@@ -347,7 +338,7 @@ model::program item_of_computing() {
     here.compute(w, [&] { return here.has_done(2); });
   });
   const auto injector = [=] { all->inject(); };
-  return run(all, {injector, worker(all, 0), worker(all, 1), [=] { all->monitor(); }});
+  return run(all, {injector, worker_of(all, 0), worker_of(all, 1), [=] { all->monitor(); }});
 }
 
 /// The same, woken by a timer when all have parked and the monitor fell asleep.
@@ -359,7 +350,7 @@ model::program item_after_timer() {
     here.push_quietly(w);
     here.compute(w, [&] { return here.has_done(1); });
   };
-  return run(all, {worker(all, 0), worker(all, 1), [=] { all->monitor(); }});
+  return run(all, {worker_of(all, 0), worker_of(all, 1), [=] { all->monitor(); }});
 }
 
 /// The same after a blocking call, during which all others have parked, and the monitor fell asleep.
@@ -372,7 +363,7 @@ model::program item_after_block() {
     here.compute(w, [&] { return here.has_done(2); });
   });
   all->put(1);
-  return run(all, {worker(all, 0), worker(all, 1), worker(all, 2), [=] { all->monitor(); }});
+  return run(all, {worker_of(all, 0), worker_of(all, 1), worker_of(all, 2), [=] { all->monitor(); }});
 }
 
 model::programs cases() {

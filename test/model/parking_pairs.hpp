@@ -15,7 +15,7 @@ class pair_home : public toy_home<pair_home> {
 
   /// One of the worker and a spare that stands in for it, which is idle; all are parked.
   static std::shared_ptr<pair_home> with_a_spare(unsigned workers, unsigned active) {
-    auto all = std::make_shared<pair_home>(workers, 1, 0, [](auto&, auto&, int) {});
+    auto all = std::make_shared<pair_home>(workers, 1, 0, nothing);
     check(all->replace(all->at(0)), "there is a spare");
     all->active_.store(active, std::memory_order_relaxed);
     return all;
@@ -79,10 +79,9 @@ inline program producer_and_retiring() {
 /// One becomes the poller while the monitor lets a worker rest.
 template <typename Home>
 program poller_rests() {
-  auto all = std::make_shared<Home>(2, 0, 0, [](auto&, auto&, int) {});
+  auto all = std::make_shared<Home>(2, 0, 0, nothing);
   all->at(0).timers.when.store(100, std::memory_order_relaxed);
-  return {.threads = {[=] { all->run(0); }, [=] { all->run(1); }, [=] { all->let_run(1); }},
-          .when_all_sleep = [=] { return all->when_all_sleep(); }};
+  return run(all, {worker_of(all, 0), worker_of(all, 1), [=] { all->let_run(1); }});
 }
 
 inline programs parking_pairs() {

@@ -12,10 +12,13 @@
 namespace {
 
 namespace model = weft::model;
+using model::nothing;
 using model::poller_rests;
 using model::require_caught;
 using model::require_sound_big;
+using model::run;
 using model::toy_home;
+using model::worker_of;
 
 struct home : toy_home<home> {
   using toy_home::toy_home;
@@ -35,18 +38,6 @@ struct restrains_anybody : toy_home<restrains_anybody> {
   static bool sleeps_for_good(const worker&) { return true; }
 };
 
-constexpr auto nothing = [](auto&, auto&, int) {};
-
-template <typename Home>
-std::function<void()> worker(const std::shared_ptr<Home>& all, unsigned i) {
-  return [=] { all->run(i); };
-}
-
-template <typename Home>
-model::program run(const std::shared_ptr<Home>& all, std::vector<std::function<void()>> threads) {
-  return {.threads = std::move(threads), .when_all_sleep = [=] { return all->when_all_sleep(); }};
-}
-
 /// The monitor lets a worker rest while work comes, and lets it back.
 template <typename Home>
 model::program rests(bool comes_back) {
@@ -56,7 +47,7 @@ model::program rests(bool comes_back) {
     all->let_run(1);
     if (comes_back) all->let_run(2);
   };
-  return run(all, {injector, worker(all, 0), worker(all, 1), monitor});
+  return run(all, {injector, worker_of(all, 0), worker_of(all, 1), monitor});
 }
 
 /// A routine has a surplus and computes when the other worker comes back.  (The last item is its own.)
@@ -74,7 +65,7 @@ model::program comes_back_to_work() {
     all->let_run(1);
     all->let_run(2);
   };
-  return run(all, {worker(all, 0), worker(all, 1), monitor});
+  return run(all, {worker_of(all, 0), worker_of(all, 1), monitor});
 }
 
 }  // namespace

@@ -8,7 +8,9 @@
 // is that of lib/sched/worker.cpp and worker_search.cpp in small.
 
 #include <algorithm>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "model/model_test.hpp"
@@ -349,5 +351,19 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
   int executed_ = 0;
   bool over_ = false;
 };
+
+// --- cases ---
+
+inline constexpr auto nothing = [](auto&, auto&, int) {};
+
+template <typename Home>
+std::function<void()> worker_of(const std::shared_ptr<Home>& all, unsigned i) {
+  return [=] { all->run(i); };
+}
+
+template <typename Home>
+program run(const std::shared_ptr<Home>& all, std::vector<std::function<void()>> threads) {
+  return {.threads = std::move(threads), .when_all_sleep = [=] { return all->when_all_sleep(); }};
+}
 
 }  // namespace weft::model
