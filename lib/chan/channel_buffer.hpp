@@ -24,8 +24,10 @@ inline std::size_t block_offset(const channel_core& c) noexcept {
   return (sizeof(channel_core::block) + c.ops.align - 1) & ~(c.ops.align - 1);
 }
 
-inline std::byte* slot_in(const channel_core& c, channel_core::block& b, std::size_t i) noexcept {
-  return reinterpret_cast<std::byte*>(&b) + block_offset(c) + i * c.ops.size;
+/// `Size`: the element's, where it is known at compile time.
+template <std::size_t Size = 0>
+std::byte* slot_in(const channel_core& c, channel_core::block& b, std::size_t i) noexcept {
+  return reinterpret_cast<std::byte*>(&b) + block_offset(c) + i * (Size != 0 ? Size : c.ops.size);
 }
 
 /// Constructs `to` from `from`, which stays its owner's to destroy.

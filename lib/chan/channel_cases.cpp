@@ -107,29 +107,25 @@ inside_look does_not_know(os::seat& me) noexcept {
 [[gnu::noinline]] inside_look give_to_receiver(channel_wait& op, waiter& w, unsigned others) noexcept {
   os::seat& me = core::worker_of(w).seat;
   channel_core& c = *op.channel;
-  wait_node* const n = claim_routine(c, c.receivers);
-  if (n == nullptr) return does_not_know(me);
-  waiter& party = core::owner_of(*n);
-  auto& other = *static_cast<channel_wait*>(n->op);
-  copy_plain(c, other.value, op.value);
-  other.how = wait_end::done;
+  const counterpart found = claim_routine(c, c.receivers);
+  if (found.party == nullptr) return does_not_know(me);
+  copy_plain<0>(c, found.op->value, op.value);
+  found.op->how = wait_end::done;
   ends(op, me, others);
-  wake_next(party, w);
+  static_cast<void>(wake_next(*found.party, core::worker_of(w)));
   return inside_look::happened;
 }
 
 [[gnu::noinline]] inside_look take_from_sender(channel_wait& op, waiter& w, unsigned others) noexcept {
   os::seat& me = core::worker_of(w).seat;
   channel_core& c = *op.channel;
-  wait_node* const n = claim_routine(c, c.senders);
+  const counterpart found = claim_routine(c, c.senders);
   note_senders(c);
-  if (n == nullptr) return does_not_know(me);
-  waiter& party = core::owner_of(*n);
-  auto& other = *static_cast<channel_wait*>(n->op);
-  copy_plain(c, op.value, other.value);
-  other.how = wait_end::done;
+  if (found.party == nullptr) return does_not_know(me);
+  copy_plain<0>(c, op.value, found.op->value);
+  found.op->how = wait_end::done;
   ends(op, me, others);
-  wake_next(party, w);
+  static_cast<void>(wake_next(*found.party, core::worker_of(w)));
   return inside_look::happened;
 }
 
@@ -143,10 +139,11 @@ inside_look look_to_send(select_case& c, waiter& w, unsigned others) noexcept {
     return ch.is_plain ? give_to_receiver(op, w, others) : does_not_know(me);
   }
   if (!has_room(ch)) return inside_look::idle;
-  std::byte* const slot = ch.is_plain ? next_room(ch) : nullptr;
+  const std::size_t n = ch.count.load(std::memory_order_relaxed);  // relaxed: under the lock
+  std::byte* const slot = ch.is_plain ? next_room<0>(ch, n) : nullptr;
   if (slot == nullptr) return does_not_know(me);
-  copy_plain(ch, slot, op.value);
-  set_count(ch, ch.count.load(std::memory_order_relaxed) + 1);  // relaxed: under the lock
+  copy_plain<0>(ch, slot, op.value);
+  set_count(ch, n + 1);
   return ends(op, me, others);
 }
 
@@ -158,8 +155,8 @@ inside_look look_to_recv(select_case& c, waiter& w, unsigned others) noexcept {
   const bool empty = ch.count.load(std::memory_order_relaxed) == 0;  // relaxed: under the lock
   if (ch.senders.first == nullptr) [[likely]] {
     if (empty && is_open(ch)) return inside_look::idle;
-    if (ch.is_plain && !ch.no_receivers && take_value(ch, op.value)) return ends(op, me, others);
-  } else if (empty && ch.is_plain && !ch.no_receivers) {
+    if (ch.is_plain && has_receivers(ch) && take_value<0>(ch, op.value)) return ends(op, me, others);
+  } else if (empty && ch.is_plain && has_receivers(ch)) {
     return take_from_sender(op, w, others);
   }
   return does_not_know(me);

@@ -55,7 +55,7 @@ void end_waits(channel_core& c, winners& won) noexcept {
 }
 
 void close_locked(channel_core& c, winners& won) noexcept {
-  c.closed.store(true, std::memory_order_release);  // R3, pairs with A3
+  shut(c, channel_core::closed);
   end_waits(c, won);
 }
 
@@ -72,8 +72,7 @@ void discard_buffer(channel_core& c, holding& hold) noexcept {
 }  // namespace
 
 wait_end send_locked(channel_core& c, void* value, handover& after) {
-  if (c.closed.load(std::memory_order_relaxed) || c.no_receivers)
-    return wait_end::closed;  // relaxed: under the lock
+  if (shut_by(c) != 0) return wait_end::closed;
   if (c.receivers.first != nullptr && claim_first(c, c.receivers, after)) return wait_end::done;
   if (!has_room(c)) return wait_end::pending;
   put(c, value);
@@ -82,7 +81,7 @@ wait_end send_locked(channel_core& c, void* value, handover& after) {
 
 wait_end recv_locked(channel_core& c, void* storage, handover& after) noexcept {
   // Through a handle that is gone.  What is buffered belongs to who dropped the last.
-  if (c.no_receivers) return wait_end::closed;
+  if ((shut_by(c) & channel_core::no_receivers) != 0) return wait_end::closed;
   if (c.count.load(std::memory_order_relaxed) != 0) {  // relaxed: under the lock
     get(c, storage);
     if (c.senders.first != nullptr) {
@@ -101,8 +100,7 @@ wait_end recv_locked(channel_core& c, void* storage, handover& after) noexcept {
     note_senders(c);
     if (got) return wait_end::done;
   }
-  return c.closed.load(std::memory_order_relaxed) ? wait_end::closed
-                                                  : wait_end::pending;  // relaxed: under the lock
+  return shut_by(c) != 0 ? wait_end::closed : wait_end::pending;
 }
 
 void complete_send(const detail::element_ops& ops, void* value, const handover& after) noexcept {
@@ -212,13 +210,12 @@ void drop_channel(channel_core& c, std::uint32_t senders, std::uint32_t receiver
   const std::uint64_t left = c.ends.fetch_sub(gone, std::memory_order_acq_rel) - gone;  // R4, pairs with A4
   const bool no_senders = (left >> 32) == 0;
   // Once: while the buffer is discarded, without the lock, the last sender may go - it may be in the buffer.
-  const bool last_receiver = (left & 0xffffffff) == 0 && !c.no_receivers;
+  const bool last_receiver = (left & 0xffffffff) == 0 && (shut_by(c) & channel_core::no_receivers) == 0;
   if (last_receiver) {
-    c.no_receivers = true;
+    shut(c, channel_core::no_receivers);
     end_waits(c, won);  // receivers too: they borrowed the handle, and nothing can come any more
   }
-  if (no_senders && !c.closed.load(std::memory_order_relaxed))
-    close_locked(c, won);  // relaxed: under the lock
+  if (no_senders && (shut_by(c) & channel_core::closed) == 0) close_locked(c, won);
   if (last_receiver && (left != 0 || c.inside != 0)) {
     discard_buffer(c, hold);  // unlocks
   } else {
@@ -261,7 +258,7 @@ bool send_ready_in_full(channel_wait& op, waiter& w) noexcept {
   channel_core& c = *op.channel;
   // Full: no need for the lock, park() looks again.
   if (c.ring != nullptr && c.count.load(std::memory_order_relaxed) >= c.capacity &&  // relaxed: a hint
-      !c.closed.load(std::memory_order_relaxed)) {                                   // relaxed: a hint
+      (shut_by(c) & channel_core::closed) == 0) {
     return false;
   }
   try {
@@ -278,7 +275,7 @@ bool recv_ready_in_full(channel_wait& op, waiter& w) noexcept {
   channel_core& c = *op.channel;
   if (c.count.load(std::memory_order_relaxed) == 0 &&                  // relaxed: a hint
       c.waiting_senders.load(std::memory_order_relaxed) == nullptr &&  // relaxed: a hint
-      !c.closed.load(std::memory_order_relaxed)) {                     // relaxed: a hint
+      (shut_by(c) & channel_core::closed) == 0) {
     return false;
   }
   op.how = chan::try_recv_now(c, op.value, seat_of(w));
@@ -345,7 +342,11 @@ void come_out(channel_wait& op, const waiter& w) noexcept {
   if (held == lock_held::no) return;
   op.waited = false;
   op.how = wait_end::pending;
-  op.channel->lock.unlock(seat_of(w), held == lock_held::by_seat);
+  if (held == lock_held::by_seat) {
+    worker_of(w).seat.leave_alone();
+  } else {
+    op.channel->lock.unlock(nullptr, false);
+  }
 }
 
 }  // namespace
@@ -368,15 +369,23 @@ bool recv_park_timed(timed_channel_wait& op, waiter& w) noexcept {
   return park_op(op, w, false, op.deadline, &op.timer);
 }
 
+namespace {
+
+[[gnu::noinline]] void withdraw(channel_wait& op, waiter& w) noexcept {
+  const std::uint16_t winner = word_of(w).winner();
+  channel_core& c = *op.channel;
+  holding hold(c, seat_of(w));
+  leave(c, w.node);
+  hold.unlock_and_free();
+  op.how = winner == by_timeout ? wait_end::timed_out : wait_end::cancelled;
+  word_of(w).end();
+}
+
+}  // namespace
+
 void channel_settle(channel_wait& op, waiter& w) noexcept {
-  if (op.how == wait_end::pending) {  // not by a counterpart, which writes how it ended
-    const std::uint16_t winner = word_of(w).winner();
-    channel_core& c = *op.channel;
-    holding hold(c, seat_of(w));
-    leave(c, w.node);
-    hold.unlock_and_free();
-    op.how = winner == by_timeout ? wait_end::timed_out : wait_end::cancelled;
-  }
+  if (op.how == wait_end::pending) [[unlikely]]  // not by a counterpart, which writes how it ended
+    return withdraw(op, w);
   word_of(w).end();
 }
 
@@ -400,7 +409,7 @@ bool close_channel(channel_core& c) noexcept {
   winners won;
   {
     const holding hold(c, sched::current_seat());
-    if (c.closed.load(std::memory_order_relaxed)) return false;  // relaxed: under the lock
+    if ((shut_by(c) & channel_core::closed) != 0) return false;
     close_locked(c, won);
   }
   won.deliver_all();
@@ -409,7 +418,7 @@ bool close_channel(channel_core& c) noexcept {
 
 bool channel_closed(const channel_core& c) noexcept {
   os::step();
-  return c.closed.load(std::memory_order_acquire);  // A3, pairs with R3
+  return (c.shut.load(std::memory_order_acquire) & channel_core::closed) != 0;  // A3, pairs with R3
 }
 
 std::size_t channel_size(const channel_core& c) noexcept {

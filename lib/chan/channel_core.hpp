@@ -33,14 +33,15 @@
 namespace weft::detail {
 
 struct channel_core {
+  os::reserved_lock lock;  // first: whoever enters it stores its address
+
   // The ends that handles hold: {senders:32 | receivers:32}.
   std::atomic<std::uint64_t> ends{(std::uint64_t{1} << 32) | 1};
 
-  os::reserved_lock lock;
   std::uint32_t inside = 0;
-  std::atomic<bool> closed{false};  // written under the lock
-  bool no_receivers = false;
-  const bool is_plain;  // an element is 4, 8 or 16 bytes that are copied, and nothing is called for it
+  static constexpr std::uint8_t closed = 1, no_receivers = 2;
+  std::atomic<std::uint8_t> shut{0};  // by one or both; written under the lock
+  const bool is_plain;                // detail::plain_size is not 0
   const element_ops ops;
   const std::size_t capacity;
   std::atomic<std::size_t> count{0};  // in the buffer; written under the lock
@@ -126,6 +127,16 @@ detail::wait_end recv_locked(channel_core& c, void* storage, handover& after) no
 /// A send / receive that ended with `done` and `after.party` set is completed without the lock.
 void complete_send(const detail::element_ops& ops, void* value, const handover& after) noexcept;
 void complete_recv(const detail::element_ops& ops, void* storage, const handover& after) noexcept;
+
+/// Under the lock, or as a hint: what has ended it, 0 for nothing.
+inline std::uint8_t shut_by(const channel_core& c) noexcept {
+  return c.shut.load(std::memory_order_relaxed);  // relaxed: see above
+}
+
+/// Under the lock.
+inline void shut(channel_core& c, std::uint8_t by) noexcept {
+  c.shut.store(shut_by(c) | by, std::memory_order_release);  // R3, pairs with A3
+}
 
 /// Under the lock: the queue of senders has changed.
 inline void note_senders(channel_core& c) noexcept {

@@ -6,7 +6,8 @@
 // 200 instructions and two read-modify-writes; here it is 60 and none, or one for the claim of a counterpart,
 // if the lock is reserved for the worker.
 //
-// Not in a simulated run: there it would leave out the steps.
+// Not in a simulated run, where it would leave out the steps, nor once the runtime stops: then the worker has
+// no quick_seat() for which anything could be reserved, so that nobody asks.
 
 #include "chan/channel_quick.hpp"
 
@@ -17,32 +18,28 @@ using namespace chan;
 
 namespace {
 
-/// Not one that may be cancelled, or wants a longer look.
-[[gnu::always_inline]] inline bool is_quick(const channel_core& c, const waiter& w) noexcept {
-  return !os::may_be_simulated() && is_plainly_live(w) && c.is_plain;
-}
-
-// How the lock is held, known at compile time: what needs no read-modify-write shall not ask either.
+// How the lock is held, known at compile time: what needs no read-modify-write shall not ask either.  By the
+// seat: nothing else is entered meanwhile, so it is entered alone.
 
 struct by_seat {
   static constexpr auto kept = lock_held::by_seat;
 
-  static void unlock(channel_core& c, const waiter& w) noexcept { c.lock.leave(&worker_of(w).seat); }
+  static void unlock(channel_core&, const sched::worker& here) noexcept { here.seat.leave_alone(); }
 };
 
 struct by_word {
   static constexpr auto kept = lock_held::by_word;
 
-  static void unlock(channel_core& c, const waiter&) noexcept { c.lock.unlock(nullptr, false); }
+  static void unlock(channel_core& c, const sched::worker&) noexcept { c.lock.unlock(nullptr, false); }
 };
 
-/// It is over at once, and still inside the lock.
+/// It is over at once, and still inside the lock.  Gives how many may still be so until it must yield.
 template <typename Held>
-[[gnu::always_inline]] inline bool ends_at_once(channel_wait& op, const waiter& w) noexcept {
-  Held::unlock(*op.channel, w);
+[[gnu::always_inline]] inline std::int32_t ends_at_once(channel_wait& op, sched::worker& here) noexcept {
+  Held::unlock(*op.channel, here);
   op.waited = false;
   op.how = wait_end::done;
-  return --w.worker->ready > 0;
+  return --here.ready;
 }
 
 /// Still inside the lock: park() is next, and nothing comes in between.
@@ -52,143 +49,198 @@ template <typename Held>
   return false;
 }
 
-template <typename Held>
+template <std::size_t Plain, typename Held>
 [[gnu::noinline]] bool give_to_receiver(channel_wait& op, waiter& w) noexcept {
   channel_core& c = *op.channel;
-  wait_node* const n = is_open(c) ? claim_routine(c, c.receivers) : nullptr;
-  if (n == nullptr) {
-    Held::unlock(c, w);
+  sched::worker& here = worker_of(w);
+  const counterpart found = is_open(c) ? claim_routine(c, c.receivers) : counterpart{};
+  if (found.party == nullptr) {
+    Held::unlock(c, here);
     return send_ready_in_full(op, w);
   }
-  waiter& party = owner_of(*n);
-  auto& other = *static_cast<channel_wait*>(n->op);
-  copy_plain(c, other.value, op.value);
-  other.how = wait_end::done;
-  const bool goes_on = ends_at_once<Held>(op, w);
-  wake_next(party, w);
-  return goes_on;
+  copy_plain<Plain>(c, found.op->value, op.value);
+  found.op->how = wait_end::done;
+  static_cast<void>(ends_at_once<Held>(op, here));
+  return wake_next(*found.party, here);
 }
 
-template <typename Held>
+template <std::size_t Plain, typename Held>
 [[gnu::noinline]] bool take_from_sender(channel_wait& op, waiter& w) noexcept {
   channel_core& c = *op.channel;
+  sched::worker& here = worker_of(w);
   // From a full buffer the oldest value comes first, and the sender's goes in.
-  const bool meets = c.count.load(std::memory_order_relaxed) == 0 && !c.no_receivers;  // relaxed: in the lock
-  wait_node* const n = meets ? claim_routine(c, c.senders) : nullptr;
+  const bool meets =
+      c.count.load(std::memory_order_relaxed) == 0 && has_receivers(c);  // relaxed: in the lock
+  const counterpart found = meets ? claim_routine(c, c.senders) : counterpart{};
   note_senders(c);
-  if (n == nullptr) {
-    Held::unlock(c, w);
+  if (found.party == nullptr) {
+    Held::unlock(c, here);
     return recv_ready_in_full(op, w);
   }
-  waiter& party = owner_of(*n);
-  auto& other = *static_cast<channel_wait*>(n->op);
-  copy_plain(c, op.value, other.value);
-  other.how = wait_end::done;
-  const bool goes_on = ends_at_once<Held>(op, w);
-  wake_next(party, w);
-  return goes_on;
+  copy_plain<Plain>(c, op.value, found.op->value);
+  found.op->how = wait_end::done;
+  static_cast<void>(ends_at_once<Held>(op, here));
+  return wake_next(*found.party, here);
 }
 
-template <typename Held>
-[[gnu::always_inline]] inline bool send_inside(channel_wait& op, waiter& w) noexcept {
-  channel_core& c = *op.channel;
-  if (c.receivers.first != nullptr) return give_to_receiver<Held>(op, w);
+template <std::size_t Plain, typename Held>
+[[gnu::always_inline]] inline bool send_inside(channel_core& c, channel_wait& op, waiter& w,
+                                               sched::worker& here) noexcept {
+  if (c.receivers.first != nullptr) return give_to_receiver<Plain, Held>(op, w);
   if (is_open(c)) [[likely]] {
-    if (std::byte* const slot = next_room(c)) [[likely]] {
-      copy_plain(c, slot, op.value);
-      set_count(c, c.count.load(std::memory_order_relaxed) + 1);  // relaxed: under the lock
-      return ends_at_once<Held>(op, w);
+    const std::size_t n = c.count.load(std::memory_order_relaxed);  // relaxed: under the lock
+    if (std::byte* const slot = next_room<Plain>(c, n)) [[likely]] {
+      copy_plain<Plain>(c, slot, op.value);
+      set_count(c, n + 1);
+      return ends_at_once<Held>(op, here) > 0;
     }
     if (!is_unbounded(c)) return has_to_wait<Held>(op);
   }
-  Held::unlock(c, w);
+  Held::unlock(c, here);
   return send_ready_in_full(op, w);
 }
 
-template <typename Held>
-[[gnu::always_inline]] inline bool recv_inside(channel_wait& op, waiter& w) noexcept {
-  channel_core& c = *op.channel;
-  if (c.senders.first != nullptr) return take_from_sender<Held>(op, w);
-  if (!c.no_receivers) [[likely]] {
-    if (take_value(c, op.value)) [[likely]]
-      return ends_at_once<Held>(op, w);
+template <std::size_t Plain, typename Held>
+[[gnu::always_inline]] inline bool recv_inside(channel_core& c, channel_wait& op, waiter& w,
+                                               sched::worker& here) noexcept {
+  if (c.senders.first != nullptr) return take_from_sender<Plain, Held>(op, w);
+  if (has_receivers(c)) [[likely]] {
+    if (take_value<Plain>(c, op.value)) [[likely]]
+      return ends_at_once<Held>(op, here) > 0;
     if (c.count.load(std::memory_order_relaxed) == 0 && is_open(c))  // relaxed: under the lock
       return has_to_wait<Held>(op);
   }
-  Held::unlock(c, w);
+  Held::unlock(c, here);
   return recv_ready_in_full(op, w);
 }
 
+// The lock is not reserved for this worker, or the worker may not be quick.
+
+template <std::size_t Plain>
 [[gnu::noinline]] bool send_by_word(channel_wait& op, waiter& w) noexcept {
-  return op.channel->lock.lock(&worker_of(w).seat) ? send_inside<by_seat>(op, w)
-                                                   : send_inside<by_word>(op, w);
+  sched::worker& here = worker_of(w);
+  if (!here.may_be_quick()) return send_ready_in_full(op, w);
+  op.channel->lock.lock_by_word(here.seat);
+  return send_inside<Plain, by_word>(*op.channel, op, w, here);
 }
 
+template <std::size_t Plain>
 [[gnu::noinline]] bool recv_by_word(channel_wait& op, waiter& w) noexcept {
-  return op.channel->lock.lock(&worker_of(w).seat) ? recv_inside<by_seat>(op, w)
-                                                   : recv_inside<by_word>(op, w);
+  sched::worker& here = worker_of(w);
+  if (!here.may_be_quick()) return recv_ready_in_full(op, w);
+  op.channel->lock.lock_by_word(here.seat);
+  return recv_inside<Plain, by_word>(*op.channel, op, w, here);
 }
 
-/// In the lock, with nothing to be had: waits.  False: cancelled meanwhile.
+/// In the lock, with nothing to be had.
 template <typename Held>
-[[gnu::always_inline]] inline bool wait_inside(channel_wait& op, waiter& w, wait_queue& q,
-                                               bool is_send) noexcept {
+[[gnu::always_inline]] inline bool join_queue(channel_wait& op, waiter& w, bool is_send,
+                                              const sched::worker& here) noexcept {
   channel_core& c = *op.channel;
-  os::seat* const me = &worker_of(w).seat;
+  w.node.is_send = is_send;
+  ++c.inside;
+  append(is_send ? c.senders : c.receivers, w.node);
+  if (is_send) note_senders(c);
+  Held::unlock(c, here);  // from here on the routine may run elsewhere
+  return true;
+}
+
+void begins_to_wait(channel_wait& op) noexcept {
   op.inside = lock_held::no;
   op.waited = true;
   op.how = wait_end::pending;
-  const bool goes_on = begin_plain_wait(w, is_send ? wait_reason::send : wait_reason::recv, &op);
-  if (goes_on) [[likely]] {
-    w.node.is_send = is_send;
-    ++c.inside;
-    append(q, w.node);
-    if (is_send) note_senders(c);
-  } else {
-    op.how = wait_end::cancelled;
-  }
-  c.lock.unlock(me, Held::kept == lock_held::by_seat);  // from here on the routine may run elsewhere
-  return goes_on;
+}
+
+/// The wait has begun.  False: it was cancelled meanwhile.
+template <typename Held>
+[[gnu::noinline]] bool wait_unless_cancelled(channel_wait& op, waiter& w, bool is_send,
+                                             const sched::worker& here) noexcept {
+  if (word_of(w).goes_on_unless([&] { return is_cancelled(w); }))
+    return join_queue<Held>(op, w, is_send, here);
+  op.how = wait_end::cancelled;
+  Held::unlock(*op.channel, here);
+  return false;
+}
+
+constexpr wait_reason reason(bool is_send) noexcept {
+  return is_send ? wait_reason::send : wait_reason::recv;
+}
+
+[[gnu::noinline]] bool park_slowly(channel_wait& op, waiter& w, bool is_send) noexcept {
+  const lock_held held = op.inside;
+  if (held == lock_held::no) return is_send ? send_park_in_full(op, w) : recv_park_in_full(op, w);
+  const sched::worker& here = worker_of(w);
+  begins_to_wait(op);
+  begin(w, state::waiting, reason(is_send), &op);
+  return held == lock_held::by_seat ? wait_unless_cancelled<by_seat>(op, w, is_send, here)
+                                    : wait_unless_cancelled<by_word>(op, w, is_send, here);
+}
+
+[[gnu::always_inline]] inline bool park(channel_wait& op, waiter& w, bool is_send) noexcept {
+  if (op.inside != lock_held::by_seat || w.is_unlisted_member()) [[unlikely]]
+    return park_slowly(op, w, is_send);
+  const sched::worker& here = worker_of(w);
+  begins_to_wait(op);
+  begin_plain_wait(w, reason(is_send), &op);
+  if (!plainly_waits(w, here)) [[unlikely]]
+    return wait_unless_cancelled<by_seat>(op, w, is_send, here);
+  return join_queue<by_seat>(op, w, is_send, here);
 }
 
 }  // namespace
 
+template <std::size_t Plain>
 bool send_ready(channel_wait& op, waiter& w) noexcept {
-  channel_core& c = *op.channel;
-  if (!is_quick(c, w)) [[unlikely]]
+  if constexpr (Plain == 0) return send_ready_in_full(op, w);
+  if (!is_in_live_context(w)) [[unlikely]]
     return send_ready_in_full(op, w);
-  if (!c.lock.enter(&worker_of(w).seat)) [[unlikely]]
-    return send_by_word(op, w);
-  return send_inside<by_seat>(op, w);
+  channel_core& c = *op.channel;
+  sched::worker& here = worker_of(w);
+  if (!c.lock.enter_alone(here.quick_seat())) [[unlikely]]
+    return send_by_word<Plain>(op, w);
+  return send_inside<Plain, by_seat>(c, op, w, here);
 }
 
+template <std::size_t Plain>
 bool recv_ready(channel_wait& op, waiter& w) noexcept {
-  channel_core& c = *op.channel;
-  if (!is_quick(c, w)) [[unlikely]]
+  if constexpr (Plain == 0) return recv_ready_in_full(op, w);
+  if (!is_in_live_context(w)) [[unlikely]]
     return recv_ready_in_full(op, w);
-  if (!c.lock.enter(&worker_of(w).seat)) [[unlikely]]
-    return recv_by_word(op, w);
-  return recv_inside<by_seat>(op, w);
+  channel_core& c = *op.channel;
+  sched::worker& here = worker_of(w);
+  if (!c.lock.enter_alone(here.quick_seat())) [[unlikely]]
+    return recv_by_word<Plain>(op, w);
+  return recv_inside<Plain, by_seat>(c, op, w, here);
 }
+
+template bool send_ready<0>(channel_wait& op, waiter& w) noexcept;
+template bool send_ready<4>(channel_wait& op, waiter& w) noexcept;
+template bool send_ready<8>(channel_wait& op, waiter& w) noexcept;
+template bool send_ready<16>(channel_wait& op, waiter& w) noexcept;
+template bool recv_ready<0>(channel_wait& op, waiter& w) noexcept;
+template bool recv_ready<4>(channel_wait& op, waiter& w) noexcept;
+template bool recv_ready<8>(channel_wait& op, waiter& w) noexcept;
+template bool recv_ready<16>(channel_wait& op, waiter& w) noexcept;
 
 bool send_park(channel_wait& op, waiter& w) noexcept {
-  switch (op.inside) {
-    [[likely]] case lock_held::by_seat : return wait_inside<by_seat>(op, w, op.channel->senders, true);
-    case lock_held::by_word:
-      return wait_inside<by_word>(op, w, op.channel->senders, true);
-    default:
-      return send_park_in_full(op, w);
-  }
+  return park(op, w, true);
 }
 
 bool recv_park(channel_wait& op, waiter& w) noexcept {
-  switch (op.inside) {
-    [[likely]] case lock_held::by_seat : return wait_inside<by_seat>(op, w, op.channel->receivers, false);
-    case lock_held::by_word:
-      return wait_inside<by_word>(op, w, op.channel->receivers, false);
-    default:
-      return recv_park_in_full(op, w);
-  }
+  return park(op, w, false);
 }
 
 }  // namespace weft::detail
+
+namespace weft::chan {
+
+bool wake_slowly(waiter& party, sched::worker& here) noexcept {
+  if (&worker_of(party).home() == &here.home()) {
+    here.push_next(party);
+  } else {
+    sched::scheduler::wake(party);
+  }
+  return here.ready > 0;
+}
+
+}  // namespace weft::chan

@@ -123,14 +123,17 @@ class claim_word {
 
   /// The next wait begins.  Own thread.
   void begin(state s, std::uint8_t f) noexcept {
-    const std::uint64_t before = word_.load(std::memory_order_relaxed);  // relaxed: nobody else writes it now
-    const std::uint64_t next = word(sequence_of(before) + 1, 0, f, s);
     if (Barriers::are_asymmetric()) [[likely]] {
-      word_.store(next, std::memory_order_release);  // W1, pairs with C2, by the barriers with its second
-      Barriers::light();
+      begin_asymmetric(s, f);
     } else {
-      word_.store(next, std::memory_order_seq_cst);  // W1, pairs with C2
+      word_.store(next_wait(s, f), std::memory_order_seq_cst);  // W1, pairs with C2
     }
+  }
+
+  /// The same where it is known that the barriers are asymmetric: something is reserved.
+  void begin_asymmetric(state s, std::uint8_t f) noexcept {
+    word_.store(next_wait(s, f), std::memory_order_release);  // W1, pairs with C2, by the barriers
+    Barriers::light();                                        // with its second
   }
 
   /// preparing -> waiting; false: somebody has claimed meanwhile.
@@ -167,6 +170,17 @@ class claim_word {
   /// The race.  `unless`: flags that protect the waiter from this claimer.
   claimed claim(std::uint16_t index, std::uint8_t unless = 0) noexcept {
     return claim_of(index, unless, [] { return true; });
+  }
+
+  /// claim() of one that waits and has no flags, by who holds the lock of the queue that it is in.  False:
+  /// claim() is to find out.
+  bool claim_plain(std::uint16_t index) noexcept {
+    constexpr std::uint64_t waits = word(0, 0, no_flags, state::waiting);
+    std::uint64_t seen = word_.load(std::memory_order_relaxed);  // relaxed: the queue's lock brought it
+    if (static_cast<std::uint32_t>(seen) != waits) return false;
+    const std::uint64_t next = seen - waits + word(0, index, no_flags, state::won);
+    return word_.compare_exchange_strong(seen, next, std::memory_order_acquire,  // C2, pairs with P2
+                                         std::memory_order_relaxed);  // relaxed: claim() looks again
   }
 
   /// claim() of something that is not pinned: only the life and the wait that `is_right` has looked at.
@@ -250,6 +264,11 @@ class claim_word {
   }
 
  private:
+  std::uint64_t next_wait(state s, std::uint8_t f) const noexcept {
+    const std::uint64_t before = word_.load(std::memory_order_relaxed);  // relaxed: nobody else writes it now
+    return word(sequence_of(before) + 1, 0, f, s);
+  }
+
   Ref<std::uint64_t> word_;
 };
 

@@ -70,14 +70,12 @@ void check() {
 
 // --- yield ---
 
-bool yield_op::ready(detail::waiter& w) noexcept {
-  os::step();
-  return is_cancelled(w);
-}
+namespace {
 
-bool yield_op::park(detail::waiter& w) noexcept {
+[[gnu::noinline]] bool yield_in_full(detail::waiter& w) noexcept {
+  os::step();
   if (w.kind() == waiter_kind::thread) {
-    os::give_way();
+    if (!is_cancelled(w)) os::give_way();
     return false;
   }
   w.node.because(wait_reason::yield);
@@ -85,10 +83,25 @@ bool yield_op::park(detail::waiter& w) noexcept {
   return true;
 }
 
-void yield_op::finish(detail::waiter& w) {
+[[gnu::noinline]] void end_yield_in_full(detail::waiter& w) {
   // A thread that loops until something happens never waits, where a simulated run that is over would end it.
   if (is_cancelled(w) || (w.kind() == waiter_kind::thread && os::current_port().over()))
     detail::throw_cancelled(w);
+}
+
+}  // namespace
+
+bool yield_op::park(detail::waiter& w) noexcept {
+  if (!w.is_on_workers() || !worker_of(w).may_be_quick()) [[unlikely]]
+    return yield_in_full(w);
+  w.node.because(wait_reason::yield);
+  worker_of(w).push_yielding(w);
+  return true;
+}
+
+void yield_op::finish(detail::waiter& w) {
+  if (!is_in_live_context(w) || !worker_of(w).may_be_quick()) [[unlikely]]
+    end_yield_in_full(w);
 }
 
 // --- sleep ---

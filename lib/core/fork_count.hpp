@@ -2,11 +2,11 @@
 
 // How a fork group counts its children, and who goes on with it.
 //
-// Who has the group (has popped or stolen it, or ended the called child) has it alone: next, fork_number and
-// taken are plain.  A child ends on the worker that resumed it last.  There the group may be on top because
-// of a *later* fork, so each fork has a number and only its own child may pop it; anybody else who takes the
-// group - a thief, or the owner's loop after the child has parked - counts the fork as taken, and then its
-// child counts itself off.
+// Who has the group (has popped or stolen it, or ended the called child) has it alone: next and taken are
+// plain.  A child ends on the worker that resumed it last.  There the group may be on top because of a
+// *later* fork, so each fork has a number - how many children have been started with it - and only its own
+// child may pop it; anybody else who takes the group - a thief, or the owner's loop after the child has
+// parked - counts the fork as taken, and then its child counts itself off.
 //
 //   join: taken == 0                                    all have ended: the parent goes on
 //         pending -= many - taken; result 0             the same, the taken ones were quicker
@@ -28,7 +28,7 @@ enum class after_child : std::uint8_t {
   popped_later  // give_back() tells
 };
 
-/// `Group` has count, next, fork_number, taken and pending.
+/// `Group` has count, next, taken and pending.
 template <typename Group, template <typename> class Ref = std::atomic_ref>
 class fork_count {
  public:
@@ -37,7 +37,6 @@ class fork_count {
   /// Before the first child starts.
   void begin() noexcept {
     g_.next = 0;
-    g_.fork_number = 0;
     g_.taken = 0;
     g_.pending = many;
   }
@@ -48,8 +47,8 @@ class fork_count {
   /// Are there others behind the child that is being started?  Then the group is pushed for them.
   bool must_fork() const noexcept { return g_.next < g_.count; }
 
-  /// The number for the fork that is about to be pushed.
-  std::uint32_t new_number() noexcept { return ++g_.fork_number; }
+  /// The number of the fork that is about to be pushed: from 1, each greater than those before.
+  std::uint32_t number() const noexcept { return g_.next; }
 
   /// A thief or the owner's loop has taken the group.
   void take() noexcept { ++g_.taken; }
@@ -62,7 +61,7 @@ class fork_count {
       return g_.taken == 0 ? after_child::parent : after_child::unknown;
     }
     if (!pop()) return after_child::unknown;
-    return g_.fork_number == number ? after_child::next_child : after_child::popped_later;
+    return g_.next == number ? after_child::next_child : after_child::popped_later;
   }
 
   /// What was popped is a later fork's: the own one was taken.
@@ -81,7 +80,7 @@ class fork_count {
       return join() ? after_child::parent : after_child::others;
     }
     if (pop()) {
-      if (g_.fork_number == number) return after_child::next_child;
+      if (g_.next == number) return after_child::next_child;
       return give_back(push_back);
     }
     return count_off() ? after_child::parent : after_child::others;

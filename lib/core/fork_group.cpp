@@ -96,7 +96,7 @@ promise_base& set_up(fork_group& g, void* frame) noexcept {
   void* const frame = g.frames[of.next_child()];
   promise_base& child = set_up(g, frame);
   if (of.must_fork()) {
-    child.fork.number = of.new_number();
+    child.fork.number = of.number();
     if (!w.push_fork_quickly(g)) [[unlikely]]
       return push_slowly(g, w, child);
     if (w.wanted_elsewhere()) [[unlikely]]  // the group may be gone
@@ -114,7 +114,7 @@ void* taken_by(detail::forkable& f, detail::worker_face& by) noexcept {
   of.take();
   promise_base& child = set_up(g, g.frames[of.next_child()]);
   child.frame = detail::frame_of(child);
-  child.fork.number = of.must_fork() ? of.new_number() : 0;
+  child.fork.number = of.must_fork() ? of.number() : 0;
   if (child.fork.number != 0 && !w.push_fork(g)) child.fork.number = 0;
   if (child.fork.number != 0 && w.wanted_elsewhere()) w.home().wake_one();
   return w.enter(child);

@@ -47,9 +47,9 @@ inline std::uint8_t shield_of(const waiter& w) noexcept {
   return w.scope != nullptr && w.scope->shielded != 0 ? no_stop : no_flags;
 }
 
-/// A routine that neither the context it is in nor the runtime's stop has cancelled; W2, in one look at
-/// state, kind and shield of the context.  False: who knows.
-[[gnu::always_inline]] inline bool is_plainly_live(const waiter& w) noexcept {
+/// A routine that the context it is in has not cancelled; W2, in one look at state, kind and shield of the
+/// context.  False: who knows.
+[[gnu::always_inline]] inline bool is_in_live_context(const waiter& w) noexcept {
   if (w.kind() != waiter_kind::routine) return false;
   using four_bytes [[gnu::may_alias]] = std::uint32_t;
   static_assert(std::endian::native == std::endian::little && offsetof(detail::context_base, state) == 4 &&
@@ -57,10 +57,15 @@ inline std::uint8_t shield_of(const waiter& w) noexcept {
   constexpr std::uint32_t not_plain = 0x00fffeff;  // state live, kind routine_root or nested, no shield
   static_assert(detail::live == 0 && detail::routine_root == 0 && detail::nested == 1);
   const auto* marks = reinterpret_cast<const four_bytes*>(&w.scope->state);
-  const bool plain = (__atomic_load_n(marks, __ATOMIC_SEQ_CST) & not_plain) == 0;  // W2, with C1
+  return (__atomic_load_n(marks, __ATOMIC_SEQ_CST) & not_plain) == 0;  // W2, with C1
+}
+
+/// Nor has the runtime's stop.
+[[gnu::always_inline]] inline bool is_plainly_live(const waiter& w) noexcept {
+  if (!is_in_live_context(w)) return false;
   const auto* worker = static_cast<const sched::worker*>(__atomic_load_n(
       &w.worker, __ATOMIC_RELAXED));  // relaxed: once published it may run elsewhere; same runtime
-  return plain && !worker->home().stopping();
+  return !worker->home().stopping();
 }
 
 /// W2.
@@ -98,16 +103,19 @@ inline bool begin_waiting(waiter& w, wait_reason why, void* op,
   return word_of(w).goes_on_unless([&] { return (extra_flags & no_cancel) == 0 && is_cancelled(w); });
 }
 
-/// begin_waiting() of one that is_plainly_live(), for the calls that all programs make most.
-[[gnu::always_inline]] inline bool begin_plain_wait(waiter& w, wait_reason why, void* op) noexcept {
-  if (w.is_unlisted_member()) [[unlikely]]
-    link_scope(w);
+/// The first half of begin_waiting() of one that is_plainly_live(), for the calls that all programs make
+/// most, inside of something that is reserved.
+[[gnu::always_inline]] inline void begin_plain_wait(waiter& w, wait_reason why, void* op) noexcept {
   w.node.because(why);
   w.node.op = op;
   w.node.in_case = false;
   w.node.index = 0;
-  word_of(w).begin(state::waiting, no_flags);
-  return word_of(w).goes_on_unless([&] { return is_cancelled(w); });
+  word_of(w).begin_asymmetric(state::waiting, no_flags);
+}
+
+/// W2 after begin_plain_wait(), on the worker `here`.  False: who knows.
+[[gnu::always_inline]] inline bool plainly_waits(const waiter& w, const sched::worker& here) noexcept {
+  return is_in_live_context(w) && here.may_be_quick();
 }
 
 /// For a wait that registers in several places: after all of them.  True: it sleeps.  False: it goes on at
@@ -167,6 +175,13 @@ inline void prepend(detail::wait_queue& q, wait_node& n) noexcept {
   (q.first != nullptr ? q.first->prev : q.last) = &n;
   q.first = &n;
   n.linked = true;
+}
+
+inline void remove_first(detail::wait_queue& q) noexcept {
+  wait_node& n = *q.first;
+  q.first = n.next;
+  (n.next != nullptr ? n.next->prev : q.last) = nullptr;
+  n.linked = false;
 }
 
 inline void remove(detail::wait_queue& q, wait_node& n) noexcept {

@@ -280,7 +280,11 @@ bool park_inside(select_core& s, waiter& w) noexcept {
     c.node.in_case = true;
     c.node.linked = false;
   }
-  const bool goes_on = begin_plain_wait(w, wait_reason::select, &s);
+  if (w.is_unlisted_member()) [[unlikely]]
+    link_scope(w);
+  begin_plain_wait(w, wait_reason::select, &s);
+  const bool goes_on =
+      plainly_waits(w, worker_of(w)) || word_of(w).goes_on_unless([&] { return is_cancelled(w); });
   if (goes_on) [[likely]] {
     const case_order order(s);
     for (std::uint32_t i = 0; i < s.count; ++i) {

@@ -31,6 +31,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 
@@ -52,12 +53,22 @@ class basic_seat {
   bool has_room() const noexcept { return used_ < depth; }
 
   void enter(const void* lock) noexcept {
-    inside_[used_++].store(lock, std::memory_order_relaxed);  // Q2, relaxed: a barrier follows
+    assert(inside_[used_].load(std::memory_order_relaxed) == nullptr);  // relaxed: own thread
+    inside_[used_++].store(lock, std::memory_order_relaxed);            // Q2, relaxed: a barrier follows
   }
 
   void leave() noexcept {
     inside_[--used_].store(nullptr, std::memory_order_release);  // Q4, pairs with V2
   }
+
+  // The same for a thread that is inside of nothing and goes nowhere else meanwhile: it need not count.
+
+  void enter_alone(const void* lock) noexcept {
+    assert(used_ == 0);
+    inside_[0].store(lock, std::memory_order_relaxed);  // Q2, relaxed: a barrier follows
+  }
+
+  void leave_alone() noexcept { inside_[0].store(nullptr, std::memory_order_release); }  // Q4, pairs with V2
 
   /// Any thread.
   bool is_inside(const void* lock) const noexcept {
@@ -140,8 +151,19 @@ class basic_reserved_lock {
     return false;
   }
 
-  /// After enter().
-  void leave(seat* me) noexcept { me->leave(); }
+  /// enter() where seat::enter_alone() is right; `me` may be a seat that nothing is reserved for.
+  [[nodiscard]] bool enter_alone(seat& me) noexcept {
+    if (owner_.load(std::memory_order_relaxed) != &me) return false;  // Q1, relaxed: Q3 decides
+    me.enter_alone(this);
+    World::light_barrier();
+    if (owner_.load(std::memory_order_relaxed) == &me) [[likely]]  // Q3, pairs with V1 by the barriers
+      return true;
+    me.leave_alone();
+    return false;
+  }
+
+  /// Where enter_alone() has failed.
+  void lock_by_word(seat& me) noexcept { lock_word(&me); }
 
   void unlock(seat* me, bool by_seat) noexcept {
     if (by_seat) {
@@ -188,6 +210,8 @@ class basic_reserved_lock {
 };
 
 using seat = basic_seat<>;
+/// No lock is reserved for it.
+inline constinit seat nobodys_seat;
 using reserved_lock = basic_reserved_lock<>;
 
 /// A seat for the life of a worker.

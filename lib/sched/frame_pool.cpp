@@ -54,36 +54,19 @@ constexpr std::size_t slab_header_bytes = 64;
 constexpr std::size_t run_bytes = std::size_t{16} << 10;  // touched at once: a small program stays small
 constexpr std::size_t huge_pages_after = 2;               // slabs: the first 4 MiB are half empty
 constexpr std::size_t granule = 16;                       // of sizes, and the alignment of frames
-constexpr std::size_t smallest_block = 32;                // links and claim word
+constexpr std::uint32_t smallest_block = 32;              // links and claim word
 constexpr std::size_t largest_block = 4096;
 constexpr std::uint32_t magazine_size = 64;  // a lock costs 10-20 ns: 0.3 ns a frame
-constexpr std::uint32_t class_count = 63;
 
-// Sizes: steps of 16 up to 512, 64 up to 1 KiB, 128 up to 4 KiB.  A loop of waits is 150-300 bytes, so that
-// is where a step of 16 saves; above, 6-12 % are lost at most.
-constexpr auto class_sizes = [] {
-  std::array<std::uint32_t, class_count> sizes{};
-  std::uint32_t size = smallest_block;
-  for (std::uint32_t& each : sizes) {
-    each = size;
-    size += size < 512 ? 16 : size < 1024 ? 64 : 128;
-  }
-  return sizes;
-}();
-static_assert(class_sizes.back() == largest_block);
+constexpr std::uint32_t class_count = largest_block / granule + 1;
 
-constexpr auto class_of_granules = [] {
-  std::array<std::uint8_t, largest_block / granule + 1> classes{};
-  std::uint8_t size_class = 0;
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    if (i * granule > class_sizes[size_class]) ++size_class;
-    classes[i] = size_class;
-  }
-  return classes;
-}();
-
+// The size in granules: where an allocation is two dozen instructions, a table of wider classes is two more.
 std::uint32_t class_of(std::size_t bytes) noexcept {
-  return class_of_granules[(bytes + granule - 1) / granule];
+  return static_cast<std::uint32_t>((bytes + granule - 1) / granule);
+}
+
+std::uint32_t stride_of(std::uint32_t size_class) noexcept {
+  return std::max(static_cast<std::uint32_t>(size_class * granule), smallest_block);
 }
 
 struct free_block {
@@ -148,7 +131,7 @@ void add_slab(std::uint32_t size_class) {
   depot& to = depots[size_class];
   const depot::need now = to.needs_slab();
   if (now == depot::need::none) return;
-  slab* made = map_slab(class_sizes[size_class], now == depot::need::first_slab);
+  slab* made = map_slab(stride_of(size_class), now == depot::need::first_slab);
   if (to.add(made, registry)) {
     slab_count.fetch_add(1, std::memory_order_relaxed);  // relaxed: a count
   } else {
@@ -192,7 +175,7 @@ cache::~cache() {
 }
 
 // Not the cache itself: an initial-exec variable puts all thread_locals of a library where the loader keeps
-// little room, and 2 KB more of them is a plugin that cannot be loaded.
+// little room, and 8 KB more of them is a plugin that cannot be loaded.
 struct cache_owner {
   cache* own = nullptr;
 
@@ -265,7 +248,7 @@ frame_list& list_of(const listed_header* header) noexcept {
 
 [[gnu::noinline]] void* allocate_listed(std::size_t bytes) {
   const os::spared_allocations asked_already;
-  void* raw = ::operator new(sizeof(listed_header) + std::max(bytes, smallest_block));
+  void* raw = ::operator new(sizeof(listed_header) + std::max<std::size_t>(bytes, smallest_block));
   auto* header = ::new (raw) listed_header{nullptr, nullptr};
   ::new (header->frame() + claim_word_offset) std::uint64_t{0};
   frame_list& list = list_of(header);
@@ -289,22 +272,13 @@ frame_list& list_of(const listed_header* header) noexcept {
   ::operator delete(header);
 }
 
+// What is larger takes the long way: frames that no slab holds, and all of them as long as somebody wants
+// failures (simulated runs); so many times `all_the_long_way` are taken off then.
+constexpr std::ptrdiff_t all_the_long_way = 2 * largest_block;
+constinit std::atomic<std::ptrdiff_t> largest_quick{pooled ? std::ptrdiff_t{largest_block} : -1};
 constinit std::atomic<long> allocations_before_failure{-1};
-constinit std::atomic<unsigned> wanting_failures{0};  // simulated runs
 
-[[gnu::noinline]] void fail_if_wanted() {
-  // relaxed: exactly one decrement finds 0, which is all that matters
-  if (allocations_before_failure.load(std::memory_order_relaxed) >= 0 &&
-      allocations_before_failure.fetch_sub(1, std::memory_order_relaxed) == 0) {
-    wanting_failures.fetch_sub(1, std::memory_order_relaxed);  // relaxed: as in allocate_frame()
-    throw std::bad_alloc();
-  }
-  os::may_fail();
-}
-
-[[gnu::always_inline]] inline void* allocate_here(std::size_t bytes) {
-  if (!pooled || bytes > largest_block) [[unlikely]]
-    return allocate_listed(bytes);
+[[gnu::always_inline]] inline void* allocate_pooled(std::size_t bytes) {
   const std::uint32_t size_class = class_of(bytes);
   if (cache* mine = current_cache; mine != nullptr) [[likely]] {
     blocks& loaded = mine->classes[size_class].loaded;
@@ -314,9 +288,20 @@ constinit std::atomic<unsigned> wanting_failures{0};  // simulated runs
   return allocate_slowly(size_class);
 }
 
-[[gnu::noinline]] void* allocate_or_fail(std::size_t bytes) {
+void fail_if_wanted() {
+  // relaxed: as in allocate_frame(); exactly one decrement finds 0, which is all that matters
+  if (largest_quick.load(std::memory_order_relaxed) >= -1) return;
+  if (allocations_before_failure.load(std::memory_order_relaxed) >= 0 &&
+      allocations_before_failure.fetch_sub(1, std::memory_order_relaxed) == 0) {
+    want_failures(false);
+    throw std::bad_alloc();
+  }
+  os::may_fail();
+}
+
+[[gnu::noinline]] void* allocate_the_long_way(std::size_t bytes) {
   fail_if_wanted();
-  return allocate_here(bytes);
+  return pooled && bytes <= largest_block ? allocate_pooled(bytes) : allocate_listed(bytes);
 }
 
 }  // namespace
@@ -326,9 +311,9 @@ constinit std::atomic<unsigned> wanting_failures{0};  // simulated runs
 
 [[gnu::noinline]] void* allocate_frame(std::size_t bytes) {
   // relaxed: whoever wants failures says so before it starts what shall fail
-  if (wanting_failures.load(std::memory_order_relaxed) != 0) [[unlikely]]
-    return allocate_or_fail(bytes);
-  return allocate_here(bytes);
+  if (static_cast<std::ptrdiff_t>(bytes) > largest_quick.load(std::memory_order_relaxed)) [[unlikely]]
+    return allocate_the_long_way(bytes);
+  return allocate_pooled(bytes);
 }
 
 [[gnu::noinline]] void free_frame(void* frame, std::size_t bytes) noexcept {
@@ -363,8 +348,8 @@ void for_each_block(bool (*visit)(void* context, void* frame), void* context) {
 }
 
 void want_failures(bool wanted) noexcept {
-  wanting_failures.fetch_add(wanted ? 1U : ~0U,
-                             std::memory_order_relaxed);  // relaxed: as in allocate_frame()
+  // relaxed: as in allocate_frame()
+  largest_quick.fetch_add(wanted ? -all_the_long_way : all_the_long_way, std::memory_order_relaxed);
 }
 
 void fail_frame_after(long k) noexcept {

@@ -103,7 +103,7 @@ class parking {
   /// Somebody pushed a surplus, seq_cst, and keeps running.
   bool wants_searcher() const noexcept {
     const std::uint32_t s = state_.load(std::memory_order_seq_cst);  // P2, pairs with S1
-    return idle_of(s) != 0 && searching_of(s) == 0;
+    return s - 1 < most_idle;  // some idle and none searching, in one comparison
   }
 
   void wake_one() noexcept {
@@ -420,7 +420,7 @@ class parking {
   }
 
   // state_ = {searching:16, idle:16}; idle is idle_.size().
-  static constexpr std::uint32_t one_idle = 1, one_searching = 1U << 16;
+  static constexpr std::uint32_t one_idle = 1, one_searching = 1U << 16, most_idle = one_searching - 1;
 
   static unsigned idle_of(std::uint32_t s) noexcept { return s & 0xffff; }
 

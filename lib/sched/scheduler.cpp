@@ -127,6 +127,7 @@ worker& scheduler::add_worker() {
     delete w;
     throw;
   }
+  if (stopping()) w->end_quickness();
   table_[index].store(w, std::memory_order_release);   // R2, pairs with A2
   count_.store(index + 1, std::memory_order_release);  // R3, pairs with A3
   return *w;
@@ -232,6 +233,10 @@ std::uint64_t scheduler::take_ids() noexcept {
 
 void scheduler::request_stop() noexcept {
   drain_.request();
+  {
+    const os::guard hold(table_lock_);
+    for (unsigned i = 0; i < count(); ++i) at(i).end_quickness();
+  }
   const os::guard pass(set_lock_);  // a worker that has just gone idle has seen it, or its counts are seen
 }
 

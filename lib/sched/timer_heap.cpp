@@ -215,7 +215,7 @@ bool timer_heap::cancel(timer_cell* cell) noexcept {
   os::seat* const me = current_seat();
   if (heap->lock_.enter(me)) {
     const bool never_fires = heap->cancel_inside(cell);
-    heap->lock_.leave(me);
+    me->leave();
     if (never_fires) return true;
   } else if (word_of(cell).leave_armed(timer_cell::cancelled)) {
     heap->count_zombie();

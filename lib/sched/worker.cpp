@@ -30,6 +30,7 @@ constexpr std::uint32_t picked_from = 127;
 worker::worker(scheduler& home, unsigned index, std::uint64_t seed)
     : worker_face{hand_offs, ready_operations},
       home_(&home),
+      quick_seat_(home.port().simulated() ? &os::nobodys_seat : &seat),
       index_(index),
       simulated_(home.port().simulated()),
       random_(seed),
@@ -62,9 +63,11 @@ void worker::push_back(waiter& r) noexcept {
 }
 
 void worker::push_yielding(waiter& r) noexcept {
-  const bool alone = ring_.size() == 0;
-  if (!ring_.push_quietly(&r)) overflow(r);
-  if (!alone) note_surplus();
+  count.yields.add();
+  if (!ring_.push_quietly(&r)) [[unlikely]]
+    return overflow(r);  // the inject queue wakes whom it needs
+  if (home_->wants_searcher()) [[unlikely]]
+    note_surplus();
 }
 
 void worker::push_ring(waiter& r) noexcept {
@@ -156,17 +159,16 @@ bool worker::settle() noexcept {
   return true;
 }
 
-inline void* worker::enter_inline(waiter& r) noexcept {
+/// A turn of `r` begins.  True: it just goes on.  False: begin() is to find out.
+[[gnu::always_inline]] inline bool worker::begin_turn(waiter& r) noexcept {
   tick_.store(tick_.load(std::memory_order_relaxed) + 1,
               std::memory_order_relaxed);  // relaxed: thieves only compare
   ready = ready_operations;
   __atomic_store_n(&r.worker, static_cast<worker_face*>(this), __ATOMIC_RELAXED);  // relaxed: dumps read it
-  if (!r.just_goes_on()) [[unlikely]]
-    return begin(r);
-  if (owed_to_ != nullptr) [[unlikely]]
-    settle();
+  if (!r.just_goes_on() || owed_to_ != nullptr) [[unlikely]]
+    return false;
   runs(&r);
-  return r.frame;
+  return true;
 }
 
 namespace {
@@ -200,7 +202,7 @@ void* worker::begin(waiter& r) noexcept {
 }
 
 void* worker::enter(waiter& r) noexcept {
-  return enter_inline(r);
+  return begin_turn(r) ? r.frame : begin(r);
 }
 
 /// The oldest of the ring.  In a long queue frames have gone out of the cache: the next but one comes in
@@ -277,16 +279,26 @@ void worker::begin_simulated_turn() noexcept {
   port.note(current() == nullptr ? 0 : detail::id_of(*current()));
 }
 
-[[gnu::always_inline]] inline void* worker::take_next() noexcept {
+[[gnu::always_inline]] inline std::coroutine_handle<> worker::take_next() noexcept {
   if (transfers > 0 && !simulated_) [[likely]] {
     --transfers;
     waiter* r = take_slot();
     if (r == nullptr) r = take_oldest();
-    if (r != nullptr) [[likely]]
-      return enter_inline(*r);
+    if (r != nullptr) [[likely]] {
+      // What is not hot is a jump, so that this function saves no registers.
+      if (!begin_turn(*r)) [[unlikely]]
+        return begin_next(*r);
+      return std::coroutine_handle<>::from_address(r->frame);
+    }
   }
   runs(nullptr);
-  return nullptr;
+  return std::noop_coroutine();
+}
+
+std::coroutine_handle<> worker::begin_next(waiter& r) noexcept {
+  void* const frame = begin(r);
+  return frame != nullptr ? std::coroutine_handle<>::from_address(frame)
+                          : std::coroutine_handle<>(std::noop_coroutine());
 }
 
 waiter* worker::take_injected() noexcept {
@@ -462,9 +474,7 @@ std::coroutine_handle<> bounce(waiter& root, void* frame) noexcept {
 }
 
 std::coroutine_handle<> switch_away(worker_face* worker) noexcept {
-  void* frame = static_cast<sched::worker*>(worker)->take_next();
-  return frame != nullptr ? std::coroutine_handle<>::from_address(frame)
-                          : std::coroutine_handle<>(std::noop_coroutine());
+  return static_cast<sched::worker*>(worker)->take_next();
 }
 
 }  // namespace weft::detail

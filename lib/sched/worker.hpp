@@ -29,6 +29,7 @@
 #include <weft/detail/waiter.hpp>
 
 #include <atomic>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 
@@ -78,6 +79,14 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   /// Makes `r` the next to run; what was next goes to the ring.
   void push_next(waiter& r) noexcept;
+
+  /// The same for a worker that may_be_quick(), if nothing is next.
+  [[nodiscard]] bool push_next_quickly(waiter& r) noexcept {
+    if (blocks != 0 || slot_.load(std::memory_order_relaxed) != nullptr) return false;  // relaxed: own thread
+    slot_.store(&r, std::memory_order_release);  // R6, pairs with A6: a thief sees the routine
+    return true;
+  }
+
   /// To the end of the ring; a surplus if others wait too.
   void push_back(waiter& r) noexcept;
   /// A yield: to the end of the ring.
@@ -96,8 +105,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   bool pop_fork_quickly(forkable& f) noexcept { return forks_.pop_quickly_if(&f); }
 
-  /// The frame of what runs next instead of a routine that has just parked, or null: back to the loop.
-  void* take_next() noexcept;
+  /// What runs next instead of a routine that has just parked, or a no-op: back to the loop.
+  std::coroutine_handle<> take_next() noexcept;
 
   void bounce(waiter& r) noexcept { bounced_ = &r; }
 
@@ -175,6 +184,20 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   timer_heap& timers = timer_place.heap();
   const os::seat_place seat_place;
   os::seat& seat = seat_place.here();
+
+  /// For operations that look at nothing else first: the seat, unless the worker may not be quick.
+  os::seat& quick_seat() const noexcept {
+    return *quick_seat_.load(std::memory_order_relaxed);  // relaxed: a stop reaches all waits without it
+  }
+
+  /// It does not take part in a simulated run, nor does its runtime stop.
+  bool may_be_quick() const noexcept { return &quick_seat() == &seat; }
+
+  /// The runtime stops: any thread.
+  void end_quickness() noexcept {
+    quick_seat_.store(&os::nobodys_seat, std::memory_order_relaxed);  // relaxed: as above
+  }
+
   std::uint32_t blocks = 0;  // own thread: announced calls that it is in, one inside another
 
   struct {
@@ -192,8 +215,9 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
  private:
   void* next_frame() noexcept;
   void* maintain() noexcept;
-  [[gnu::always_inline]] void* enter_inline(waiter& r) noexcept;
+  bool begin_turn(waiter& r) noexcept;
   [[gnu::noinline]] void* begin(waiter& r) noexcept;
+  [[gnu::noinline]] std::coroutine_handle<> begin_next(waiter& r) noexcept;
   waiter* take_oldest() noexcept;
   waiter* take_slot() noexcept;
   waiter* take_turn() noexcept;
@@ -222,6 +246,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   bool worth_waking() const noexcept;
 
   scheduler* home_;
+  std::atomic<os::seat*> quick_seat_;
   unsigned index_;
   const bool simulated_;  // the seed decides what runs next, and how far
   base::random random_;

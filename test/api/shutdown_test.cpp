@@ -220,3 +220,22 @@ TEST_CASE("ten thousand runtimes that start and stop leave no thread and no desc
           "[.stress][api][stop]") {
   REQUIRE(leave_nothing(10'000));
 }
+
+TEST_CASE("stop ends routines whose operations are all over at once", "[api][stop]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  std::atomic<unsigned> far{0};
+  for (int i = 0; i < 3; ++i) {
+    (void)rt.go(weft::spawn_options{.detached = true}, [&far]() -> weft::routine<> {
+      weft::channel<int> own(1);
+      for (unsigned turn = 0;; ++turn) {
+        co_await own.send(1);
+        co_await own.recv();
+        if (turn == 2'000) far.fetch_add(1);  // by then the lock is the worker's own
+      }
+    });
+  }
+  while (far.load() != 3) ::sched_yield();
+  rt.stop();
+  REQUIRE(rt.stats().live == 0);
+}

@@ -24,6 +24,15 @@ struct unlike_barriers {
 template <template <typename> class Ref, typename Barriers = full_barriers>
 using claim_word_on = core::claim_word<Ref, relax, Barriers>;
 
+/// Who claims something that just waits takes the short way.
+struct plainly : claim_word_on<atomic_ref, unlike_barriers> {
+  using claim_word::claim_word;
+
+  core::claimed claim(std::uint16_t index, std::uint8_t unless = core::no_flags) {
+    return claim_plain(index) ? core::claimed::parked : claim_word::claim(index, unless);
+  }
+};
+
 programs claims_of_routines();
 
 }  // namespace weft::model

@@ -23,6 +23,7 @@ template <template <typename> class Ref>
 using word_on = model::claim_word_on<Ref>;
 using real = word_on<model::atomic_ref>;
 using light = model::claim_word_on<model::atomic_ref, model::unlike_barriers>;
+using model::plainly;
 
 // Mutants of the word itself.
 
@@ -366,6 +367,7 @@ model::programs weft::model::claims_of_routines() {
           [] { return stop_walks<real, model::atomic>(state::preparing); },
           [] { return race<real>(state::preparing); },
           plain_receive<light, model::atomic>,
+          plain_receive<plainly, model::atomic>,
           timed_receive<light, model::atomic>,
           [] { return stop_walks<light, model::atomic>(state::waiting); }};
 }
@@ -380,12 +382,14 @@ TEST_CASE("a routine that waits on one thing is woken once by the sender or the 
           "[model][claim]") {
   require_sound(plain_receive<real, model::atomic>, 2);
   require_sound(plain_receive<light, model::atomic>, 2);
+  require_sound(plain_receive<plainly, model::atomic>, 2);
 }
 
 TEST_CASE("a routine that waits with a deadline is woken once by sender, canceller or timer",
           "[model][claim]") {
   require_sound(timed_receive<real, model::atomic>, 1);
   require_sound(timed_receive<light, model::atomic>, 1);
+  require_sound(timed_receive<plainly, model::atomic>, 1);
 }
 
 TEST_CASE("a canceller that comes while its routine may not be cancelled ends the wait after that",

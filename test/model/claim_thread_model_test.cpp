@@ -195,6 +195,7 @@ TEST_CASE("a thread leaves when it was delivered to, with what was delivered", "
 
 TEST_CASE("a routine that a dump has pinned stays while the dump reads it", "[model][claim]") {
   require_sound(dump_reads<real>, 3);
+  require_sound(dump_reads<model::plainly>, 3);
 }
 
 TEST_CASE("the model check catches a thread that leaves when it is won", "[model][claim]") {
@@ -214,8 +215,9 @@ TEST_CASE("the model check catches a dump that does not pin", "[model][claim]") 
 
 TEST_CASE("each order of the claim word is needed: weakened alone it is caught", "[model][claim]") {
   model::programs cases = model::claims_of_routines();
-  cases.insert(cases.begin(), {[] { return thread_receives<real>(false); }, dump_reads<real>,
-                               [] { return thread_receives<real>(true); }, thread_is_claimed_early<real>});
+  cases.insert(cases.begin(),
+               {[] { return thread_receives<real>(false); }, dump_reads<real>, dump_reads<model::plainly>,
+                [] { return thread_receives<real>(true); }, thread_is_claimed_early<real>});
   require_each_order_matters("core/claim_word.hpp", cases,
                              {"commit W1", "claim_of C2.2", "claim_of C2.3", "read C2", "pin P1", "set R2"});
 }

@@ -27,7 +27,7 @@ struct group {
   explicit group(std::uint32_t children) : count(children) {}
 
   std::uint32_t count;
-  model::plain<std::uint32_t> next, fork_number, taken;
+  model::plain<std::uint32_t> next, taken;
   std::uint32_t pending = 0;
   model::lifetime life;
   int parent = 0;
@@ -145,7 +145,7 @@ class world {
     if (number >= g.count) return none;
     const int child = first_child(g) + static_cast<int>(number);
     if (of.must_fork()) {
-      at(child).number = of.new_number();
+      at(child).number = of.number();
       push(g, w);
     }
     return child;

@@ -62,6 +62,15 @@ struct room {
     lock.unlock(me, by_seat);
   }
 
+  /// As a channel operation: inside of nothing else.
+  void enter_alone(seat& me) {
+    const bool by_seat = lock.enter_alone(me);
+    if (!by_seat) lock.lock_by_word(me);
+    inside = inside + 1;
+    ++entered;
+    by_seat ? me.leave_alone() : lock.unlock(&me, false);
+  }
+
   void enter_if_free(seat* me) {
     bool by_seat = false;
     if (!lock.try_lock(me, by_seat)) return;
@@ -86,6 +95,20 @@ model::program owner_and_another(bool seated) {
     all->enter(&all->seats[0]);
   };
   const auto other = [all, seated] { all->enter(seated ? &all->seats[1] : nullptr); };
+  const auto end = [all] { model::check(all->inside.get() == 3, "two were inside at once"); };
+  return {{owner, other}, end};
+}
+
+/// The owner goes in alone, and once as any other.
+template <typename World, template <typename> class Atomic = model::atomic>
+model::program owner_alone_and_another() {
+  auto all = std::make_shared<room<World, Atomic>>();
+  all->reserve_for(all->seats[0]);
+  const auto owner = [all] {
+    all->enter_alone(all->seats[0]);
+    all->enter(&all->seats[0]);
+  };
+  const auto other = [all] { all->enter_alone(all->seats[1]); };
   const auto end = [all] { model::check(all->inside.get() == 3, "two were inside at once"); };
   return {{owner, other}, end};
 }
@@ -156,8 +179,11 @@ model::program last_one_frees() {
 template <typename World, template <typename> class Atomic = model::atomic>
 model::programs cases() {
   return {[] { return owner_and_another<World, Atomic>(true); },
-          [] { return owner_and_another<World, Atomic>(false); }, owner_is_replaced<World, Atomic>,
-          owner_and_two<World, Atomic>, owner_and_one_who_tries<World, Atomic>};
+          [] { return owner_and_another<World, Atomic>(false); },
+          owner_is_replaced<World, Atomic>,
+          owner_and_two<World, Atomic>,
+          owner_and_one_who_tries<World, Atomic>,
+          owner_alone_and_another<World, Atomic>};
 }
 
 }  // namespace
@@ -171,6 +197,7 @@ TEST_CASE("the model check catches a reservation that is ended without a barrier
   require_caught([] { return owner_and_another<without_barrier>(true); });
   require_caught([] { return owner_and_another<without_barrier>(false); });
   require_caught(owner_and_one_who_tries<without_barrier>);
+  require_caught(owner_alone_and_another<without_barrier>);
 }
 
 TEST_CASE("each order of the reserved lock is needed: weakened alone it is caught",

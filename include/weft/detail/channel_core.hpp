@@ -44,6 +44,15 @@ inline constexpr element_ops ops_of{sizeof(T), alignof(T),
 template <>
 inline constexpr element_ops ops_of<void>{0, 1, nullptr, nullptr};
 
+/// The size of an element that is copied in one go, and for which nothing is called; of all others 0.
+template <typename T>
+inline constexpr std::size_t plain_size = std::is_trivially_copyable_v<T> &&
+                                                  (sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16)
+                                              ? sizeof(T)
+                                              : 0;
+template <>
+inline constexpr std::size_t plain_size<void> = 0;
+
 enum class lock_held : std::uint8_t { no, by_seat, by_word };
 
 /// One send or receive, waiting or not.  `value`: the sender's value, moved from if and only if it was sent;
@@ -80,9 +89,12 @@ WEFT_API void pin_channel(channel_core& c) noexcept;
 WEFT_API void unpin_channel(channel_core& c) noexcept;
 [[noreturn]] WEFT_API void misuse_empty_channel() noexcept;
 
+/// Plain: `plain_size` of the element.
+template <std::size_t Plain>
 WEFT_API bool send_ready(channel_wait& op, waiter& w) noexcept;
-WEFT_API bool send_park(channel_wait& op, waiter& w) noexcept;
+template <std::size_t Plain>
 WEFT_API bool recv_ready(channel_wait& op, waiter& w) noexcept;
+WEFT_API bool send_park(channel_wait& op, waiter& w) noexcept;
 WEFT_API bool recv_park(channel_wait& op, waiter& w) noexcept;
 /// After a wait: withdraws what is still queued.
 WEFT_API void channel_settle(channel_wait& op, waiter& w) noexcept;

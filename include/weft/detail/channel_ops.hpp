@@ -27,6 +27,15 @@ inline void check_sent(wait_end how, const waiter& w) {
   if (how != wait_end::done && how != wait_end::closed && how != wait_end::timed_out) throw_wait_end(how, w);
 }
 
+/// How it ended: done or closed; throws what else it may be.
+inline wait_end end_of(channel_wait& wait, waiter& w) {
+  if (wait.waited) channel_settle(wait, w);
+  if (wait.how == wait_end::done) [[likely]]
+    return wait_end::done;
+  check_sent(wait.how, w);
+  return wait.how;
+}
+
 /// Borrows the value.
 template <typename T>
 class [[nodiscard("co_await it, or use try_send")]] send_op : public op_base {
@@ -34,16 +43,14 @@ class [[nodiscard("co_await it, or use try_send")]] send_op : public op_base {
   send_op(channel_core & c, void* value) noexcept : wait_{&c, value} {}
 
   bool ready(waiter & w) noexcept {
-    return send_ready(wait_, w);
+    return send_ready<plain_size<T>>(wait_, w);
   }
   bool park(waiter & w) noexcept {
     return send_park(wait_, w);
   }
 
   send_status finish(waiter & w) {
-    if (wait_.waited) channel_settle(wait_, w);
-    check_sent(wait_.how, w);
-    return wait_.how == wait_end::done ? send_status::sent : send_status::closed;
+    return end_of(wait_, w) == wait_end::done ? send_status::sent : send_status::closed;
   }
 
  private:
@@ -54,13 +61,12 @@ class [[nodiscard("co_await it, or use try_send")]] send_op : public op_base {
 template <typename T>
 class [[nodiscard("co_await it, or use try_send")]] send_copy_op : public op_base {
  public:
-  send_copy_op(channel_core & c, const T& value) : value_(value), wait_{&c, nullptr} {}
+  send_copy_op(channel_core & c, const T& value) : value_(value), wait_{&c, &value_} {}
   send_copy_op(const send_copy_op&) = delete;
   send_copy_op& operator=(const send_copy_op&) = delete;
 
   bool ready(waiter & w) noexcept {
-    wait_.value = &value_;
-    return send_ready(wait_, w);
+    return send_ready<plain_size<T>>(wait_, w);
   }
 
   bool park(waiter & w) noexcept {
@@ -68,9 +74,7 @@ class [[nodiscard("co_await it, or use try_send")]] send_copy_op : public op_bas
   }
 
   send_status finish(waiter & w) {
-    if (wait_.waited) channel_settle(wait_, w);
-    check_sent(wait_.how, w);
-    return wait_.how == wait_end::done ? send_status::sent : send_status::closed;
+    return end_of(wait_, w) == wait_end::done ? send_status::sent : send_status::closed;
   }
 
  private:
@@ -85,7 +89,7 @@ class [[nodiscard("co_await it")]] send_until_op : public op_base {
       : wait_{{&c, value}, deadline} {}
 
   bool ready(waiter & w) noexcept {
-    return send_ready(wait_, w);
+    return send_ready<plain_size<T>>(wait_, w);
   }
   bool park(waiter & w) noexcept {
     return send_park_timed(wait_, w);
@@ -141,7 +145,7 @@ class [[nodiscard("co_await it, or use try_recv")]] recv_op : public op_base {
 
   bool ready(waiter & w) noexcept {
     wait_.value = &room_;
-    return recv_ready(wait_, w);
+    return recv_ready<plain_size<T>>(wait_, w);
   }
 
   bool park(waiter & w) noexcept {
@@ -149,12 +153,11 @@ class [[nodiscard("co_await it, or use try_recv")]] recv_op : public op_base {
   }
 
   auto finish(waiter & w) {
-    if (wait_.waited) channel_settle(wait_, w);
-    check_sent(wait_.how, w);
+    const bool received = end_of(wait_, w) == wait_end::done;
     if constexpr (std::is_void_v<T>) {
-      return wait_.how == wait_end::done;
+      return received;
     } else {
-      return wait_.how == wait_end::done ? taken(room_) : std::optional<T>();
+      return received ? taken(room_) : std::optional<T>();
     }
   }
 
@@ -180,7 +183,7 @@ class [[nodiscard("co_await it")]] recv_into_op : public op_base {
     } else {
       wait_.value = &room_;
     }
-    return recv_ready(wait_, w);
+    return recv_ready<plain_size<T>>(wait_, w);
   }
 
   bool park(waiter & w) noexcept {
@@ -188,9 +191,7 @@ class [[nodiscard("co_await it")]] recv_into_op : public op_base {
   }
 
   bool finish(waiter & w) {
-    if (wait_.waited) channel_settle(wait_, w);
-    check_sent(wait_.how, w);
-    if (wait_.how != wait_end::done) return false;
+    if (end_of(wait_, w) != wait_end::done) return false;
     if constexpr (!in_place) *out_ = std::move(*taken(room_));
     return true;
   }
@@ -208,7 +209,7 @@ class [[nodiscard("co_await it")]] recv_until_op : public op_base {
 
   bool ready(waiter & w) noexcept {
     wait_.value = &room_;
-    return recv_ready(wait_, w);
+    return recv_ready<plain_size<T>>(wait_, w);
   }
 
   bool park(waiter & w) noexcept {

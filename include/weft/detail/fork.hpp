@@ -14,13 +14,12 @@ struct fork_group : forkable {
   waiter* parent;  // the root of the awaiting coroutine
   void* const* frames;
   std::uint32_t count;
-  std::uint32_t next;         // the child to start; belongs to whoever has the group
-  std::uint32_t fork_number;  // of the last fork; same
-  std::uint32_t taken;        // forks whose continuation somebody else took; same
-  std::uint32_t pending;      // many - (children that ended after their fork was taken); atomic
-  promise_base* failed;       // the first child that ended by an exception; atomic
-  std::uint64_t live_at;      // core::cancels_so_far when all around it was seen to be live
-  context scope;  // what the children inherit; known to the parent's canceller once one of them waits
+  std::uint32_t next;     // the child to start; belongs to whoever has the group
+  std::uint32_t taken;    // forks whose continuation somebody else took; same
+  std::uint32_t pending;  // many - (children that ended after their fork was taken); atomic
+  promise_base* failed;   // the first child that ended by an exception; atomic
+  std::uint64_t live_at;  // core::cancels_so_far when all around it was seen to be live
+  context scope;          // what the children inherit; known to the parent's canceller once one of them waits
 
   promise_base& child(std::uint32_t i) const noexcept { return promise_of(frames[i]); }
 
