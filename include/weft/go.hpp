@@ -197,15 +197,18 @@ auto go(F&& f, A0&& a0, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7
                          std::forward<A8>(a8));
 }
 
-/// Lets the other ready routines of this worker run first.  Suspends once, always; throws afterwards if the
-/// routine is cancelled.
+/// Lets the other ready routines of this worker run first.  Suspends once; a cancelled routine throws.
 class [[nodiscard("co_await it")]] yield_op : public detail::op_base {
  public:
-  bool ready(detail::waiter&) noexcept {
-    return false;
+  /// A routine asks in park(), which is one call less.
+  bool ready(detail::waiter & w) noexcept {
+    return w.kind() != detail::waiter_kind::routine && cancelled_before(w);
   }
   WEFT_API bool park(detail::waiter & w) noexcept;
   WEFT_API void finish(detail::waiter & w);
+
+ private:
+  WEFT_API static bool cancelled_before(const detail::waiter& w) noexcept;
 };
 
 inline yield_op yield() noexcept {

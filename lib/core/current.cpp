@@ -73,10 +73,13 @@ void check() {
 namespace {
 
 [[gnu::noinline]] bool yield_in_full(detail::waiter& w) noexcept {
-  os::step();
   if (w.kind() == waiter_kind::thread) {
-    if (!is_cancelled(w)) os::give_way();
+    os::give_way();
     return false;
+  }
+  if (w.kind() == waiter_kind::routine) {
+    os::step();
+    if (is_cancelled(w)) return false;
   }
   w.node.because(wait_reason::yield);
   yield_now(w);
@@ -91,11 +94,20 @@ namespace {
 
 }  // namespace
 
+bool yield_op::cancelled_before(const detail::waiter& w) noexcept {
+  os::step();
+  return is_cancelled(w);
+}
+
 bool yield_op::park(detail::waiter& w) noexcept {
-  if (!w.is_on_workers() || !worker_of(w).may_be_quick()) [[unlikely]]
+  if (!is_in_live_context(w) || !w.is_on_workers()) [[unlikely]]
+    return yield_in_full(w);
+  sched::worker& here = worker_of(w);
+  if (!here.may_be_quick()) [[unlikely]]
     return yield_in_full(w);
   w.node.because(wait_reason::yield);
-  worker_of(w).push_yielding(w);
+  here.count.yields.add();
+  here.push_yielding(w);
   return true;
 }
 

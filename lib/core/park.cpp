@@ -31,6 +31,7 @@ void deliver(waiter& w, claimed how) noexcept {
 void yield_now(waiter& w) noexcept {
   sched::worker& last = worker_of(w);
   if (w.is_on_workers() || sched::current_worker() == &last) {
+    last.count.yields.add();
     last.push_yielding(w);
   } else {
     last.home().inject_from_outside(w);

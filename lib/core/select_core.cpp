@@ -269,7 +269,8 @@ template <typename Order>
 
 /// All locks are entered: waits there.  False: cancelled.
 bool park_inside(select_core& s, waiter& w) noexcept {
-  os::seat& me = worker_of(w).seat;
+  const sched::worker& here = worker_of(w);  // once the wait has begun `w` may run elsewhere
+  os::seat& me = here.seat;
   const std::uint8_t entered = std::exchange(s.inside, std::uint8_t{0});
   // All that who ends the wait may look at before it has a lock.
   for (std::uint32_t i = 0; i < s.count; ++i) {
@@ -283,8 +284,7 @@ bool park_inside(select_core& s, waiter& w) noexcept {
   if (w.is_unlisted_member()) [[unlikely]]
     link_scope(w);
   begin_plain_wait(w, wait_reason::select, &s);
-  const bool goes_on =
-      plainly_waits(w, worker_of(w)) || word_of(w).goes_on_unless([&] { return is_cancelled(w); });
+  const bool goes_on = plainly_waits(w, here) || word_of(w).goes_on_unless([&] { return is_cancelled(w); });
   if (goes_on) [[likely]] {
     const case_order order(s);
     for (std::uint32_t i = 0; i < s.count; ++i) {

@@ -353,9 +353,9 @@ void want_failures(bool wanted) noexcept {
 }
 
 void fail_frame_after(long k) noexcept {
+  if (k >= 0) want_failures(true);  // first: who fails takes back what was given
   // relaxed: as in allocate_frame()
-  const bool before = allocations_before_failure.exchange(k, std::memory_order_relaxed) >= 0;
-  if (before != (k >= 0)) want_failures(k >= 0);
+  if (allocations_before_failure.exchange(k, std::memory_order_relaxed) >= 0) want_failures(false);
 }
 
 frame_stats read_frame_stats() noexcept {

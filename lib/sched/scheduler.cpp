@@ -232,10 +232,10 @@ std::uint64_t scheduler::take_ids() noexcept {
 // --- the end ---
 
 void scheduler::request_stop() noexcept {
-  drain_.request();
   {
     const os::guard hold(table_lock_);
     for (unsigned i = 0; i < count(); ++i) at(i).end_quickness();
+    drain_.request();  // last: to whom a routine says that it is cancelled, to them its next wait says so
   }
   const os::guard pass(set_lock_);  // a worker that has just gone idle has seen it, or its counts are seen
 }

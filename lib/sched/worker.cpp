@@ -63,10 +63,9 @@ void worker::push_back(waiter& r) noexcept {
 }
 
 void worker::push_yielding(waiter& r) noexcept {
-  count.yields.add();
   if (!ring_.push_quietly(&r)) [[unlikely]]
     return overflow(r);  // the inject queue wakes whom it needs
-  if (home_->wants_searcher()) [[unlikely]]
+  if (home_->wants_searcher() && ring_.size() > 1) [[unlikely]]
     note_surplus();
 }
 

@@ -4,6 +4,7 @@
 
 #include "support/cancel.hpp"
 
+#include <weft/stats.hpp>
 #include <weft/weft.hpp>
 
 #include <atomic>
@@ -356,4 +357,40 @@ TEST_CASE("a cancelled routine throws at every later wait whether it is ready or
   unlocked.unlock();
   REQUIRE(ended);
   ended.join();
+}
+
+TEST_CASE("a cancelled routine that yields lets nobody run before it throws", "[api][cancel]") {
+  weft::runtime rt({.workers = 1});
+  bool other_ran = false, ran_before = true;
+  rt.go([&]() -> weft::routine<> {
+      auto body = [&](weft::task_scope& s) -> weft::routine<> {
+        auto other = weft::go([&]() -> weft::routine<> {
+          other_ran = true;
+          co_return;
+        });
+        s.cancel();
+        try {
+          co_await weft::yield();
+        } catch (const weft::cancelled&) {
+          ran_before = other_ran;
+          throw;
+        }
+      };
+      co_await weft::scope(body);
+    }).join();
+  REQUIRE_FALSE(ran_before);
+}
+
+TEST_CASE("only yields are counted as yields", "[api][stats]") {
+  weft::runtime rt({.workers = 1});
+  const auto child = [](int i) -> weft::routine<int> { co_return i; };
+  const auto parent = [&]() -> weft::routine<> {
+    for (int i = 0; i < 20'000; ++i) (void)co_await child(i);
+  };
+  auto one = rt.go(parent), another = rt.go(parent);
+  one.join();
+  another.join();
+  REQUIRE(rt.stats().yields == 0);
+  rt.go([]() -> weft::routine<> { co_await weft::yield(); }).join();
+  REQUIRE(rt.stats().yields == 1);
 }

@@ -239,3 +239,30 @@ TEST_CASE("stop ends routines whose operations are all over at once", "[api][sto
   rt.stop();
   REQUIRE(rt.stats().live == 0);
 }
+
+TEST_CASE("a routine that has seen the stop is cancelled at its next wait", "[api][stop]") {
+  long threw = 0;
+  for (int round = 0; round < 300; ++round) {
+    weft::runtime rt({.workers = 1});
+    std::atomic<bool> ready{false};
+    (void)rt.go(weft::spawn_options{.detached = true}, [&]() -> weft::routine<> {
+      weft::channel<int> own(1);
+      for (int i = 0; i < 1'000; ++i) {  // by then the lock is the worker's own
+        co_await own.send(1);
+        co_await own.recv();
+      }
+      ready.store(true);
+      while (!weft::this_routine::cancelled()) {
+      }
+      try {
+        co_await own.send(1);
+      } catch (const weft::cancelled&) {
+        ++threw;
+        throw;
+      }
+    });
+    while (!ready.load()) ::sched_yield();
+    rt.stop();
+  }
+  REQUIRE(threw == 300);
+}
