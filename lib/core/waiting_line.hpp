@@ -4,16 +4,14 @@
 // deliver_all().
 //
 // A routine whose ready operations are used up yields with the result - but not with a lock or a permit, for
-// which the others would queue up.  It yields before it tries, and a *second look* is resumed in its place:
-// a few words in the operation which begin as a coroutine's frame does, so that no worker need know.  The
-// mutex wakes its waiters in the same way: to look, so that whoever runs may pass them.
+// which the others would queue up.  It yields before it tries, and looks then (second_look.hpp).  The mutex
+// wakes its waiters in the same way: to look, so that whoever runs may pass them.
 
 #include <weft/detail/waiting_line.hpp>
 
-#include <coroutine>
-
 #include "core/context.hpp"
 #include "core/park.hpp"
+#include "core/second_look.hpp"
 
 namespace weft::core {
 
@@ -50,24 +48,10 @@ inline bool wait_in_line(line_wait& wait, waiter& w, wait_reason why) noexcept {
   return true;
 }
 
-/// `Again(wait, w)` runs when the waiter is resumed: true, it goes on; false, it waits again.
-template <bool (*Again)(looking_wait&, waiter&)>
-void look_first(looking_wait& wait, waiter& w) noexcept {
-  wait.resume = [](void* self) {
-    auto& looking = static_cast<looking_wait&>(*static_cast<detail::second_look*>(self));
-    void* const frame = looking.frame;
-    looking.who->frame = frame;
-    if (Again(looking, *looking.who)) std::coroutine_handle<>::from_address(frame).resume();
-  };
-  wait.frame = w.frame;
-  wait.who = &w;
-  w.frame = static_cast<detail::second_look*>(&wait);
-}
-
 /// Its ready operations are used up, and it has not tried: it yields, and looks then.
 template <bool (*Again)(looking_wait&, waiter&)>
 bool yield_before(looking_wait& wait, waiter& w) noexcept {
-  look_first<Again>(wait, w);
+  look_first<looking_wait, Again>(wait, w);
   return park_done(w);
 }
 

@@ -29,7 +29,7 @@ timespec timespec_of(nanos t) noexcept {
   return ts;
 }
 
-int watch(int epoll, int fd) noexcept {
+int add(int epoll, int fd) noexcept {
   epoll_event e{};
   e.events = EPOLLIN;
   return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
@@ -71,7 +71,7 @@ void wake_event::clear() noexcept {
 host_wake::host_wake() {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (epoll_ < 0 || timer_ < 0 || watch(epoll_, work_.descriptor()) != 0 || watch(epoll_, timer_) != 0) {
+  if (epoll_ < 0 || timer_ < 0 || add(epoll_, work_.descriptor()) != 0 || add(epoll_, timer_) != 0) {
     const int error = errno;
     close_all();
     throw_no_descriptors(error);
@@ -80,6 +80,10 @@ host_wake::host_wake() {
 
 host_wake::~host_wake() {
   close_all();
+}
+
+void host_wake::watch(int fd) {
+  if (add(epoll_, fd) != 0) throw_no_descriptors(errno);
 }
 
 void host_wake::close_all() noexcept {

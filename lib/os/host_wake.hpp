@@ -56,6 +56,9 @@ class host_wake {
   /// Makes the descriptor readable.  Any thread.
   void raise() noexcept { work_.raise(); }
 
+  /// From now on it is readable, too, when `fd` is.  Throws std::system_error.
+  void watch(int fd);
+
   /// Takes that back, and that a timer was due.
   void clear() noexcept;
   /// Makes it readable at `when`; never: not at all.

@@ -114,7 +114,7 @@ void scheduler::add_stillness(stillness& to) const noexcept {
   const os::guard hold(set_lock_);
   const unsigned active = active_.load(std::memory_order_relaxed);  // relaxed: changes under the lock
   if (how_.manual || stopping() || in_pool == blocking_pool::not_still || idle_.size() != active ||
-      has_injected() || next_timer() != os::never ||
+      has_injected() || next_timer() != os::never || watches() ||
       !monitor_asleep_.load(std::memory_order_seq_cst)) {  // M2, pairs with M1
     to.still = false;
     return;

@@ -49,6 +49,18 @@ void scheduler::run_foreign(foreign_party& p) noexcept {
   if (kept) drop();
 }
 
+void scheduler::wait_on(foreign_party& p) noexcept {
+  if (p.keeps_home) hold();  // run_foreign(), inside of which this is, drops one
+  foreign_.begun.add_shared();
+  p.at = detail::foreign_stage::waiting;
+  list(p);
+}
+
+void scheduler::go_on(foreign_party& p) noexcept {
+  unlist(p);
+  p.at = detail::foreign_stage::entered;
+}
+
 void* worker::run_foreign(waiter& r) noexcept {
   if (searching) home_->end_search(*this);  // it may run for long
   home_->run_foreign(static_cast<foreign_party&>(r));

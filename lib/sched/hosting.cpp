@@ -104,6 +104,7 @@ bool host_wait::sleep(os::nanos deadline) noexcept {
 
 std::size_t scheduler::drive(std::size_t at_most) noexcept {
   host_->clear();
+  if (driver* const d = io()) d->poll();
   const std::size_t n = own_worker().run_ready(at_most);
   os::nanos earliest = next_timer();
   for (;;) {

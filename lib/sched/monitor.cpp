@@ -101,7 +101,9 @@ class monitor {
     const bool let_back = restrain({now, passed, lost, active - idle, stuck});
     const bool late = run_late_timers();
     const bool somebody = home_.idle() != 0;
-    if (waiting && home_.wants_searcher()) home_.wake_one();
+    // Who finds nothing parks, and is the poller.
+    const bool unattended = home_.is_unattended();
+    if ((waiting || unattended) && home_.wants_searcher()) home_.wake_one();
     pause_ = (waiting && somebody) || late || let_back
                  ? std::max<os::nanos>(home_.how_.stall_threshold, pause_ / 2)
                  : std::min(2 * pause_, longest_pause);
@@ -114,7 +116,8 @@ class monitor {
 
   /// Idle, at rest or in an announced call.
   static bool sleeps(const worker& w) noexcept {
-    return w.is_blocked() || w.park_word.load(std::memory_order_relaxed) == parked;  // relaxed: a hint
+    const std::uint32_t word = w.park_word.load(std::memory_order_relaxed);  // relaxed: a hint
+    return w.is_blocked() || word == parked || word == polling;
   }
 
   /// True: some have come back, which is a trial.

@@ -29,6 +29,17 @@
 // Guarantee: M2 sees W1, or W2 sees M1.  Whoever runs when all were parked does W1, W2: who is woken, who
 //            wakes by itself, and who comes back from a blocking call.
 //
+// Descriptors: where a runtime watches some (driver.hpp), the poller sleeps in its driver instead of on its
+// futex, for both: descriptors and timers.  Its park word says so, for who notifies it has to interrupt it
+// there.
+//   watcher   D1 count one more, seq_cst; D2 nobody polls? wake_one()       (a thread that is no worker)
+//   parker    S1; D3 load the count, seq_cst, then the poller's token
+// Guarantee: D2's lock comes after S1's, and finds the parker; or D3 sees D1.  A worker that begins to watch
+// parks later, and is the poller then; the monitor sees to one that goes on for long.
+//   attacher  store the driver, seq_cst; D4 somebody polls? kick him
+//   poller    T3 take the token; D5 load the driver, seq_cst
+// Guarantee: D4 sees T3, or D5 sees the driver.
+//
 // Invariants
 //   1. state's idle == idle_.size(); both change under the lock.
 //   2. A worker is in the list, or its park word will be set to notified, but never both (A6: one that wakes
@@ -59,8 +70,8 @@
 
 namespace weft::sched {
 
-/// park_word's values.
-inline constexpr std::uint32_t awake = 0, parked = 1, notified = 2;
+/// park_word's values; polling: asleep in the driver.
+inline constexpr std::uint32_t awake = 0, parked = 1, notified = 2, polling = 3;
 
 /// What a worker's thread is to the set; under the set's lock.
 enum class role : std::uint8_t {
@@ -120,6 +131,22 @@ class parking {
     }
     notify(*chosen);
     self().kick_monitor();
+  }
+
+  /// A thread that is no worker has begun to watch a descriptor.
+  void watch_began() noexcept {
+    // relaxed: one that has just left comes by D3 again
+    if (poller_.load(std::memory_order_relaxed) == nullptr) wake_one();
+  }
+
+  /// There is a driver now: who sleeps for timers on its futex is to sleep there.
+  void driver_came() noexcept {
+    if (poller_.load(std::memory_order_seq_cst) != nullptr) self().kick_poller();  // D4, pairs with T3
+  }
+
+  /// Nobody waits for descriptors though somebody could.  A hint.
+  bool is_unattended() const noexcept {
+    return self().watches() && poller_.load(std::memory_order_relaxed) == nullptr;  // relaxed: a hint
   }
 
   /// A timer was armed in a heap whose worker may sleep.
@@ -245,6 +272,7 @@ class parking {
     if (has_left_work(w)) wake_one();
     const os::nanos due = next_timer();
     if (due != os::never) timer_armed(due);
+    if (self().watches()) watch_began();
   }
 
   /// The call has returned.
@@ -382,11 +410,7 @@ class parking {
       const Guard hold(set_lock_);
       leaving_ = true;
     }
-    for (unsigned i = 0; i < self().count(); ++i) {
-      Worker& w = self().at(i);
-      w.park_word.exchange(notified, std::memory_order_acq_rel);  // R4, pairs with A4
-      self().port().wake(word_of(w.park_word), 1);
-    }
+    for (unsigned i = 0; i < self().count(); ++i) end_sleep(self().at(i));
   }
 
   /// Room for so many workers in the lists, which must not allocate later.  Throws std::bad_alloc.
@@ -468,8 +492,17 @@ class parking {
 
   void notify(Worker& w) noexcept {
     self().count_shared.wakes.add_shared();
-    if (w.park_word.exchange(notified, std::memory_order_acq_rel) == parked) {  // R4, pairs with A4
-      self().port().wake(word_of(w.park_word), 1);
+    end_sleep(w);
+  }
+
+  void end_sleep(Worker& w) noexcept {
+    switch (w.park_word.exchange(notified, std::memory_order_acq_rel)) {  // R4, pairs with A4
+      case parked:
+        return self().port().wake(word_of(w.park_word), 1);
+      case polling:
+        return self().io()->interrupt();
+      default:
+        return;
     }
   }
 
@@ -504,23 +537,15 @@ class parking {
 
   void sleep(Worker& w) noexcept {
     const os::nanos deadline = take_poller_token(w);
-    std::uint32_t was = awake;
-    bool by_itself = false;
-    if (w.park_word.compare_exchange_strong(was, parked, std::memory_order_acq_rel)) {  // A5, pairs with R4
-      while (w.park_word.load(std::memory_order_acquire) == parked) {                   // A4, pairs with R4
-        if (!self().port().wait(word_of(w.park_word), parked, deadline)) {
-          by_itself = true;
-          break;
-        }
-      }
-    }
-    if (by_itself && !self().take_off(w)) {
+    auto* const io = w.is_poller ? self().io() : nullptr;
+    if (!(io != nullptr ? sleep_in_driver(w, *io, deadline) : sleep_on_futex(w, deadline))) {
       // Taken off by a waker whose `notified` is in flight: it must not hit the next sleep.
       while (w.park_word.load(std::memory_order_acquire) == parked) {  // A4, pairs with R4
         self().port().wait(word_of(w.park_word), parked, os::never);
       }
     }
     w.park_word.store(awake, std::memory_order_relaxed);  // relaxed: nobody notifies who is not listed
+    if (io != nullptr) io->deliver();
     if (w.is_poller) {
       w.is_poller = false;
       poller_deadline_.store(os::never, std::memory_order_seq_cst);  // T2, pairs with T1
@@ -528,10 +553,35 @@ class parking {
     }
   }
 
-  /// One sleeper wakes for the timers; the others sleep for as long as nobody wakes them.
+  /// Until it is notified, or wakes by itself and takes itself off the list.  False: somebody else has.
+  bool sleep_on_futex(Worker& w, os::nanos deadline) noexcept {
+    std::uint32_t was = awake;
+    if (!w.park_word.compare_exchange_strong(was, parked, std::memory_order_acq_rel)) return true;  // A5, R4
+    while (w.park_word.load(std::memory_order_acquire) == parked) {  // A4, pairs with R4
+      if (!self().port().wait(word_of(w.park_word), parked, deadline)) return self().take_off(w);
+    }
+    return true;
+  }
+
+  /// The same, of the poller.
+  template <typename Driver>
+  bool sleep_in_driver(Worker& w, Driver& io, os::nanos deadline) noexcept {
+    std::uint32_t was = awake;
+    if (!w.park_word.compare_exchange_strong(was, polling, std::memory_order_acq_rel)) return true;  // A5, R4
+    while (w.park_word.load(std::memory_order_acquire) == polling) {  // A4, pairs with R4
+      if (io.wait(deadline)) continue;
+      if (self().take_off(w)) return true;
+      was = polling;  // who is about to notify wakes a futex from here on
+      w.park_word.compare_exchange_strong(was, parked, std::memory_order_acq_rel);  // A5, pairs with R4
+      return false;
+    }
+    return true;
+  }
+
+  /// One sleeper wakes for timers and descriptors; the others sleep for as long as nobody wakes them.
   os::nanos take_poller_token(Worker& w) noexcept {
     os::nanos earliest = next_timer();
-    if (earliest == os::never) return os::never;
+    if (earliest == os::never && !self().watches()) return os::never;  // D3
     Worker* none = nullptr;
     if (!poller_.compare_exchange_strong(none, &w, std::memory_order_seq_cst)) {  // T3, pairs with T1
       if (poller_deadline_.load(std::memory_order_seq_cst) > earliest) self().kick_poller();  // T4, with T5

@@ -113,6 +113,7 @@ scheduler::scheduler(const runtime_options& options, os::port& port)
 }
 
 scheduler::~scheduler() {
+  delete driver_.load(std::memory_order_relaxed);  // relaxed: nobody else is left
   for (unsigned i = 0; i < count(); ++i) delete &at(i);
 }
 
@@ -148,6 +149,15 @@ void scheduler::run_worker(void* p) noexcept {
   }
   if (starts_resting && !home.sleep_in_reserve(w)) return;
   w.run();
+}
+
+driver& scheduler::attach(std::unique_ptr<driver> made) {
+  if (how_.manual) host_->watch(made->handle());
+  driver* now = nullptr;
+  driver* const mine = made.get();
+  if (!driver_.compare_exchange_strong(now, mine, std::memory_order_seq_cst)) return *now;  // R11, with D5
+  if (!how_.manual) driver_came();
+  return *made.release();
 }
 
 /// The constructor has failed: ends what it had started.
@@ -266,6 +276,7 @@ bool scheduler::wait_drained(os::nanos deadline) noexcept {
 }
 
 companion::~companion() = default;
+driver::~driver() = default;
 
 void scheduler::keep(std::unique_ptr<companion> c) {
   const os::guard hold(set_lock_);
@@ -297,6 +308,7 @@ void scheduler::join_threads() noexcept {
 }
 
 void scheduler::end_timers() noexcept {
+  if (driver* const d = io()) d->end();
   for (unsigned i = 0; i < count(); ++i) at(i).timers.end();
   const bool before = ended_.exchange(true, std::memory_order_release);  // R10, pairs with A10
   if (!before && !port_.simulated()) os::runtime_ends();

@@ -21,6 +21,7 @@
 #include "os/port.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/deadlock.hpp"
+#include "sched/driver.hpp"
 #include "sched/end_gates.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/parking.hpp"
@@ -149,6 +150,20 @@ class scheduler : public parking<scheduler, worker> {
     parking::timer_armed(when);
   }
 
+  // --- descriptors ---
+
+  /// Null: this runtime has watched none yet.
+  driver* io() const noexcept { return driver_.load(std::memory_order_seq_cst); }  // D5, pairs with R11
+
+  /// D3.  There is something to wait for in the driver.
+  bool watches() const noexcept {
+    const driver* const d = io();
+    return d != nullptr && d->watches();
+  }
+
+  /// The driver from now on, unless there is one.  Gives the one in force.  Throws std::system_error.
+  driver& attach(std::unique_ptr<driver> made);
+
   // --- the end: scheduler.cpp ---
 
   /// From now on nothing new comes in from outside, and every wait is cancelled.
@@ -222,6 +237,9 @@ class scheduler : public parking<scheduler, worker> {
   void list(foreign_party& p) noexcept;
   void unlist(foreign_party& p) noexcept;
   void run_foreign(foreign_party& p) noexcept;
+  /// What was resumed in its place waits again / goes on after all.
+  void wait_on(foreign_party& p) noexcept;
+  void go_on(foreign_party& p) noexcept;
 
   /// Those that wait or are about to, under their lock.
   template <typename F>
@@ -306,6 +324,7 @@ class scheduler : public parking<scheduler, worker> {
   os::thread_id monitor_thread_;
   bool monitor_runs_ = false;
 
+  std::atomic<driver*> driver_{nullptr};                // its own
   std::unique_ptr<os::host_wake> host_;                 // manual mode only
   std::vector<std::unique_ptr<companion>> companions_;  // under set_lock_
 };

@@ -335,6 +335,7 @@ void* worker::maintain() noexcept {
     polled_at_ = now_tick;
     bias_.look();
     measure(home_->port().now());
+    if (home_->is_unattended()) home_->io()->poll();
     if (waiter* r = take_injected()) return enter(*r);
     if (worth_waking() && home_->wants_searcher() && ring_.size() > 1) home_->wake_one();
   }

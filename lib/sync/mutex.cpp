@@ -108,7 +108,7 @@ void mutex::unlock_in_full() noexcept {
     } else {
       auto& wait = static_cast<looking_wait&>(*static_cast<line_wait*>(next->node.op));
       wait.called = true;
-      look_first<&lock_op::look>(wait, *next);
+      look_first<looking_wait, &lock_op::look>(wait, *next);
       mutex_word(state_).call(more);
     }
   }

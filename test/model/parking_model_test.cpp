@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "model/parking_io_cases.hpp"
 #include "model/parking_pairs.hpp"
 #include "model/parking_world.hpp"
 
@@ -369,7 +370,8 @@ model::program item_after_block() {
 model::programs cases() {
   model::programs all = model::parking_pairs();
   all.insert(all.end(),
-             {model::poller_rests<home>, later_timer<home>, earlier_timer<home>,
+             {[] { return model::event_and_injection<home>(1); }, model::event_and_timer<home>,
+              model::driver_comes<home>, model::poller_rests<home>, later_timer<home>, earlier_timer<home>,
               [] { return injections<home>(1); }, [] { return poller_wakes<home>(1); }, blocked_before<home>,
               searcher_retires<home>, timer_of_parker<home>, item_of_computing<home>});
   return all;
@@ -466,8 +468,8 @@ TEST_CASE("each order of parking is needed: weakened alone it is caught", "[mode
   require_each_order_matters(
       "sched/parking.hpp", cases(),
       {"is_blocked B1", "begin_search S8", "replace B2", "end_block B2", "sleep_in_reserve A4",
-       "sleep_until_kicked M1.2", "kick_monitor R7", "blocked_have_work B1", "let_all_leave R4", "notify R4",
-       "retire M2", "take_to_reserve M2", "sleep A5", "sleep A4", "take_poller_token T"});
+       "sleep_until_kicked M1.2", "kick_monitor R7", "blocked_have_work B1", "end_sleep R4", "retire M2",
+       "take_to_reserve M2", "sleep A4", "sleep_on_futex A", "sleep_in_driver A", "take_poller_token T"});
 }
 
 #endif

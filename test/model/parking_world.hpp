@@ -104,6 +104,39 @@ class toy_port {
   std::vector<sleeper*> sleepers_;
 };
 
+/// Where the poller sleeps if descriptors are watched: an event makes an item for whoever finds it.
+template <template <typename> class Atomic>
+struct toy_driver {
+  toy_port* port = nullptr;
+  Atomic<int>* items = nullptr;
+  Atomic<int> watched{0};
+  Atomic<std::uint32_t> word{0};  // 1: interrupted; 2 for each event
+  std::uint32_t found = 0;        // the poller's
+
+  bool wait(nanos deadline) {
+    for (;;) {
+      if (word.load(std::memory_order_acquire) != 0) {
+        const std::uint32_t seen = word.exchange(0, std::memory_order_acq_rel);
+        found = seen >> 1;
+        return seen == 1;
+      }
+      if (!port->wait(word, 0, deadline)) return false;
+    }
+  }
+
+  void deliver() { items->fetch_add(static_cast<int>(std::exchange(found, 0)), std::memory_order_seq_cst); }
+
+  void interrupt() {
+    word.fetch_or(1, std::memory_order_release);
+    port->wake(word, 1);
+  }
+
+  void event() {
+    word.fetch_add(2, std::memory_order_release);
+    port->wake(word, 1);
+  }
+};
+
 struct toy_settings {
   unsigned workers = 2;
   nanos blocking_idle_timeout = never / 2;
@@ -150,13 +183,38 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
 
   void see_forks() {}
 
+  /// None that the case does not give it.
+  toy_driver<Atomic>* io() { return has_driver_.load(std::memory_order_seq_cst) != 0 ? io_.get() : nullptr; }
+
+  bool watches() const {
+    return has_driver_.load(std::memory_order_seq_cst) != 0 &&
+           io_->watched.load(std::memory_order_seq_cst) != 0;
+  }
+
   bool has_injected() const { return injected_.load(std::memory_order_seq_cst) > 0; }
 
   void check_drained() {}
 
   void uncount_thread() {}
 
+  /// Before the threads start: a driver, which nobody knows of until attach().
+  void make_driver() {
+    io_ = std::make_unique<toy_driver<Atomic>>();
+    io_->port = &port_;
+    io_->items = &injected_;
+  }
+
+  void attach() { has_driver_.store(1, std::memory_order_seq_cst); }
+
+  void watch() { io_->watched.fetch_add(1, std::memory_order_seq_cst); }
+
   // --- producers ---
+
+  /// A descriptor that is watched becomes ready.
+  void become_ready() {
+    ++pushed_;
+    io_->event();
+  }
 
   void inject() {
     ++pushed_;
@@ -255,6 +313,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
   /// All sleep: either time passes, or it is the end.
   bool when_all_sleep() {
     if (over_) return false;
+    check(io_ == nullptr || io_->word.newest() < 2, "all sleep beside an event");
     if (port_.pass_time()) {
       for (unsigned i = 0; i < count(); ++i) {
         check(at(i).timers.when.newest() >= port_.now(), "all sleep longer than a timer");
@@ -344,6 +403,8 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
   toy_port port_;
   std::vector<std::unique_ptr<worker>> workers_;
   Atomic<int> injected_{0};
+  std::unique_ptr<toy_driver<Atomic>> io_;
+  Atomic<int> has_driver_{0};
   clock progress_{};
   unsigned done_ = 0;
   int fired_ = 0;
