@@ -12,6 +12,7 @@
 #include "core/describe.hpp"
 
 #include <weft/detail/fork.hpp>
+#include <weft/detail/io_wait.hpp>
 #include <weft/detail/join.hpp>
 #include <weft/time.hpp>
 
@@ -137,6 +138,12 @@ void write_wait(std::string& out, const waiter& w, os::nanos now) {
       return;
     case wait_reason::block_on_io:
       out += "block_on_io, for a thread of the pool";
+      return;
+    case wait_reason::readable:
+    case wait_reason::writable:
+      fmt::format_to(back_inserter(out), "{} of descriptor {}",
+                     static_cast<wait_reason>(w.node.why) == wait_reason::readable ? "read" : "write",
+                     static_cast<const detail::io_wait*>(w.node.op)->number());
       return;
     case wait_reason::foreign:
       out += "an awaitable that is not weft's";

@@ -203,13 +203,25 @@ std::int64_t deadline_for_thread(const Op& op) noexcept {
   }
 }
 
+/// An operation that may find nothing when it is woken: it is tried again, and true is that it must park
+/// again. In a coroutine it puts a second look before that, when it is woken.
+template <typename Op>
+bool must_wait_again(Op& op, waiter& w) noexcept {
+  if constexpr (requires { op.again(w); }) {
+    return op.again(w);
+  } else {
+    return false;
+  }
+}
+
 /// Runs one operation to its end on this thread.
 template <operation Op>
 decltype(auto) wait_on_thread(Op&& op) {
   thread_party me;
   if (!op.ready(me.self())) {
     me.prepare();
-    me.sleep(op.park(me.self()), deadline_for_thread(op));
+    do me.sleep(op.park(me.self()), deadline_for_thread(op));
+    while (must_wait_again(op, me.self()));
   }
   return op.finish(me.self());
 }

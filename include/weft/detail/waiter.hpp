@@ -49,6 +49,8 @@ enum class wait_reason : std::uint8_t {
   block_on_io,
   foreign,
   schedule,
+  readable,
+  writable,
 };
 
 /// One registration of one waiter in one queue.

@@ -1,0 +1,26 @@
+#pragma once
+
+// The steps of an operation on a descriptor, for those that wake its waiters.
+
+#include <weft/detail/io_wait.hpp>
+#include <weft/detail/waiter.hpp>
+
+namespace weft::io {
+
+/// A waiter, not a thread, that queues on a descriptor was claimed: before it goes on, the call is tried.
+void look_again_first(detail::waiter& w) noexcept;
+
+/// One try of an operation's call.
+struct io_try {
+  detail::io_call call;
+  int fd;
+  void* data;
+  std::size_t size;
+  std::size_t done;  // bytes, by earlier tries
+  bool again;        // it is not the first
+};
+
+/// What the call gives, or the system's error below zero: -EAGAIN, the descriptor is not ready.
+std::int64_t attempt(const io_try& what) noexcept;
+
+}  // namespace weft::io

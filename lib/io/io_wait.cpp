@@ -1,0 +1,259 @@
+// io_wait: tries a call, waits for the descriptor, tries again.  The protocol is in descriptor.hpp.
+
+#include <weft/detail/io_wait.hpp>
+
+#include <cerrno>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+#include "core/context.hpp"
+#include "core/global.hpp"
+#include "core/park.hpp"
+#include "core/second_look.hpp"
+#include "io/descriptor.hpp"
+#include "io/io_steps.hpp"
+#include "io/reactor.hpp"
+#include "os/lock.hpp"
+
+namespace weft::detail {
+
+using namespace core;
+using namespace io;
+
+namespace {
+
+io_direction way_of(io_call call) noexcept {
+  switch (call) {
+    case io_call::read:
+    case io_call::receive:
+    case io_call::scatter:
+    case io_call::accept:
+    case io_call::message:
+    case io_call::take_fd:
+    case io_call::none:
+      return to_read;
+    default:
+      return to_write;
+  }
+}
+
+const char* name_of(io_call call) noexcept {
+  switch (call) {
+    case io_call::read:
+    case io_call::receive:
+    case io_call::scatter:
+    case io_call::message:
+    case io_call::take_fd:
+      return "weft: read";
+    case io_call::accept:
+      return "weft: accept";
+    case io_call::connect:
+      return "weft: connect";
+    case io_call::none:
+    case io_call::none_out:
+      return "weft: wait for a descriptor";
+    default:
+      return "weft: write";
+  }
+}
+
+/// Less than was asked for says that there is no more, for now.
+bool says_by_size(io_call call) noexcept {
+  return call == io_call::read || call == io_call::receive;
+}
+
+bool moves_bytes(io_call call) noexcept {
+  return call <= io_call::scatter;
+}
+
+/// The error of an exception that is under way.
+int current_error() noexcept {
+  try {
+    throw;
+  } catch (const std::system_error& e) {
+    return e.code().value();
+  } catch (...) {
+    return ENOMEM;
+  }
+}
+
+/// Runs on a worker of the runtime of `by`, and not to block it: that worker will be the poller.
+bool is_seen_to(const waiter& w, const sched::scheduler& by) noexcept {
+  if (w.kind() == waiter_kind::thread) return false;
+  const sched::worker* const here = sched::current_worker();
+  return here != nullptr && &here->home() == &by;
+}
+
+}  // namespace
+
+/// Everything here is called by the waiter alone, or by who has claimed it.
+struct io_steps {
+  /// True: it is over.
+  static bool over(io_wait& op, std::int64_t result, bool drained = false) noexcept {
+    op.result_ = result;
+    op.how_ = wait_end::done;
+    let_go(op, drained);
+    return true;
+  }
+
+  static void let_go(io_wait& op, bool drained) noexcept {
+    if (std::exchange(op.holds_, false)) end_use(*op.on_, way_of(op.call_), op.events_, drained);
+  }
+
+  /// O2, O3.  False: the descriptor is not ready.
+  static bool try_it(io_wait& op) noexcept {
+    for (;;) {
+      const int fd = op.on_->fd.load(std::memory_order_relaxed);  // relaxed: this is a user, so it stays
+      const std::int64_t n = attempt({op.call_, fd, op.data_, op.size_, op.done_, op.was_tried_});
+      op.was_tried_ = true;
+      if (n == -EAGAIN) {
+        if (note_drained(*op.on_, way_of(op.call_), op.events_)) return false;
+        continue;
+      }
+      const auto bytes = static_cast<std::size_t>(n);
+      if (n < 0 || !op.whole_) return over(op, n, n > 0 && says_by_size(op.call_) && bytes < op.size_);
+      op.done_ += bytes;
+      if (n == 0 || op.done_ >= op.total_) return over(op, static_cast<std::int64_t>(op.done_));
+    }
+  }
+
+  enum class queued { waits, ready, over, unwatched };
+
+  /// O4.  `by` watches the descriptor if nobody does.
+  static queued queue_up(io_wait& op, waiter& w, reactor* by) noexcept {
+    descriptor& d = *op.on_;
+    io_side& side = d.sides[way_of(op.call_)];
+    const os::guard hold(d.lock);
+    if (d.closed) return fail(op, ECANCELED);
+    if (d.watched_by == nullptr) {
+      if (by == nullptr) return queued::unwatched;
+      if (const int error = by->add(d)) return fail(op, error);
+      side.ready = false;  // by EAGAIN; whatever has changed since is the first event
+    }
+    if (side.ready) return queued::ready;
+    reactor& watcher = *d.watched_by;
+    const bool attended = is_seen_to(w, watcher.home());
+    const wait_reason why = way_of(op.call_) == to_read ? wait_reason::readable : wait_reason::writable;
+    if (!begin_waiting(w, why, &op)) {
+      op.how_ = wait_end::cancelled;
+      return queued::over;
+    }
+    append(side.queue, w.node);
+    if (!attended) watcher.watch_began();  // under the lock, which keeps it
+    return queued::waits;
+  }
+
+  static queued fail(io_wait& op, int error) noexcept {
+    op.result_ = -error;
+    op.how_ = wait_end::done;
+    return queued::over;
+  }
+
+  /// The reactor of the waiter's runtime; null, and it is over: there is none to be had.
+  static reactor* reactor_for(io_wait& op, const waiter& w) noexcept {
+    try {
+      sched::scheduler* home = w.worker != nullptr ? &worker_of(w).home() : sched::scheduler::here();
+      if (home == nullptr && op.kept_ == nullptr) op.kept_ = &hold_global();
+      return &reactor_of(home != nullptr ? *home : *op.kept_);
+    } catch (...) {
+      fail(op, current_error());
+      return nullptr;
+    }
+  }
+
+  /// True: it waits, and may be over already.
+  static bool wait(io_wait& op, waiter& w) noexcept {
+    reactor* by = nullptr;
+    for (;;) {
+      switch (queue_up(op, w, by)) {
+        case queued::waits:
+          return true;
+        case queued::ready:
+          if (try_it(op)) return false;
+          break;
+        case queued::unwatched:
+          by = reactor_for(op, w);
+          if (by != nullptr) break;
+          [[fallthrough]];
+        case queued::over:
+          let_go(op, false);
+          return false;
+      }
+    }
+  }
+
+  /// The second look of a routine, or of a coroutine of a foreign type, which is counted anew if it waits on.
+  static bool look(io_wait& op, waiter& w) noexcept {
+    if (try_it(op)) return true;
+    if (w.kind() != waiter_kind::foreign) return !wait(op, w);
+    auto& p = static_cast<foreign_party&>(w);
+    sched::scheduler& home = *p.home;
+    home.wait_on(p);
+    if (wait(op, w)) return false;
+    home.go_on(p);
+    return true;
+  }
+};
+
+bool io_wait::ready(waiter& w) noexcept {
+  os::step();
+  result_ = 0;
+  done_ = 0;
+  was_tried_ = false;
+  how_ = wait_end::pending;
+  if (is_cancelled(w)) return how_ = wait_end::cancelled, true;
+  if (os::current_port().simulated()) return io_steps::over(*this, -ENOTSUP);
+  bool worth_trying = false;
+  if (on_ == nullptr) return io_steps::over(*this, absent_);
+  if (total_ == 0 && moves_bytes(call_)) return io_steps::over(*this, 0);  // the system would wait for some
+  if (!begin_use(*on_, way_of(call_), events_, worth_trying)) return io_steps::over(*this, -EBADF);
+  holds_ = true;
+  if (!worth_trying || !io_steps::try_it(*this)) return false;
+  return may_go_on(w);
+}
+
+bool io_wait::park(waiter& w) noexcept {
+  return how_ != wait_end::pending ? park_done(w) : io_steps::wait(*this, w);
+}
+
+bool io_wait::again(waiter& w) noexcept {
+  if (how_ != wait_end::pending || word_of(w).winner() != 0) return false;
+  word_of(w).end();
+  return !io_steps::try_it(*this);
+}
+
+std::int64_t io_wait::end_quietly(waiter& w) {
+  if (how_ == wait_end::pending) {  // it was cancelled while it waited
+    {
+      const os::guard hold(on_->lock);
+      if (w.node.linked) remove(on_->sides[way_of(call_)].queue, w.node);
+    }
+    how_ = wait_end::cancelled;
+  }
+  word_of(w).end();
+  io_steps::let_go(*this, false);
+  if (kept_ != nullptr) std::exchange(kept_, nullptr)->drop();
+  if (how_ == wait_end::cancelled) throw_wait_end(how_, w);
+  return result_;
+}
+
+std::int64_t io_wait::end(waiter& w) {
+  const std::int64_t n = end_quietly(w);
+  if (n < 0) throw std::system_error(static_cast<int>(-n), std::system_category(), name_of(call_));
+  return n;
+}
+
+int io_wait::number() const noexcept {
+  return on_ == nullptr ? -1 : number_of(*on_);
+}
+
+}  // namespace weft::detail
+
+namespace weft::io {
+
+void look_again_first(detail::waiter& w) noexcept {
+  core::look_first<detail::io_wait, &detail::io_steps::look>(*static_cast<detail::io_wait*>(w.node.op), w);
+}
+
+}  // namespace weft::io

@@ -1,0 +1,49 @@
+#pragma once
+
+// owned_fd: a number of the system's until it is handed to a descriptor; and its errors.
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace weft::io {
+
+[[noreturn]] inline void throw_errno(const char* what) {
+  throw std::system_error(errno, std::system_category(), what);
+}
+
+class owned_fd {
+ public:
+  /// Below zero: throws what errno says.
+  owned_fd(int fd, const char* what) : fd_(fd) {
+    if (fd < 0) throw_errno(what);
+  }
+
+  owned_fd(owned_fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+  owned_fd& operator=(owned_fd&&) = delete;
+
+  ~owned_fd() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  int number() const noexcept { return fd_; }
+
+  int release() noexcept { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+/// Weft's calls must not block, and children that are executed do not get it.
+inline void set_up(const owned_fd& fd) {
+  const int flags = ::fcntl(fd.number(), F_GETFL);
+  if (flags < 0 || ::fcntl(fd.number(), F_SETFL, flags | O_NONBLOCK) < 0 ||
+      ::fcntl(fd.number(), F_SETFD, FD_CLOEXEC) < 0)
+    throw_errno("weft: descriptor");
+}
+
+}  // namespace weft::io

@@ -1,0 +1,61 @@
+#pragma once
+
+// reactor: a driver of descriptors, as this floor sees it.  One for each runtime that has ever waited for
+// one; a descriptor is watched by the reactor of whoever waits on it first, until it is closed or that
+// runtime ends: then whoever waits next finds another.
+//
+// Locks: a descriptor's before the reactor's.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "io/descriptor.hpp"
+#include "sched/driver.hpp"
+#include "sched/scheduler.hpp"
+
+namespace weft::io {
+
+class reactor : public sched::driver {
+ public:
+  explicit reactor(sched::scheduler& home) noexcept : home_(&home) {}
+
+  sched::scheduler& home() const noexcept { return *home_; }
+
+  /// Under the descriptor's lock: watches it.  0, or the system's error; ECANCELED: it has ended.
+  int add(descriptor& d) noexcept;
+  /// The same: does not any more.
+  void remove(descriptor& d) noexcept;
+
+  bool watches() const noexcept override {
+    return watched_.load(std::memory_order_seq_cst) != 0;  // D3, pairs with D1
+  }
+
+  /// The poller's, of a thread that is none of the home's workers.
+  void watch_began() noexcept { home_->watch_began(); }
+
+  void end() noexcept override;
+
+ protected:
+  /// The system's part.
+  virtual int begin_watch(descriptor& d, int fd) noexcept = 0;
+  virtual void end_watch(int fd) noexcept = 0;
+
+ private:
+  void unlist(descriptor& d) noexcept;
+
+  sched::scheduler* home_;
+  std::atomic<std::size_t> watched_{0};
+  std::uint32_t lock_ = 0;
+  descriptor* first_ = nullptr;  // under the lock
+  bool ended_ = false;           // same
+};
+
+/// That of a runtime, made now if there is none yet.  Throws std::system_error, std::bad_alloc.
+reactor& reactor_of(sched::scheduler& home);
+
+/// Throws the same.
+std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home);
+
+}  // namespace weft::io

@@ -1,0 +1,88 @@
+#pragma once
+
+// What tests of descriptors share.
+
+#include <weft/io/tcp.hpp>
+#include <weft/weft.hpp>
+
+#include <cstddef>
+#include <exception>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <dirent.h>
+
+namespace weft::test {
+
+/// Of this process, now.
+inline std::size_t open_descriptors() {
+  std::size_t n = 0;
+  DIR* const all = ::opendir("/proc/self/fd");
+  while (::readdir(all) != nullptr) ++n;
+  ::closedir(all);
+  return n - 3;  // ., .. and the one that was read
+}
+
+/// The code of the std::system_error that `r` ends with; 0: it ends without one.
+template <typename T>
+routine<int> error_of(routine<T> r) {
+  try {
+    (void)co_await std::move(r);
+  } catch (const std::system_error& e) {
+    co_return e.code().value();
+  }
+  co_return 0;
+}
+
+template <>
+inline routine<int> error_of(routine<void> r) {
+  try {
+    co_await std::move(r);
+  } catch (const std::system_error& e) {
+    co_return e.code().value();
+  }
+  co_return 0;
+}
+
+/// The same of a call.
+template <typename F>
+int error_in(F f) {
+  try {
+    f();
+  } catch (const std::system_error& e) {
+    return e.code().value();
+  }
+  return 0;
+}
+
+struct connection {
+  tcp_stream near, far;
+};
+
+/// Over loopback.
+inline routine<connection> connect_here() {
+  tcp_listener listener(ip_endpoint::loopback());
+  auto near = go([](ip_endpoint to) -> routine<tcp_stream> { co_return co_await tcp_stream::connect(to); },
+                 listener.local_endpoint());
+  connection c;
+  c.far = co_await listener.accept();
+  c.near = co_await std::move(near);
+  co_return c;
+}
+
+/// Byte i of an endless text that does not repeat soon.
+inline char letter(std::size_t i) noexcept {
+  return static_cast<char>('!' + (i * 2654435761U >> 13) % 90);
+}
+
+inline std::string text(std::size_t from, std::size_t size) {
+  std::string s(size, ' ');
+  for (std::size_t i = 0; i < size; ++i) s[i] = letter(from + i);
+  return s;
+}
+
+/// A byte that is none of text()'s.
+inline constexpr char poison = '\x7f';
+
+}  // namespace weft::test
