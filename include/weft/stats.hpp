@@ -24,9 +24,13 @@ struct runtime_stats {
   std::uint64_t timers_fired = 0;
   std::uint64_t spares = 0;  ///< spare threads ever started for blocked workers
   std::uint64_t monitor_looks = 0;
-  std::size_t blocking_threads = 0;  ///< of the blocking pool, now
-  std::size_t blocking_queued = 0;   ///< jobs that wait for one
-  std::uint64_t blocking_jobs = 0;   ///< ever
+  std::size_t blocking_threads = 0;         ///< of the blocking pool, now
+  std::size_t blocking_most_threads = 0;    ///< the largest number there ever was
+  std::size_t blocking_queued = 0;          ///< calls and routines that wait for one
+  std::uint64_t blocking_queue_age_ns = 0;  ///< how long the oldest of those has waited; 0: none waits
+  std::uint64_t blocking_jobs = 0;          ///< calls, ever
+  std::uint64_t migrations_to_pool = 0;     ///< coroutines that resume_on(blocking_pool) has moved
+  std::uint64_t migrations_from_pool = 0;   ///< and resume_on(workers) back
 };
 
 }  // namespace weft

@@ -138,6 +138,9 @@ void write_wait(std::string& out, const waiter& w, os::nanos now) {
     case wait_reason::block_on_io:
       out += "block_on_io, for a thread of the pool";
       return;
+    case wait_reason::resume_on:
+      out += "resume_on, for a thread of the pool";
+      return;
     case wait_reason::foreign:
       out += "an awaitable that is not weft's";
       return;
@@ -238,10 +241,12 @@ void write_glimpse(std::string& out, const glimpse& g, const promise_base& p, sc
     write_site(out, "last awaited at", g.site);
     return write_site(out, "started at", g.spawned_at);
   }
-  if (g.how == state::won && g.reason == wait_reason::block_on_io) {
+  bool on_pool = g.how == state::won && g.reason == wait_reason::block_on_io;
+  of.pool().for_each_berth([&](const sched::worker& berth) { on_pool = on_pool || berth.current() == &p; });
+  if (on_pool) {
     for (const auto& busy : of.pool().busy()) {
       if (busy.routine != g.id || g.id == 0) continue;
-      out += ": in block_on_io";
+      out += busy.is_call ? ": in block_on_io" : ": runs on the blocking pool";
       if (!of.port().simulated()) fmt::format_to(back_inserter(out), " ({})", os::thread_state(busy.number));
       return write_site(out, "started at", g.spawned_at);
     }
@@ -331,8 +336,7 @@ void describe_routines(std::string& out, sched::scheduler& of) {
 }
 
 void describe_here(std::string& out) {
-  const sched::worker* w = sched::current_worker();
-  const waiter* r = w == nullptr ? nullptr : w->current();
+  const waiter* r = sched::current_routine();
   if (r == nullptr || r->kind() != waiter_kind::routine) return;
   const auto& p = static_cast<const promise_base&>(*r);
   out += " in ";
@@ -358,8 +362,10 @@ void describe_threads(sched::scheduler& of, text_sink to) {
         os::thread_state(w.thread_number.load(std::memory_order_relaxed))));  // relaxed: for dumps
   }
   for (const auto& busy : of.pool().busy()) {
-    write(fmt::format("blocking thread: runs a call{}; it {}\n",
-                      busy.routine != 0 ? fmt::format(" for routine {}", busy.routine) : std::string(),
+    const char* const what = busy.is_call ? "runs a call" : "runs";
+    const char* const whose = busy.is_call ? " for routine" : " routine";
+    write(fmt::format("blocking thread: {}{}; it {}\n", what,
+                      busy.routine != 0 ? fmt::format("{} {}", whose, busy.routine) : std::string(),
                       os::thread_state(busy.number)));
   }
 }

@@ -34,6 +34,16 @@ void scheduler::begin_block(worker& w) {
   ++w.blocks;
 }
 
+bool scheduler::stand_in(worker& w) noexcept {
+  if (how_.manual) return false;  // the host itself
+  try {
+    begin_block(w);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 void scheduler::end_block(worker& w) noexcept {
   if (--w.blocks != 0) return;
   parking::end_block(w);

@@ -7,7 +7,9 @@
 // to watch, backs off to 4 ms - so that nobody sleeps for 10 ms beside work - and sleeps for good once all
 // workers have been parked for a while.
 //
-// It also sees how long workers wait for one another, and lets some rest (restraint.hpp).
+// It also sees how long workers wait for one another, and lets some rest (restraint.hpp), and starts a thread
+// of the blocking pool if what is queued there has waited for long and everybody is stuck
+// (blocking_pool.hpp).
 //
 // How it falls asleep and is woken is in parking.hpp.  An occupied slot counts as queued work; a worker that
 // is blocked in an announced call is not active, its queues are stealable and were looked at.
@@ -58,13 +60,24 @@ class monitor {
       } else {
         quiet = 0;
       }
-      home_.port_.wait(word_of(home_.monitor_word_), seen, home_.port_.now() + pause_);
+      pause(seen);
       home_.count_shared.monitor_wakes.add();
       look();
     }
   }
 
  private:
+  /// Until the next look at the workers.  Meanwhile the blocking pool may need a thread, which is not to
+  /// bring that look forward.
+  void pause(std::uint32_t seen) noexcept {
+    const os::nanos until = home_.port_.now() + pause_;
+    do {
+      const os::nanos due = std::min(until, home_.pool_.grow_if_late());
+      home_.port_.wait(word_of(home_.monitor_word_), seen, due);
+      seen = home_.monitor_word_.load(std::memory_order_acquire);  // A7, pairs with R7
+    } while ((seen & 1) == 0 && home_.port_.now() < until);
+  }
+
   void look() noexcept {
     const bool injected = home_.has_injected();
     bool waiting = injected, stuck = false, moved = false;
@@ -130,7 +143,9 @@ class monitor {
     const auto inject = [](void* context, detail::waiter* chain) {
       while (chain != nullptr) {
         detail::waiter* next = chain->next;
-        static_cast<scheduler*>(context)->inject(*chain);
+        auto& home = *static_cast<scheduler*>(context);
+        const bool on_pool = chain->lives() == detail::home::blocking_pool;
+        on_pool ? home.pool_.queue(*chain) : home.inject(*chain);
         chain = next;
       }
     };

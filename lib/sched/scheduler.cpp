@@ -161,6 +161,8 @@ void scheduler::end_started() noexcept {
 
 void scheduler::wake(waiter& r) noexcept {
   scheduler& home = static_cast<worker*>(r.worker)->home();
+  if (r.lives() == detail::home::blocking_pool) [[unlikely]]
+    return home.queue_on_pool(r);
   worker* here = current_worker();
   if (here != nullptr && &here->home() == &home) {
     here->push_next(r);
@@ -171,12 +173,20 @@ void scheduler::wake(waiter& r) noexcept {
 
 void scheduler::wake_in_turn(waiter& r) noexcept {
   scheduler& home = static_cast<worker*>(r.worker)->home();
+  if (r.lives() == detail::home::blocking_pool) [[unlikely]]
+    return home.queue_on_pool(r);
   worker* here = current_worker();
   if (here != nullptr && &here->home() == &home && here->blocks == 0) {
     here->push_back(r);
   } else {
     home.inject_from_outside(r);
   }
+}
+
+void scheduler::queue_on_pool(waiter& r) noexcept {
+  hold();  // as below
+  pool_.queue(r);
+  drop();
 }
 
 void scheduler::inject_from_outside(waiter& r) noexcept {
@@ -211,6 +221,17 @@ void scheduler::tell_of_injected() noexcept {
   if (how_.manual) return host_->raise();
   // No "worth waking" here: nobody else may be awake (protocols.md A9).
   if (wants_searcher()) wake_one();
+}
+
+void scheduler::tell_of_timers() noexcept {
+  const os::nanos due = next_timer();
+  if (due != os::never && due < poller_deadline_.load(std::memory_order_seq_cst))  // T1, pairs with T2, T5
+    timer_armed(due);
+}
+
+void scheduler::call_monitor() noexcept {
+  monitor_word_.fetch_add(2, std::memory_order_release);  // R7, pairs with A7
+  port_.wake(word_of(monitor_word_), 1);
 }
 
 waiter* scheduler::take_injected(worker& by, std::uint32_t& n) noexcept {
@@ -322,6 +343,7 @@ void scheduler::freeze_in_child() noexcept {
   if (home == nullptr) return;
   home->freeze_.close_for_this_thread();
   worker* w = current_worker();
+  if (w == nullptr) w = current_berth();
   if (w == nullptr) return;
   w->ready = 0;  // its next operation leads to the loop, which says so
   w->transfers = 0;

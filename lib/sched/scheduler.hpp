@@ -116,6 +116,8 @@ class scheduler : public parking<scheduler, worker> {
   /// Somebody will block here and must not fail then.  Throws as begin_block().
   void reserve_spare();
   void end_block(worker& w) noexcept;
+  /// begin_block(), if a thread can be had for it.
+  bool stand_in(worker& w) noexcept;
 
   /// So many workers may be active; the others rest.  If a thread that is needed cannot be had, some rest on
   /// until this is called again.
@@ -148,6 +150,17 @@ class scheduler : public parking<scheduler, worker> {
     if (how_.manual) return host_->raise();
     parking::timer_armed(when);
   }
+
+  /// The same, of any that were armed on a thread that is no worker.
+  void tell_of_timers() noexcept;
+
+  // --- the monitor ---
+
+  /// It may sleep for good.
+  bool all_parked() const noexcept { return parking::all_parked() && !pool_.is_watched(); }
+
+  /// The pool is watched from now on.
+  void call_monitor() noexcept;
 
   // --- the end: scheduler.cpp ---
 
@@ -193,12 +206,12 @@ class scheduler : public parking<scheduler, worker> {
 
   unsigned count() const noexcept { return count_.load(std::memory_order_acquire); }  // A3, pairs with R3
 
-  /// One of this runtime's workers?  The pointer may be stale and is not followed.
+  /// One of this runtime's workers, or of its pool's berths?  The pointer may be stale and is not followed.
   bool owns(const detail::worker_face* w) const noexcept {
     for (unsigned i = 0, n = count(); i < n; ++i) {
       if (w == &at(i)) return true;
     }
-    return false;
+    return pool_.owns(w);
   }
 
   std::uint64_t take_ids() noexcept;
@@ -273,6 +286,7 @@ class scheduler : public parking<scheduler, worker> {
   static void run_worker(void* w) noexcept;
   void end_started() noexcept;
   void tell_of_injected() noexcept;
+  void queue_on_pool(waiter& r) noexcept;
 
   void run_monitor() noexcept;
 
@@ -312,6 +326,12 @@ class scheduler : public parking<scheduler, worker> {
 
 inline bool worker::wanted_elsewhere() const noexcept {
   return home_->wants_searcher();
+}
+
+template <typename F>
+void blocking_pool::for_each_berth(F f) const {
+  const worker* berth = berths_.load(std::memory_order_acquire);  // A3, pairs with R3
+  for (; berth != nullptr; berth = berth->next_berth) f(*berth);
 }
 
 }  // namespace weft::sched

@@ -29,12 +29,24 @@ constexpr std::uint32_t picked_from = 127;
 
 worker::worker(scheduler& home, unsigned index, std::uint64_t seed)
     : worker_face{hand_offs, ready_operations},
+      timers(timer_place.heap()),
       home_(&home),
       quick_seat_(home.port().simulated() ? &os::nobodys_seat : &seat),
       index_(index),
       simulated_(home.port().simulated()),
       random_(seed),
       forks_(home.how().workers) {}
+
+worker::worker(scheduler& home, std::uint64_t seed)
+    : worker_face{0, ready_operations},
+      timers(home.at(0).timers),
+      blocks(1),
+      home_(&home),
+      quick_seat_(&os::nobodys_seat),
+      index_(0),
+      is_berth_(true),
+      simulated_(home.port().simulated()),
+      random_(seed) {}
 
 // --- pushing ---
 
@@ -188,16 +200,49 @@ void* worker::begin(waiter& r) noexcept {
     runs(nullptr);
     return run_foreign(r);
   }
+  const bool is_guest = r.lives() == detail::home::blocking_pool && !is_berth_;
   const bool is_first = r.fresh();
   const bool is_sibling = is_first && r.born() == detail::birth::member && r.scope == owed_to_;
   if (owed_to_ != nullptr && !is_sibling) settle();
   runs(&r);
-  if (!is_first) return r.frame;
+  if (!is_first) return is_guest ? run_guest(r) : r.frame;
   r.fresh(false);
   // Cancelled before its first resumption it ends without a value and without an exception.
   if (!is_plainly_live(r, *home_) && detail::cancel_requested_for(r) != detail::live)
     return complete(static_cast<detail::promise_base&>(r), nullptr).address();
-  return r.frame;
+  return is_guest ? run_guest(r) : r.frame;
+}
+
+/// The blocking pool has no thread and could have none when `r` was woken: its turn is an announced call
+/// here.  If there is no thread to stand in either, nobody does.
+void* worker::run_guest(waiter& r) noexcept {
+  if (searching) home_->end_search(*this);
+  const bool stands_in = home_->stand_in(*this);
+  transfers = 0;  // whoever comes next comes to the loop
+  std::coroutine_handle<>::from_address(r.frame).resume();
+  transfers = 0;
+  if (stands_in) home_->end_block(*this);
+  return std::noop_coroutine().address();
+}
+
+void worker::run_here(waiter& r) noexcept {
+  set_current_berth(this);
+  for (waiter* next = &r; next != nullptr;) {
+    void* const frame = enter(*next);
+    transfers = 0;  // each comes back here: what all() hands over to may live elsewhere
+    count.resumed.add();
+    std::coroutine_handle<>::from_address(frame).resume();
+    if (home_->frozen()) [[unlikely]]
+      home_->rest_for_good(false);
+    next = std::exchange(bounced_, nullptr);
+    if (next != nullptr && next->lives() != detail::home::blocking_pool) {
+      home_->inject(*next);
+      break;
+    }
+  }
+  runs(nullptr);
+  set_current_berth(nullptr);
+  home_->tell_of_timers();
 }
 
 void* worker::enter(waiter& r) noexcept {

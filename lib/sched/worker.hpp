@@ -63,6 +63,9 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:
   /// Throws std::bad_alloc.
   worker(scheduler& home, unsigned index, std::uint64_t seed);
+  /// The berth of a thread of the blocking pool (blocking_pool.hpp): always in a call that blocks, never
+  /// quick; the timers of its routines are the first worker's.  Throws std::bad_alloc.
+  worker(scheduler& home, std::uint64_t seed);
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
@@ -92,8 +95,9 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   /// A yield: to the end of the ring.
   void push_yielding(waiter& r) noexcept;
 
-  /// False: no memory.  The caller then looks whether that is wanted_elsewhere().
-  [[nodiscard]] bool push_fork(forkable& f) noexcept { return forks_.push(&f); }
+  /// False: no memory, or a berth's, where nobody would take it.  The caller else looks whether that is
+  /// wanted_elsewhere().
+  [[nodiscard]] bool push_fork(forkable& f) noexcept { return !is_berth_ && forks_.push(&f); }
 
   /// The same, if there is room already.
   [[nodiscard]] bool push_fork_quickly(forkable& f) noexcept { return forks_.push_quickly(&f); }
@@ -122,6 +126,9 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   /// Before anything else runs or this worker looks for work elsewhere.  True: something may be ready.
   bool settle() noexcept;
+
+  /// On a berth's thread: runs `r` until it waits, has ended or goes back to the workers.
+  void run_here(waiter& r) noexcept;
 
   /// `r` runs from here on; gives its frame.  A coroutine of a foreign type has run already: until it gave
   /// control back.
@@ -152,6 +159,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   // --- any thread ---
 
+  bool is_berth() const noexcept { return is_berth_; }
+
   /// Takes work from this worker for `thief`; `desperate`: also the last item of the ring and the slot.
   waiter* steal_half(worker& thief, bool desperate) noexcept;
   forkable* steal_fork() noexcept;
@@ -181,7 +190,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void runs(waiter* r) noexcept { current_.store(r, std::memory_order_relaxed); }  // relaxed: as above
 
   const timer_heap_place timer_place;
-  timer_heap& timers = timer_place.heap();
+  timer_heap& timers;
   const os::seat_place seat_place;
   os::seat& seat = seat_place.here();
 
@@ -210,6 +219,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::uint32_t injected_takes = 0;     // own thread
   std::atomic<int> thread_number{0};    // the kernel's, for dumps
   std::atomic<os::nanos> contended{0};  // that it has waited for locks
+  worker* next_berth = nullptr;         // of all there are
+  worker* next_free = nullptr;          // of those without a thread, under the pool's lock
   os::nanos watched_contended = 0;      // the monitor's
 
  private:
@@ -243,11 +254,13 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void fetch_ids() noexcept;
   void expose_slot() noexcept;
   void* run_foreign(waiter& r) noexcept;
+  void* run_guest(waiter& r) noexcept;
   bool worth_waking() const noexcept;
 
   scheduler* home_;
   std::atomic<os::seat*> quick_seat_;
   unsigned index_;
+  const bool is_berth_ = false;
   const bool simulated_;  // the seed decides what runs next, and how far
   base::random random_;
   std::atomic<waiter*> current_{nullptr};

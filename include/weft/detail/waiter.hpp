@@ -49,6 +49,7 @@ enum class wait_reason : std::uint8_t {
   block_on_io,
   foreign,
   schedule,
+  resume_on,
 };
 
 /// One registration of one waiter in one queue.
