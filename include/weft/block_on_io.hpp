@@ -5,6 +5,7 @@
 #include <weft/detail/blocking_job.hpp>
 #include <weft/detail/channel_core.hpp>
 #include <weft/detail/spawn.hpp>
+#include <weft/resume_on.hpp>
 
 #include <exception>
 #include <new>
@@ -90,7 +91,7 @@ class [[nodiscard("co_await it")]] block_on_io_op : public detail::op_base {
 };
 
 /// Runs `f(args...)` on a thread of the blocking pool; the routine is suspended meanwhile and goes on on a
-/// worker.
+/// worker.  In a routine that lives on the pool (<weft/resume_on.hpp>) f is called in place.
 ///
 /// Gives f's result or rethrows its exception.  `f` is borrowed if it is an lvalue, owned if it is an rvalue;
 /// `args` are copied.  Cancellation reaches it only before it begins: then `cancelled` is thrown and f was

@@ -11,6 +11,7 @@
 #include <weft/config.hpp>
 #include <weft/error.hpp>
 #include <weft/go.hpp>
+#include <weft/resume_on.hpp>
 #include <weft/routine.hpp>
 #include <weft/runtime.hpp>
 #include <weft/schedule.hpp>

@@ -75,12 +75,12 @@ struct counterpart {
   channel_wait* op;
 };
 
-/// In the lock: claims the first of the queue, if it is a routine and just waits; it is off the queue then.
-/// None: the operation in full is to find out.
+/// In the lock: claims the first of the queue, if it is a routine of the workers and just waits; it is off
+/// the queue then. None: the operation in full is to find out.
 [[gnu::always_inline]] inline counterpart claim_routine(channel_core& c, detail::wait_queue& q) noexcept {
   wait_node& n = *q.first;
   waiter& party = owner_of(n);
-  if (party.kind() != waiter_kind::routine || !word_of(party).claim_plain(n.index)) return {};
+  if (!party.is_on_workers() || !word_of(party).claim_plain(n.index)) return {};
   remove_first(q);
   --c.inside;
   return {&party, static_cast<channel_wait*>(n.op)};

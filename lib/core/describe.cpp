@@ -145,6 +145,9 @@ void write_wait(std::string& out, const waiter& w, os::nanos now) {
                      static_cast<wait_reason>(w.node.why) == wait_reason::readable ? "read" : "write",
                      static_cast<const detail::io_wait*>(w.node.op)->number());
       return;
+    case wait_reason::resume_on:
+      out += "resume_on, for a thread of the pool";
+      return;
     case wait_reason::foreign:
       out += "an awaitable that is not weft's";
       return;
@@ -227,6 +230,20 @@ bool look_at(promise_base& p, glimpse& g) {
   return sequence_of(after) == sequence_of(before);
 }
 
+/// Of one that runs on a worker and may end meanwhile; again until what was read belongs to one life.
+bool look_while_it_runs(const waiter& runs, glimpse& g) {
+  auto* p = const_cast<promise_base*>(static_cast<const promise_base*>(&runs));
+  const auto visit = [](void* to, void* frame) {
+    glimpse& seen = *static_cast<glimpse*>(to);
+    for (int tries = 0; tries < 10; ++tries) {
+      seen = {};
+      if (look_at(detail::promise_of(frame), seen)) return true;
+    }
+    return false;
+  };
+  return sched::visit_block(detail::frame_of(*p), visit, &g);
+}
+
 void write_glimpse(std::string& out, const glimpse& g, const promise_base& p, sched::scheduler& of) {
   if (g.forked) {
     out += "child of all()";
@@ -245,10 +262,12 @@ void write_glimpse(std::string& out, const glimpse& g, const promise_base& p, sc
     write_site(out, "last awaited at", g.site);
     return write_site(out, "started at", g.spawned_at);
   }
-  if (g.how == state::won && g.reason == wait_reason::block_on_io) {
+  bool on_pool = g.how == state::won && g.reason == wait_reason::block_on_io;
+  of.pool().for_each_berth([&](const sched::worker& berth) { on_pool = on_pool || berth.current() == &p; });
+  if (on_pool) {
     for (const auto& busy : of.pool().busy()) {
       if (busy.routine != g.id || g.id == 0) continue;
-      out += ": in block_on_io";
+      out += busy.is_call ? ": in block_on_io" : ": runs on the blocking pool";
       if (!of.port().simulated()) fmt::format_to(back_inserter(out), " ({})", os::thread_state(busy.number));
       return write_site(out, "started at", g.spawned_at);
     }
@@ -338,8 +357,7 @@ void describe_routines(std::string& out, sched::scheduler& of) {
 }
 
 void describe_here(std::string& out) {
-  const sched::worker* w = sched::current_worker();
-  const waiter* r = w == nullptr ? nullptr : w->current();
+  const waiter* r = sched::current_routine();
   if (r == nullptr || r->kind() != waiter_kind::routine) return;
   const auto& p = static_cast<const promise_base&>(*r);
   out += " in ";
@@ -354,19 +372,45 @@ void describe_wait(std::string& out, const waiter& w, os::nanos now) {
   write_wait(out, w, now);
 }
 
+namespace {
+
+std::string describe_stuck(const sched::worker& w, const waiter* runs, os::nanos since, long call) {
+  std::string text = fmt::format("worker {}: stuck in {} since {:.1f} ms, unannounced", w.index(),
+                                 os::describe_call(call), static_cast<double>(since) / 1e6);
+  if (glimpse g; runs != nullptr && look_while_it_runs(*runs, g)) {
+    if (g.forked) {
+      text += ", in a child of all()";
+    } else {
+      text += ", in ";
+      write_head(text, g.id, g.name);
+    }
+    write_site(text, "last awaited at", g.site);
+    write_site(text, "started at", g.spawned_at);
+  }
+  return text += '\n';
+}
+
+}  // namespace
+
 void describe_threads(sched::scheduler& of, text_sink to) {
   const auto write = [&](const std::string& line) { to.write(to.context, line); };
   for (unsigned i = 0, n = of.count(); i < n; ++i) {
     const sched::worker& w = of.at(i);
     const waiter* runs = w.current();
     if (runs == nullptr && !w.is_blocked()) continue;
-    write(fmt::format(
-        "worker {}: {}, {} queued; its thread {}\n", i, w.is_blocked() ? "blocked" : "busy", w.queued(),
-        os::thread_state(w.thread_number.load(std::memory_order_relaxed))));  // relaxed: for dumps
+    const int number = w.thread_number.load(std::memory_order_relaxed);  // relaxed: for dumps
+    if (w.is_stuck()) {
+      write(describe_stuck(w, runs, of.port().now() - w.stuck_since(), os::look_at_thread(number).call));
+      continue;
+    }
+    write(fmt::format("worker {}: {}, {} queued; its thread {}\n", i, w.is_blocked() ? "blocked" : "busy",
+                      w.queued(), os::thread_state(number)));
   }
   for (const auto& busy : of.pool().busy()) {
-    write(fmt::format("blocking thread: runs a call{}; it {}\n",
-                      busy.routine != 0 ? fmt::format(" for routine {}", busy.routine) : std::string(),
+    const char* const what = busy.is_call ? "runs a call" : "runs";
+    const char* const whose = busy.is_call ? " for routine" : " routine";
+    write(fmt::format("blocking thread: {}{}; it {}\n", what,
+                      busy.routine != 0 ? fmt::format("{} {}", whose, busy.routine) : std::string(),
                       os::thread_state(busy.number)));
   }
 }
@@ -397,6 +441,19 @@ void report_deadlock(const sched::sleepers& all) noexcept {
 }
 
 [[maybe_unused]] const auto registered = sched::set_deadlock_reporter(&report_deadlock);
+
+void read_culprit(const waiter& runs, sched::culprit& to) noexcept {
+  try {
+    glimpse g;
+    if (!look_while_it_runs(runs, g)) return;
+    to.routine = g.forked ? 0 : g.id;
+    to.spawned_at = g.spawned_at;
+    to.name[g.name.copy(to.name, sizeof to.name - 1)] = '\0';
+  } catch (...) {  // no memory for its name
+  }
+}
+
+[[maybe_unused]] const auto registered_reader = sched::set_culprit_reader(&read_culprit);
 
 }  // namespace
 

@@ -53,6 +53,9 @@ class fork_count {
   /// A thief or the owner's loop has taken the group.
   void take() noexcept { ++g_.taken; }
 
+  /// All children have been started, and each fork was taken.  True: all have ended.
+  bool all_taken() noexcept { return join(); }
+
   /// end_child() of a child whose fork nobody took: all but always.  `pop` may fail for other reasons, too.
   template <typename Pop>
   after_child end_quickly(std::uint32_t number, Pop pop) noexcept {

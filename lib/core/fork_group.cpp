@@ -51,7 +51,8 @@ std::coroutine_handle<> run_on(sched::worker& w, waiter& r, void* frame) noexcep
 /// Named is the routine that awaits, whatever ran here last; the parent itself ran elsewhere if this is a
 /// thief.
 [[noreturn, gnu::noinline]] void misuse_of_child(fork_group& g) noexcept {
-  sched::current_worker()->runs(g.parent);
+  sched::worker* const here = sched::current_worker();
+  (here != nullptr ? here : sched::current_berth())->runs(g.parent);
   detail::misuse_empty_routine();
 }
 
@@ -137,7 +138,10 @@ void* taken_by(detail::forkable& f, detail::worker_face& by) noexcept {
   then = then == after_child::popped_later ? counts(g).give_back(push_back)
                                            : counts(g).end_child(child.fork.number, pop, push_back);
   if (then == after_child::next_child) return start_next(g, w);
-  if (then == after_child::parent) return run_on(w, *g.parent, g.parent->frame);
+  if (then != after_child::parent) return detail::switch_away(&w);
+  waiter& parent = *g.parent;
+  if (w.is_berth() == (parent.lives() == detail::home::blocking_pool)) return run_on(w, parent, parent.frame);
+  sched::scheduler::wake(parent);  // it lives elsewhere
   return detail::switch_away(&w);
 }
 
@@ -145,11 +149,10 @@ void* taken_by(detail::forkable& f, detail::worker_face& by) noexcept {
 bool is_known_live(const waiter& parent, const sched::worker& w, std::uint64_t cancels) noexcept {
   const detail::context_base& around = *parent.scope;
   return around.kind == detail::group && static_cast<const context&>(around).forks->live_at == cancels &&
-         !w.home().stopping();
+         w.may_be_quick();
 }
 
-[[gnu::always_inline]] inline std::coroutine_handle<> begin_all(fork_group& g, waiter& parent,
-                                                                std::uint64_t cancels) noexcept {
+[[gnu::always_inline]] inline void begin(fork_group& g, waiter& parent, std::uint64_t cancels) noexcept {
   g.go_on = &taken_by;
   g.parent = &parent;
   g.failed = nullptr;
@@ -167,12 +170,41 @@ bool is_known_live(const waiter& parent, const sched::worker& w, std::uint64_t c
   x.members = nullptr;
   x.forks = &g;
   parent.node.because(wait_reason::all);
+}
+
+[[gnu::always_inline]] inline std::coroutine_handle<> begin_all(fork_group& g, waiter& parent,
+                                                                std::uint64_t cancels) noexcept {
+  begin(g, parent, cancels);
   return start_next(g, worker_of(parent));
+}
+
+/// On the blocking pool, where nobody takes forks from others: all children but the last are made ready
+/// there, as if their forks had been taken, and the last runs here.  So each has a number, counts itself off,
+/// and the last to end finds out where the parent lives.
+std::coroutine_handle<> begin_on_pool(fork_group& g, waiter& parent, std::uint64_t cancels) noexcept {
+  begin(g, parent, cancels);
+  counts of(g);
+  while (of.must_fork()) {
+    promise_base& child = set_up(g, g.frames[of.next_child()]);
+    child.frame = detail::frame_of(child);
+    child.worker = parent.worker;
+    child.fork.number = of.number();
+    child.lives(detail::home::blocking_pool);
+    of.take();
+  }
+  sched::worker& w = worker_of(parent);
+  static_cast<void>(of.all_taken());  // none has ended
+  promise_base& last = g.child(g.count - 1);
+  for (std::uint32_t i = 0; i + 1 < g.count; ++i) w.home().pool().queue(g.child(i));
+  return run_on(w, last, last.frame);
 }
 
 [[gnu::noinline]] std::coroutine_handle<> look_and_begin(fork_group& g, waiter& parent,
                                                          std::uint64_t cancels) noexcept {
-  if (!is_cancelled_before(parent)) return begin_all(g, parent, cancels);
+  if (!is_cancelled_before(parent)) {
+    return parent.lives() == detail::home::workers ? begin_all(g, parent, cancels)
+                                                   : begin_on_pool(g, parent, cancels);
+  }
   g.next = 0;
   return std::coroutine_handle<>::from_address(parent.frame);
 }

@@ -29,6 +29,8 @@ void deliver(waiter& w, claimed how) noexcept {
 }
 
 void yield_now(waiter& w) noexcept {
+  if (w.lives() == detail::home::blocking_pool) [[unlikely]]
+    return sched::scheduler::wake(w);
   sched::worker& last = worker_of(w);
   if (w.is_on_workers() || sched::current_worker() == &last) {
     last.count.yields.add();
@@ -60,8 +62,8 @@ bool wait_timer::arm(sched::timer_cell*& cell, waiter& w, os::nanos deadline) no
   } catch (...) {
     return false;
   }
-  // A running worker looks at its own heap.  On another thread is a coroutine of a foreign type: its await
-  // tells a sleeping worker, when no lock is held (core/foreign.cpp).
+  // A running worker looks at its own heap.  On another thread is a coroutine of a foreign type, whose await
+  // tells a sleeping worker when no lock is held (core/foreign.cpp), or of the pool: run_here() tells it.
   return true;
 }
 

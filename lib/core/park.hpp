@@ -37,7 +37,7 @@ inline const std::uint32_t& futex_word(const waiter& w) noexcept {
   return *static_cast<const std::uint32_t*>(at);
 }
 
-/// The worker whose timer heap and queues serve `w`: the one it runs on.
+/// The worker whose timer heap and queues serve `w`: the one it runs on, or its thread's berth.
 inline sched::worker& worker_of(const waiter& w) noexcept {
   return *static_cast<sched::worker*>(w.worker);
 }

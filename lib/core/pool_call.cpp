@@ -28,7 +28,7 @@ sched::scheduler& home_for(pool_call& c, const waiter& w) {
 }
 
 bool begin_call(sched::blocking_job& job) noexcept {
-  return word_of(*static_cast<pool_call&>(job).party).claim(0) != claimed::lost;
+  return word_of(*job.party).claim(0) != claimed::lost;
 }
 
 /// The context of the call's thread, inside that of the routine: cancelling the routine, or stopping the
@@ -73,11 +73,7 @@ bool begin_wait(sched::blocking_job& job) noexcept {
   return begin_waiting(*c.party, wait_reason::block_on_io, &c);
 }
 
-bool end_wait(sched::blocking_job& job) noexcept {
-  return word_of(*static_cast<pool_call&>(job).party).claim(by_self) != claimed::lost;
-}
-
-void run_call(sched::blocking_job& job) noexcept {
+waiter* run_call(sched::blocking_job& job) noexcept {
   auto& c = static_cast<pool_call&>(job);
   waiter& party = *c.party;
   {
@@ -86,28 +82,40 @@ void run_call(sched::blocking_job& job) noexcept {
   }
   c.how = wait_end::done;
   deliver(party, claimed::parked);
+  return nullptr;
 }
+
+void refuse_call(sched::blocking_job& job, const std::exception_ptr& why) noexcept {
+  auto& c = static_cast<pool_call&>(job);
+  c.refused = why;
+  deliver(*c.party, claimed::parked);
+}
+
+constexpr sched::job_kind call_kind{&begin_call, &run_call, &refuse_call, true};
 
 }  // namespace
 
 bool pool_call_ready(pool_call& c, waiter& w) noexcept {
   os::step();
   c.how = wait_end::pending;  // an operation may be awaited again
-  if (!is_cancelled(w)) return false;
-  c.how = wait_end::cancelled;
+  if (is_cancelled(w)) {
+    c.how = wait_end::cancelled;
+    return true;
+  }
+  if (w.kind() != waiter_kind::routine || w.lives() != home::blocking_pool) return false;
+  c.call(c);  // it is there already
+  c.how = wait_end::done;
   return true;
 }
 
 bool pool_call_park(pool_call& c, waiter& w) noexcept {
   c.party = &w;
-  c.begin = &begin_call;
-  c.run = &run_call;
-  c.routine = w.kind() == waiter_kind::routine ? id_of(w) : 0;
+  c.kind = &call_kind;
   try {
     sched::blocking_pool& pool = home_for(c, w).pool();
     c.pool = &pool;
     // It may be over already when this returns.
-    if (pool.submit(c, &begin_wait, &end_wait)) return true;
+    if (pool.submit(c, &begin_wait)) return true;
     c.how = wait_end::cancelled;
     return false;
   } catch (...) {
@@ -118,7 +126,7 @@ bool pool_call_park(pool_call& c, waiter& w) noexcept {
 }
 
 void pool_call_finish(pool_call& c, waiter& w) {
-  if (c.how == wait_end::pending) {
+  if (c.how == wait_end::pending && !c.refused) {
     c.pool->take_back(c);  // or it was taken off already: the lock says that nobody holds it
     c.how = wait_end::cancelled;
   }

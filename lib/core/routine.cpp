@@ -96,26 +96,6 @@ cancel_state state_of_this_thread() noexcept {
   return scope == nullptr ? live : cancel_state_of(*scope);
 }
 
-/// A plain callable of a runtime in manual mode: it may block, so the host's thread does not run it.
-struct pool_start : sched::blocking_job {
-  waiter* party;
-};
-
-bool begin_on_pool(sched::blocking_job&) noexcept {
-  return true;  // one that was cancelled meanwhile ends there, too
-}
-
-void run_on_pool(sched::blocking_job& job) noexcept {
-  waiter& r = *static_cast<pool_start&>(job).party;
-  delete &static_cast<pool_start&>(job);
-  sched::set_pool_routine(&r);
-  if (is_cancelled(r)) {  // before its first resumption: it ends without a value and without an exception
-    complete(static_cast<promise_base&>(r), nullptr);
-  } else {
-    std::coroutine_handle<>::from_address(r.frame).resume();  // to its end: a plain callable awaits nothing
-  }
-}
-
 /// What is left of a frame that was destroyed when its routine ended, around the promise with the result:
 /// stands where a frame has the addresses of its code.
 struct remains {
@@ -212,20 +192,14 @@ void count_elsewhere(promise_base& p, sched::scheduler& rt, const sched::worker*
   throw stopped();
 }
 
-/// A plain callable in manual mode.
+/// A plain callable of a runtime in manual mode: it may block, so the host's thread does not run it.
 void launch_on_pool(promise_base& p, const launch_info& how, sched::scheduler& rt) {
-  auto job = std::make_unique<pool_start>();
   p.lives(home::blocking_pool);
   const std::uint64_t id = how.here != nullptr ? how.here->next_id() : rt.take_one_id();
   set_up(p, how, how.here != nullptr ? *how.here : rt.at(0), how.here, id);
   count_elsewhere(p, rt, how.here);
-  job->party = &p;
-  job->routine = id_of(p);
-  job->begin = &begin_on_pool;
-  job->run = &run_on_pool;
   try {
-    rt.pool().submit(*job);
-    (void)job.release();
+    rt.pool().start(p);
   } catch (...) {
     take_back(p, rt, how.here);
     throw;
@@ -352,11 +326,7 @@ namespace {
     p.frame = const_cast<exception_handler*>(w.home().how().on_unhandled_exception);
   }
   const bool on_pool = p.lives() == home::blocking_pool;
-  if (on_pool) {
-    sched::set_pool_routine(nullptr);
-  } else {
-    w.runs(nullptr);
-  }
+  w.runs(nullptr);
   word_of(p).set(state::none);
   switch (p.born()) {
     case birth::loose:

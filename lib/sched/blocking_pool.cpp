@@ -2,8 +2,10 @@
 
 #include <weft/error.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <system_error>
+#include <utility>
 
 #include "os/lock.hpp"
 #include "sched/current.hpp"
@@ -11,25 +13,57 @@
 
 namespace weft::sched {
 
+namespace {
+
+/// So many threads are started as soon as they are asked for.
+constexpr std::size_t few_threads = 8;
+/// Else the oldest in the queue has waited for so long.
+constexpr os::nanos longest_wait = 1'000'000;
+
+/// The node of a routine that is ready is free but for what it is linked by.
+os::nanos since(const waiter& r) noexcept {
+  return static_cast<os::nanos>(reinterpret_cast<std::uintptr_t>(r.ahead()));
+}
+
+}  // namespace
+
 /// What a thread needs beyond the pool: its own id, so that the next one to start can join it; what it does.
 struct blocking_pool::pool_thread {
-  explicit pool_thread(blocking_pool& of) noexcept : pool(&of) {}
+  pool_thread(blocking_pool& of, worker& at) noexcept : pool(&of), berth(&at) {}
 
   blocking_pool* pool;
+  worker* berth;
   os::thread_id id{};
+  bool called = true;  // own thread: it has been called, and has not come to the queue
   // Under the pool's lock:
   pool_thread* prev = nullptr;
   pool_thread* next = nullptr;
   int number = 0;
   bool busy = false;
+  bool is_call = false;
   std::uint64_t routine = 0;
 };
 
-blocking_pool* blocking_pool::of_this_thread() noexcept {
-  return current_pool();
+blocking_pool::blocking_pool(scheduler& home) noexcept
+    : home_(&home),
+      patience_(home.how().manual || home.port().simulated() ? 0 : longest_wait),
+      at_once_(std::max<std::size_t>(few_threads, home.how().workers)),
+      most_called_(std::max(home.how().workers, 2U)) {}
+
+blocking_pool::~blocking_pool() {
+  worker* berth = berths_.load(std::memory_order_relaxed);  // relaxed: nobody else is left
+  while (berth != nullptr) delete std::exchange(berth, berth->next_berth);
+}
+
+// --- the queue, under the lock ---
+
+/// No two are the same, so that jobs and routines have one order.
+os::nanos blocking_pool::stamp() noexcept {
+  return last_stamp_ = std::max(home_->port().now(), last_stamp_ + 1);
 }
 
 void blocking_pool::link(blocking_job& job) noexcept {
+  job.since = stamp();
   job.next = nullptr;
   job.prev = last_;
   (last_ != nullptr ? last_->next : first_) = &job;
@@ -45,40 +79,151 @@ void blocking_pool::unlink(blocking_job& job) noexcept {
   --queued_;
 }
 
-bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexcept,
-                           bool (*refused)(blocking_job&) noexcept) {
-  idle_thread* to_wake = nullptr;
-  std::uint64_t number;
+void blocking_pool::push(waiter& r) noexcept {
+  r.ahead(
+      reinterpret_cast<void*>(static_cast<std::uintptr_t>(stamp())));  // NOLINT(performance-no-int-to-ptr)
+  r.next = nullptr;
+  (first_ready_ != nullptr ? last_ready_->next : first_ready_) = &r;
+  last_ready_ = &r;
+  ++queued_;
+}
+
+waiter* blocking_pool::pop() noexcept {
+  --queued_;
+  return std::exchange(first_ready_, first_ready_->next);
+}
+
+/// The life `id` of a routine that may have ended since.
+bool blocking_pool::take_out(const waiter& r, std::uint64_t id) noexcept {
+  waiter* before = nullptr;
+  for (waiter* at = first_ready_; at != nullptr; before = at, at = at->next) {
+    if (at != &r || detail::id_of(*at) != id) continue;
+    (before != nullptr ? before->next : first_ready_) = at->next;
+    if (at == last_ready_) last_ready_ = before;
+    --queued_;
+    return true;
+  }
+  return false;
+}
+
+/// Since when.  Something is queued.
+os::nanos blocking_pool::oldest() const noexcept {
+  if (first_ == nullptr) return since(*first_ready_);
+  return first_ready_ == nullptr ? first_->since : std::min(first_->since, since(*first_ready_));
+}
+
+// --- who comes ---
+
+/// Something was queued, or taken with more behind it.  Under the lock.
+blocking_pool::summons blocking_pool::call_another() noexcept {
+  if (called_ >= std::min(queued_, most_called_)) return {};
+  if (idle_ != nullptr) {
+    ++called_;
+    idle_thread* const t = std::exchange(idle_, idle_->below);
+    t->below = nullptr;
+    return {.wakes = t};
+  }
+  if (closing_ || counted_ >= home_->how().max_blocking_threads) return {};
+  if (counted_ < at_once_ || home_->port().now() - oldest() >= patience_) {
+    count_starting();
+    return {.starts = true};
+  }
+  const bool watched = watched_.exchange(true, std::memory_order_seq_cst);  // W1, pairs with M2
+  return {.watches = !watched};
+}
+
+void blocking_pool::count_starting() noexcept {
+  ++called_;
+  ++counted_;
+  ++alive_;
+  most_alive_ = std::max(most_alive_, alive_);
+}
+
+void blocking_pool::make(summons c) noexcept {
+  if (c.wakes != nullptr) return wake(*c.wakes);
+  if (c.watches) return home_->call_monitor();
+  if (!c.starts) return;
+  try {
+    start_thread();
+  } catch (...) {
+    give_up(std::current_exception());
+  }
+}
+
+/// A thread could not be started.  If there is another, that one will come, and the monitor tries again.
+void blocking_pool::give_up(const std::exception_ptr& why) noexcept {
+  blocking_job* refused = nullptr;
+  waiter* routines = nullptr;
+  {
+    const os::guard hold(lock_);
+    if (counted_ != 0) {
+      if (queued_ != 0) watched_.store(true, std::memory_order_seq_cst);  // W1, pairs with M2
+    } else {
+      while (blocking_job* job = first_) {
+        unlink(*job);
+        if (!job->kind->begin(*job)) continue;
+        --jobs_;
+        job->next = std::exchange(refused, job);
+      }
+      routines = std::exchange(first_ready_, nullptr);
+      queued_ = 0;
+    }
+  }
+  if (is_watched()) home_->call_monitor();
+  while (refused != nullptr) {
+    blocking_job& job = *std::exchange(refused, refused->next);
+    job.kind->refuse(job, why);
+  }
+  while (routines != nullptr) home_->inject(*std::exchange(routines, routines->next));
+}
+
+bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexcept) {
+  summons c;
   {
     const os::guard hold(lock_);
     if (closing_) throw stopped("weft: the runtime was stopped and its blocking pool takes no new calls");
     if (!waits(job)) return false;
     link(job);
-    number = job.number = ++jobs_;
-    to_wake = idle_;
-    if (to_wake != nullptr) {
-      idle_ = to_wake->below;
-      to_wake->below = nullptr;
-    }
+    ++jobs_;
+    c = call_another();
   }
-  if (to_wake != nullptr) {
-    wake(*to_wake);
-    return true;
+  make(c);
+  return true;
+}
+
+void blocking_pool::queue(waiter& r) noexcept {
+  summons c;
+  {
+    const os::guard hold(lock_);
+    push(r);
+    c = call_another();
   }
+  make(c);
+}
+
+void blocking_pool::start(waiter& r) {
+  const std::uint64_t id = detail::id_of(r);
+  summons c;
+  {
+    const os::guard hold(lock_);
+    if (closing_) throw stopped("weft: the runtime was stopped and its blocking pool takes no new calls");
+    push(r);
+    ++jobs_;
+    c = call_another();
+  }
+  if (!c.starts) return make(c);
   try {
     start_thread();
   } catch (...) {
-    const os::guard hold(lock_);
-    if (somebody_takes_jobs()) return true;
-    const blocking_job* at = first_;
-    while (at != nullptr && at->number != number) at = at->next;
-    if (at == nullptr) return true;  // one has taken it; the job may be gone, and another at its address
-    unlink(job);
-    if (!refused(job)) return true;
-    ++refused_;
-    throw;
+    bool is_mine;
+    {
+      const os::guard hold(lock_);
+      is_mine = counted_ == 0 && take_out(r, id);
+      if (is_mine) --jobs_;
+    }
+    give_up(std::current_exception());
+    if (is_mine) throw;
   }
-  return true;
 }
 
 void blocking_pool::wake(idle_thread& t) noexcept {
@@ -94,49 +239,86 @@ bool blocking_pool::take_back(blocking_job& job) noexcept {
   return true;
 }
 
-/// Under the lock.  Not those that wait in facade calls, perhaps for this very job; not those that are about
-/// to end; not those that are being started, which may fail.
-bool blocking_pool::somebody_takes_jobs() const noexcept {
-  return counted_ > starting_;
-}
-
-/// One thread more, unless there are enough.  Throws what the port throws.
-void blocking_pool::start_thread() {
-  os::thread_id ended{};
+os::nanos blocking_pool::grow_if_late() noexcept {
+  if (!is_watched()) return os::never;
+  summons c;
+  os::nanos due;
   {
     const os::guard hold(lock_);
-    if (counted_ >= home_->how().max_blocking_threads || closing_) return;
-    ended_.reserve(alive_ + ended_.size() + 1);  // first: who is taken out is joined
-    if (!ended_.empty()) {
-      ended = ended_.back();
-      ended_.pop_back();
+    if (queued_ == 0 || closing_ || counted_ >= home_->how().max_blocking_threads) {
+      watched_.store(false, std::memory_order_relaxed);  // relaxed: for this thread
+      return os::never;
     }
-    ++counted_;
-    ++starting_;
-    ++alive_;
+    const os::nanos now = home_->port().now();
+    due = oldest() + patience_;
+    if (due <= now) {
+      c = call_another();
+      due = now + patience_;
+    }
   }
-  if (ended.value != 0) home_->port().join(ended);
+  make(c);
+  return due;
+}
+
+// --- threads ---
+
+/// One that is free, or a new one.  Throws std::bad_alloc.
+worker& blocking_pool::take_berth() {
+  {
+    const os::guard hold(lock_);
+    if (worker* const free = free_berths_) {
+      free_berths_ = free->next_free;
+      return *free;
+    }
+  }
+  auto* const made = new worker(*home_, home_->port().random());
+  worker* head = berths_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+  do {
+    made->next_berth = head;
+  } while (!berths_.compare_exchange_weak(head, made, std::memory_order_release,  // R3, pairs with A3
+                                          std::memory_order_relaxed));            // relaxed: as above
+  return *made;
+}
+
+/// It is counted.  Throws what the port throws, and then it is not.
+void blocking_pool::start_thread() {
   try {
+    os::thread_id ended{};
+    {
+      const os::guard hold(lock_);
+      ended_.reserve(alive_ + ended_.size());  // first: who is taken out is joined
+      // In a simulated run another thread would come on: the caller may be anywhere inside of an operation.
+      if (!ended_.empty() && !home_->port().simulated()) {
+        ended = ended_.back();
+        ended_.pop_back();
+      }
+    }
+    if (ended.value != 0) home_->port().join(ended);
     if (!home_->count_thread()) {
       throw std::system_error(
           std::make_error_code(std::errc::resource_unavailable_try_again),
           "weft: the blocking pool needs one thread more than runtime_options::max_threads");
     }
-    auto me = std::make_unique<pool_thread>(*this);
-    // The thread reads its id under the lock, so it is stored before.
-    const os::guard hold(lock_);
+    worker* berth = nullptr;
     try {
+      berth = &take_berth();
+      auto me = std::make_unique<pool_thread>(*this, *berth);
+      // The thread reads its id under the lock, so it is stored before.
+      const os::guard hold(lock_);
       me->id = home_->port().start(&run_thread, me.get(), (home_->how().name + "-io").c_str());
+      (void)me.release();
     } catch (...) {
       home_->uncount_thread();
+      if (berth != nullptr) {
+        const os::guard hold(lock_);
+        berth->next_free = std::exchange(free_berths_, berth);
+      }
       throw;
     }
-    (void)me.release();
-    --starting_;
   } catch (...) {
     const os::guard hold(lock_);
+    --called_;
     --counted_;
-    --starting_;
     --alive_;
     throw;
   }
@@ -162,6 +344,7 @@ void blocking_pool::run_thread(void* p) noexcept {
     const os::guard hold(pool.lock_);
     (me->prev != nullptr ? me->prev->next : pool.all_) = me->next;
     if (me->next != nullptr) me->next->prev = me->prev;
+    me->berth->next_free = std::exchange(pool.free_berths_, me->berth);
     pool.ended_.push_back(me->id);  // reserved when the thread was made
     --pool.alive_;
     std::atomic_ref(pool.all_gone_).fetch_add(1, std::memory_order_release);  // R2, pairs with A2
@@ -174,52 +357,78 @@ void blocking_pool::work(pool_thread& me) noexcept {
     if (home_->frozen()) [[unlikely]]
       home_->rest_for_good(false);
     idle_thread here;
-    if (blocking_job* job = take_job(me, here)) {
-      job->run(*job);
-    } else if (here.leaves || !rest(here)) {
+    task next = take(me, here);
+    if (next.job != nullptr) next.routine = next.job->kind->run(*next.job);
+    if (next.routine != nullptr) {
+      me.berth->run_here(*next.routine);
+    } else if (next.job == nullptr && (here.leaves || !rest(me, here))) {
       return;
     }
   }
 }
 
-/// The next job that may begin; else the thread is listed as idle, or is to leave.  One or the other under
-/// one lock: a job that came in between would be nobody's.
-blocking_job* blocking_pool::take_job(pool_thread& me, idle_thread& here) noexcept {
-  const os::guard hold(lock_);
-  me.busy = false;
-  const bool too_many =
-      counted_ > home_->how().max_blocking_threads;  // grew while others waited in facade calls
-  while (blocking_job* job = too_many ? nullptr : first_) {
-    unlink(*job);
-    if (!job->begin(*job)) continue;
+/// Under the lock.  False: there is nothing that may begin.
+bool blocking_pool::take_oldest(pool_thread& me, task& next) noexcept {
+  while (queued_ != 0) {
+    const waiter* party;
+    if (first_ == nullptr || (first_ready_ != nullptr && since(*first_ready_) < first_->since)) {
+      party = next.routine = pop();
+    } else {
+      blocking_job& job = *first_;
+      unlink(job);
+      if (!job.kind->begin(job)) continue;
+      next.job = &job;
+      party = job.party;
+    }
     me.busy = true;
-    me.routine = job->routine;
-    return job;
+    me.is_call = next.job != nullptr && next.job->kind->is_call;
+    me.routine = party->kind() == detail::waiter_kind::routine ? detail::id_of(*party) : 0;
+    return true;
   }
-  if (closing_ || too_many) {
-    --counted_;
-    here.leaves = true;
-  } else {
-    here.below = idle_;
-    idle_ = &here;
+  return false;
+}
+
+/// What comes next; else the thread is listed as idle, or is to leave.  One or the other under one lock: a
+/// job that came in between would be nobody's.
+blocking_pool::task blocking_pool::take(pool_thread& me, idle_thread& here) noexcept {
+  task next;
+  summons c;
+  {
+    const os::guard hold(lock_);
+    if (std::exchange(me.called, false)) --called_;
+    me.busy = false;
+    const bool too_many =
+        counted_ > home_->how().max_blocking_threads;  // grew while others waited in facade calls
+    if (!too_many && take_oldest(me, next)) {
+      c = call_another();
+    } else if (closing_ || too_many) {
+      --counted_;
+      here.leaves = true;
+      c = call_another();  // it may have been called for something
+    } else {
+      here.below = idle_;
+      idle_ = &here;
+    }
   }
-  return nullptr;
+  make(c);
+  return next;
 }
 
 /// Sleeps until there may be a job.  False: this thread is no longer needed.
-bool blocking_pool::rest(idle_thread& me) noexcept {
+bool blocking_pool::rest(pool_thread& me, idle_thread& here) noexcept {
   const os::nanos deadline = home_->port().now() + home_->how().blocking_idle_timeout;
-  while (std::atomic_ref(me.word).load(std::memory_order_acquire) == 0) {  // A1, pairs with R1
-    if (home_->port().wait(me.word, 0, deadline)) continue;
+  while (std::atomic_ref(here.word).load(std::memory_order_acquire) == 0) {  // A1, pairs with R1
+    if (home_->port().wait(here.word, 0, deadline)) continue;
     const os::guard hold(lock_);
     for (idle_thread** at = &idle_; *at != nullptr; at = &(*at)->below) {
-      if (*at != &me) continue;
-      *at = me.below;
+      if (*at != &here) continue;
+      *at = here.below;
       --counted_;
       return false;
     }
     // taken off the list by a waker: its store is on the way
   }
+  me.called = true;
   return true;
 }
 
@@ -229,17 +438,23 @@ void blocking_pool::begin_wait() {
   {
     const os::guard hold(lock_);
     --counted_;
-    grow = first_ != nullptr;
+    grow = queued_ != 0 && idle_ == nullptr && !closing_ && counted_ < home_->how().max_blocking_threads;
+    if (grow) count_starting();
   }
   if (!grow) return;
   try {
     start_thread();
   } catch (...) {
-    const os::guard hold(lock_);
-    if (first_ == nullptr || somebody_takes_jobs()) return;  // it would only have been quicker
-    ++counted_;
-    pool_waits() = 0;
-    throw;
+    {
+      const os::guard hold(lock_);
+      if (queued_ == 0 || counted_ != 0) return;  // it would only have been quicker
+      if (first_ != nullptr) {
+        ++counted_;
+        pool_waits() = 0;
+        throw;
+      }
+    }
+    give_up(std::current_exception());  // routines only
   }
 }
 
@@ -283,7 +498,10 @@ void blocking_pool::close() noexcept {
       const os::guard hold(lock_);
       seen = std::atomic_ref(all_gone_).load(std::memory_order_acquire);  // A2, pairs with R2
       t = idle_;
-      if (t != nullptr) idle_ = t->below;
+      if (t != nullptr) {
+        idle_ = t->below;
+        ++called_;
+      }
       if (t == nullptr && alive_ == 0) break;
     }
     if (t != nullptr) {
@@ -296,36 +514,35 @@ void blocking_pool::close() noexcept {
   ended_.clear();
 }
 
+// --- looking ---
+
 std::vector<blocking_pool::busy_thread> blocking_pool::busy() const {
   std::vector<busy_thread> found;
   const os::guard hold(lock_);
   for (const pool_thread* t = all_; t != nullptr; t = t->next) {
-    if (t->busy) found.push_back({t->number, t->routine});
+    if (t->busy) found.push_back({t->number, t->routine, t->is_call});
   }
   return found;
 }
 
-std::size_t blocking_pool::threads() const noexcept {
+blocking_pool::figures blocking_pool::look() const noexcept {
   const os::guard hold(lock_);
-  return alive_;
+  const os::nanos age = queued_ == 0 ? 0 : std::max<os::nanos>(home_->port().now() - oldest(), 1);
+  return {alive_, most_alive_, queued_, age, jobs_};
 }
 
 unsigned blocking_pool::idle_threads() const noexcept {
   const os::guard hold(lock_);
-  if (first_ != nullptr) return not_still;
+  if (queued_ != 0 || called_ != 0) return not_still;
   unsigned n = 0;
   for (const idle_thread* t = idle_; t != nullptr; t = t->below) ++n;
   return n;
 }
 
-std::size_t blocking_pool::queued() const noexcept {
-  const os::guard hold(lock_);
-  return queued_;
-}
-
-std::uint64_t blocking_pool::jobs() const noexcept {
-  const os::guard hold(lock_);
-  return jobs_ - refused_;
+bool blocking_pool::owns(const detail::worker_face* w) const noexcept {
+  const worker* berth = berths_.load(std::memory_order_acquire);  // A3, pairs with R3
+  while (berth != nullptr && berth != w) berth = berth->next_berth;
+  return berth != nullptr;
 }
 
 }  // namespace weft::sched

@@ -27,11 +27,22 @@ bool scheduler::count_thread() noexcept {
 void scheduler::begin_block(worker& w) {
   if (w.blocks == 0) {
     while (!replace(w)) add_spare();
+    w.stuck_since(0);
     w.give_up_queues();
     w.leave_forks();
     look_again(w);
   }
   ++w.blocks;
+}
+
+bool scheduler::stand_in(worker& w) noexcept {
+  if (how_.manual) return false;  // the host itself
+  try {
+    begin_block(w);
+    return true;
+  } catch (...) {
+    return false;
+  }
 }
 
 void scheduler::end_block(worker& w) noexcept {
@@ -40,6 +51,16 @@ void scheduler::end_block(worker& w) noexcept {
   w.fetch_forks();
   if (frozen()) [[unlikely]]
     rest_for_good(true);
+}
+
+void scheduler::end_takeover(worker& w) noexcept {
+  parking::end_block(w);
+  {
+    const os::guard hold(culprit_lock_);
+    if (culprit_.worker == w.index() && culprit_.until < 0) culprit_.until = port_.now();
+  }
+  w.fetch_forks();
+  w.begin_measure();
 }
 
 blocked_here::blocked_here() {

@@ -10,7 +10,7 @@ constinit thread_local worker* this_thread = nullptr;
 constinit thread_local blocking_pool* this_pool = nullptr;
 constinit thread_local unsigned this_pool_waits = 0;
 constinit thread_local detail::context_base* this_scope = nullptr;
-constinit thread_local detail::waiter* this_pool_routine = nullptr;
+constinit thread_local worker* this_berth = nullptr;
 constinit thread_local bool this_thread_looked = false;
 
 /// What is thread-local to the main thread is destroyed before all statics ([basic.start.term]).
@@ -30,6 +30,7 @@ struct end_of_main {
 
 [[gnu::noinline]] os::seat* current_seat() noexcept {
   worker* w = this_thread;
+  if (w == nullptr) w = this_berth;
   asm volatile("" : "+r"(w) : : "memory");
   return w != nullptr ? &w->seat : nullptr;
 }
@@ -53,14 +54,21 @@ struct end_of_main {
   return this_pool_waits;
 }
 
-[[gnu::noinline]] detail::waiter* current_routine() noexcept {
-  detail::waiter* r = this_thread != nullptr ? this_thread->current() : this_pool_routine;
-  asm volatile("" : "+r"(r) : : "memory");
-  return r;
+[[gnu::noinline]] worker* current_berth() noexcept {
+  worker* w = this_berth;
+  asm volatile("" : "+r"(w) : : "memory");
+  return w;
 }
 
-[[gnu::noinline]] void set_pool_routine(detail::waiter* r) noexcept {
-  this_pool_routine = r;
+[[gnu::noinline]] void set_current_berth(worker* w) noexcept {
+  this_berth = w;
+}
+
+[[gnu::noinline]] detail::waiter* current_routine() noexcept {
+  const worker* w = this_thread != nullptr ? this_thread : this_berth;
+  detail::waiter* r = w != nullptr ? w->current() : nullptr;
+  asm volatile("" : "+r"(r) : : "memory");
+  return r;
 }
 
 [[gnu::noinline]] void call_at_end_of_main(void (*f)()) {

@@ -30,10 +30,12 @@ void set_current_pool(blocking_pool*) noexcept;
 /// block, too.
 [[nodiscard]] unsigned& pool_waits() noexcept;
 
-/// The routine that this thread runs: on a worker, or in a call that it has made on the blocking pool.  Null
-/// if none.
+/// What a thread of the blocking pool has in a worker's place while it runs a routine; or null.
+[[nodiscard]] worker* current_berth() noexcept;
+void set_current_berth(worker*) noexcept;
+
+/// The routine that this thread runs: on a worker, or on a thread of the blocking pool.  Null if none.
 [[nodiscard]] detail::waiter* current_routine() noexcept;
-void set_pool_routine(detail::waiter*) noexcept;
 
 /// On the main thread: `f` is called when main has returned or exit() is called there, before any static is
 /// destroyed.  Once; elsewhere nothing happens.

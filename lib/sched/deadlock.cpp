@@ -124,6 +124,7 @@ void scheduler::add_stillness(stillness& to) const noexcept {
     if (w.has_queued()) to.still = false;
     to.ticks += w.tick();
   }
+  pool_.for_each_berth([&](const worker& berth) { to.ticks += berth.tick(); });
   to.threads +=
       active + static_cast<unsigned>(reserve_.size() + companions_.size()) + in_pool + 1;  // the monitor
 }

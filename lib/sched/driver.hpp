@@ -3,7 +3,17 @@
 // driver: what waits for descriptors on behalf of the workers of a runtime.  lib/io/ implements it, so that
 // this floor knows none of its calls.
 //
-// A runtime that watches no descriptor has none.  Who sleeps in it, and how that is ended, is in parking.hpp.
+// A runtime that watches no descriptor has none.  Where one does, its poller (parking.hpp) sleeps in the
+// driver instead of on its futex, for both: descriptors and timers.  Its park word says so, for who notifies
+// it has to interrupt it there.
+//
+//   watcher   D1 count one more, seq_cst; D2 nobody polls? wake_one()       (a thread that is no worker)
+//   parker    S1; D3 load the count, seq_cst, then the poller's token
+// Guarantee: D2's lock comes after S1's, and finds the parker; or D3 sees D1.  A worker that begins to watch
+// parks later, and is the poller then; the monitor sees to one that goes on for long.
+//   attacher  store the driver, seq_cst; D4 somebody polls? kick him
+//   poller    T3 take the token; D5 load the driver, seq_cst
+// Guarantee: D4 sees T3, or D5 sees the driver.
 
 #include <cstddef>
 

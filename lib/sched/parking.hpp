@@ -23,22 +23,16 @@
 // (protocols.md A10).  When the call returns, the spare goes back to the reserve if it was never woken; else
 // one worker too many is active, and the next that parks retires.
 //
+// Taken over: the monitor does the same to a worker whose thread sleeps in a call that nobody announced: K1
+// to K6, in parker.hpp.
+//
 // Monitor (protocols.md A8)
 //   monitor   M1 asleep = true, seq_cst; M2 are all still parked? no: asleep = false, go on
 //   waker     W1 state -= idle or active += 1, seq_cst; W2 asleep? wake the monitor
 // Guarantee: M2 sees W1, or W2 sees M1.  Whoever runs when all were parked does W1, W2: who is woken, who
 //            wakes by itself, and who comes back from a blocking call.
 //
-// Descriptors: where a runtime watches some (driver.hpp), the poller sleeps in its driver instead of on its
-// futex, for both: descriptors and timers.  Its park word says so, for who notifies it has to interrupt it
-// there.
-//   watcher   D1 count one more, seq_cst; D2 nobody polls? wake_one()       (a thread that is no worker)
-//   parker    S1; D3 load the count, seq_cst, then the poller's token
-// Guarantee: D2's lock comes after S1's, and finds the parker; or D3 sees D1.  A worker that begins to watch
-// parks later, and is the poller then; the monitor sees to one that goes on for long.
-//   attacher  store the driver, seq_cst; D4 somebody polls? kick him
-//   poller    T3 take the token; D5 load the driver, seq_cst
-// Guarantee: D4 sees T3, or D5 sees the driver.
+// Descriptors: where a runtime watches some, the poller sleeps in its driver: D1 to D5, in driver.hpp.
 //
 // Invariants
 //   1. state's idle == idle_.size(); both change under the lock.
@@ -67,41 +61,9 @@
 
 #include "os/lock.hpp"
 #include "os/port.hpp"
+#include "sched/parker.hpp"
 
 namespace weft::sched {
-
-/// park_word's values; polling: asleep in the driver.
-inline constexpr std::uint32_t awake = 0, parked = 1, notified = 2, polling = 3;
-
-/// What a worker's thread is to the set; under the set's lock.
-enum class role : std::uint8_t {
-  active,   // runs, searches or is idle; or is a spare that has not come to the reserve yet
-  blocked,  // in an announced call, compensated
-  reserve,  // a spare: sleeps, not listed as idle
-  gone,     // its thread has ended; the queues are empty
-};
-
-/// The plain word inside an atomic, for the port's wait and wake.
-inline const std::uint32_t& word_of(const std::atomic<std::uint32_t>& a) noexcept {
-  static_assert(sizeof(a) == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
-  return reinterpret_cast<const std::uint32_t&>(a);
-}
-
-/// What a worker has for the set it belongs to.
-template <template <typename> class Atomic = std::atomic>
-struct parker {
-  alignas(64) Atomic<std::uint32_t> park_word{awake};
-  Atomic<bool> blocked{false};  // is == role::blocked, for those without the lock
-  role is = role::active;       // under the set's lock
-  bool in_idle = false;         // under the set's lock
-  bool rests = false;      // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
-  bool searching = false;  // own thread
-  bool is_poller = false;  // own thread
-
-  bool is_blocked() const noexcept {
-    return blocked.load(std::memory_order_seq_cst);  // B1, pairs with B2: its thread sleeps in a call
-  }
-};
 
 /// `Home` derives from this.  Its at() and count() give the workers, which derive from parker and tell what
 /// they have; the rest that is asked of it is in scheduler.hpp.
@@ -135,18 +97,12 @@ class parking {
 
   /// A thread that is no worker has begun to watch a descriptor.
   void watch_began() noexcept {
-    // relaxed: one that has just left comes by D3 again
-    if (poller_.load(std::memory_order_relaxed) == nullptr) wake_one();
+    if (!has_poller()) wake_one();  // one that has just left comes by D3 again
   }
 
   /// There is a driver now: who sleeps for timers on its futex is to sleep there.
   void driver_came() noexcept {
     if (poller_.load(std::memory_order_seq_cst) != nullptr) self().kick_poller();  // D4, pairs with T3
-  }
-
-  /// Nobody waits for descriptors though somebody could.  A hint.
-  bool is_unattended() const noexcept {
-    return self().watches() && poller_.load(std::memory_order_relaxed) == nullptr;  // relaxed: a hint
   }
 
   /// A timer was armed in a heap whose worker may sleep.
@@ -193,6 +149,7 @@ class parking {
     {
       Guard hold(set_lock_);
       if (leaving_) return false;
+      if (w.is == role::blocked) stand_up(w);  // K6
       if (has_too_many()) {
         retire(w);
         hold.unlock();
@@ -233,7 +190,10 @@ class parking {
     const Guard hold(set_lock_);
     allowed_.store(workers, std::memory_order_relaxed);  // relaxed: has_too_many() is a hint without the lock
     for (std::size_t i = idle_.size(); i-- > 0 && has_too_many();) {
-      if (self().sleeps_for_good(*idle_[i])) take_to_reserve(i);
+      // One beyond the workers is woken to retire, by the monitor: else its thread would never end.
+      const bool may_rest =
+          active_.load(std::memory_order_relaxed) <= self().how().workers;  // relaxed: locked
+      if (idle_[i]->rests || (may_rest && self().sleeps_for_good(*idle_[i]))) take_to_reserve(i);
     }
     while (active_.load(std::memory_order_relaxed) < workers) {  // relaxed: changes under the lock
       if (reserve_.empty()) return false;
@@ -251,15 +211,24 @@ class parking {
   /// A spare stands in for `w`, listed as idle.  False: there is none in the reserve.
   bool replace(Worker& w) noexcept {
     const Guard hold(set_lock_);
+    if (w.is == role::blocked) return true;  // K6: it was taken over, and is not back yet
     if (reserve_.empty()) return false;
-    Worker& spare = *reserve_.back();
-    reserve_.pop_back();
-    spare.is = role::active;
-    w.is = role::blocked;
-    w.blocked.store(true, std::memory_order_seq_cst);  // B2, pairs with B1: S2 counts all it has
-    blocked_.fetch_add(1, std::memory_order_seq_cst);  // B2, pairs with B1
-    list_idle(spare, 0);
+    stand_in_for(w);
     return true;
+  }
+
+  enum class takeover : std::uint8_t { done, without_spare, came_back };
+
+  /// Monitor.  replace() of one that does not know, if `still()` under the lock.
+  template <typename Still>
+  takeover take_over(Worker& w, Still still) noexcept {
+    const Guard hold(set_lock_);
+    // On its way to sleep, or woken, it is in parking's own code.
+    const bool is_awake = w.park_word.load(std::memory_order_relaxed) == awake;  // relaxed: a moment's sight
+    if (w.is != role::active || w.in_idle || leaving_ || !is_awake || !still()) return takeover::came_back;
+    if (reserve_.empty()) return takeover::without_spare;
+    stand_in_for(w);  // K1
+    return takeover::done;
   }
 
   bool has_spare() noexcept {
@@ -279,13 +248,17 @@ class parking {
   void end_block(Worker& w) noexcept {
     {
       const Guard hold(set_lock_);
-      w.is = role::active;
-      w.blocked.store(false, std::memory_order_seq_cst);  // B2, pairs with B1
-      blocked_.fetch_sub(1, std::memory_order_seq_cst);   // B2, pairs with B1
-      active_.fetch_add(1, std::memory_order_seq_cst);    // W1, pairs with M2
+      stand_up(w);
       if (has_too_many()) put_back_a_spare();
     }
     self().kick_monitor();
+  }
+
+  /// It will never run anything again.
+  void leave_for_good(Worker& w) noexcept {
+    const Guard hold(set_lock_);
+    if (w.is == role::blocked) stand_up(w);  // K6
+    w.is = role::gone;
   }
 
   /// The worker is a spare, its park word `parked`.  Returns true when it was woken as a searcher.
@@ -342,6 +315,14 @@ class parking {
 
   unsigned idle() const noexcept {
     return idle_of(state_.load(std::memory_order_relaxed));  // relaxed: a statistic
+  }
+
+  bool has_poller() const noexcept {
+    return poller_.load(std::memory_order_relaxed) != nullptr;  // relaxed: a hint
+  }
+
+  unsigned blocked() const noexcept {
+    return blocked_.load(std::memory_order_relaxed);  // relaxed: a statistic
   }
 
   unsigned active() const noexcept {
@@ -496,14 +477,28 @@ class parking {
   }
 
   void end_sleep(Worker& w) noexcept {
-    switch (w.park_word.exchange(notified, std::memory_order_acq_rel)) {  // R4, pairs with A4
-      case parked:
-        return self().port().wake(word_of(w.park_word), 1);
-      case polling:
-        return self().io()->interrupt();
-      default:
-        return;
-    }
+    const std::uint32_t was = w.park_word.exchange(notified, std::memory_order_acq_rel);  // R4, pairs with A4
+    if (was == parked) self().port().wake(word_of(w.park_word), 1);
+    if (was == polling) self().io()->interrupt();
+  }
+
+  /// Under the lock; there is a spare.
+  void stand_in_for(Worker& w) noexcept {
+    Worker& spare = *reserve_.back();
+    reserve_.pop_back();
+    spare.is = role::active;
+    w.is = role::blocked;
+    w.blocked.store(true, std::memory_order_seq_cst);  // B2, pairs with B1: S2 counts all it has
+    blocked_.fetch_add(1, std::memory_order_seq_cst);  // B2, pairs with B1
+    list_idle(spare, 0);
+  }
+
+  /// Under the lock.
+  void stand_up(Worker& w) noexcept {
+    w.is = role::active;
+    w.blocked.store(false, std::memory_order_seq_cst);  // B2, pairs with B1
+    blocked_.fetch_sub(1, std::memory_order_seq_cst);   // B2, pairs with B1
+    active_.fetch_add(1, std::memory_order_seq_cst);    // W1, pairs with M2
   }
 
   /// Under the lock.

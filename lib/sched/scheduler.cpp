@@ -171,6 +171,8 @@ void scheduler::end_started() noexcept {
 
 void scheduler::wake(waiter& r) noexcept {
   scheduler& home = static_cast<worker*>(r.worker)->home();
+  if (r.lives() == detail::home::blocking_pool) [[unlikely]]
+    return home.queue_on_pool(r);
   worker* here = current_worker();
   if (here != nullptr && &here->home() == &home) {
     here->push_next(r);
@@ -181,12 +183,21 @@ void scheduler::wake(waiter& r) noexcept {
 
 void scheduler::wake_in_turn(waiter& r) noexcept {
   scheduler& home = static_cast<worker*>(r.worker)->home();
+  if (r.lives() == detail::home::blocking_pool) [[unlikely]]
+    return home.queue_on_pool(r);
   worker* here = current_worker();
-  if (here != nullptr && &here->home() == &home && here->blocks == 0) {
+  if (here != nullptr && &here->home() == &home && !here->is_replaced()) {
     here->push_back(r);
+    here->keep_nothing_if_replaced();
   } else {
     home.inject_from_outside(r);
   }
+}
+
+void scheduler::queue_on_pool(waiter& r) noexcept {
+  hold();  // as below
+  pool_.queue(r);
+  drop();
 }
 
 void scheduler::inject_from_outside(waiter& r) noexcept {
@@ -217,10 +228,26 @@ void scheduler::inject_given_up(waiter* first, waiter* last, std::uint32_t n) no
   tell_of_injected();
 }
 
+void scheduler::inject_overdue(waiter& r) noexcept {
+  inject_.push_overdue(&r, &r, 1);
+  tell_of_injected();
+}
+
 void scheduler::tell_of_injected() noexcept {
   if (how_.manual) return host_->raise();
   // No "worth waking" here: nobody else may be awake (protocols.md A9).
   if (wants_searcher()) wake_one();
+}
+
+void scheduler::tell_of_timers() noexcept {
+  const os::nanos due = next_timer();
+  if (due != os::never && due < poller_deadline_.load(std::memory_order_seq_cst))  // T1, pairs with T2, T5
+    timer_armed(due);
+}
+
+void scheduler::call_monitor() noexcept {
+  monitor_word_.fetch_add(2, std::memory_order_release);  // R7, pairs with A7
+  port_.wake(word_of(monitor_word_), 1);
 }
 
 waiter* scheduler::take_injected(worker& by, std::uint32_t& n) noexcept {
@@ -334,6 +361,7 @@ void scheduler::freeze_in_child() noexcept {
   if (home == nullptr) return;
   home->freeze_.close_for_this_thread();
   worker* w = current_worker();
+  if (w == nullptr) w = current_berth();
   if (w == nullptr) return;
   w->ready = 0;  // its next operation leads to the loop, which says so
   w->transfers = 0;
@@ -341,7 +369,10 @@ void scheduler::freeze_in_child() noexcept {
 
 void scheduler::rest_for_good(bool is_worker) noexcept {
   if (os::forked()) os::misuse_in_child();
-  if (is_worker) freeze_.rest(port_);
+  if (is_worker) {
+    leave_for_good(*current_worker());
+    freeze_.rest(port_);
+  }
   static constinit std::uint32_t never_changes = 0;
   for (;;) port_.wait(never_changes, 0, os::never);
 }

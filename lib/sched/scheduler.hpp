@@ -9,6 +9,7 @@
 
 #include <weft/runtime.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/blocking_pool.hpp"
+#include "sched/culprit.hpp"
 #include "sched/deadlock.hpp"
 #include "sched/driver.hpp"
 #include "sched/end_gates.hpp"
@@ -94,6 +96,8 @@ class scheduler : public parking<scheduler, worker> {
   void inject_chain(waiter* first, waiter* last, std::uint32_t count) noexcept;
   /// What a worker had and does not run.
   void inject_given_up(waiter* first, waiter* last, std::uint32_t count) noexcept;
+  /// Whose time has come a while ago.
+  void inject_overdue(waiter& r) noexcept;
   waiter* take_injected(worker& by, std::uint32_t& count) noexcept;
 
   /// Something is queued somewhere.
@@ -117,6 +121,17 @@ class scheduler : public parking<scheduler, worker> {
   /// Somebody will block here and must not fail then.  Throws as begin_block().
   void reserve_spare();
   void end_block(worker& w) noexcept;
+  /// The worker is back from a call that it had not announced.
+  void end_takeover(worker& w) noexcept;
+
+  /// Who was found asleep last; `since` is 0 if nobody was.
+  culprit last_culprit() const noexcept {
+    const os::guard hold(culprit_lock_);
+    return culprit_;
+  }
+
+  /// begin_block(), if a thread can be had for it.
+  bool stand_in(worker& w) noexcept;
 
   /// So many workers may be active; the others rest.  If a thread that is needed cannot be had, some rest on
   /// until this is called again.
@@ -124,7 +139,8 @@ class scheduler : public parking<scheduler, worker> {
 
   /// Workers that rest, so as not to wait for others.
   unsigned resting() const noexcept {
-    return how_.workers - allowed_.load(std::memory_order_relaxed);  // relaxed: a statistic
+    const unsigned allowed = allowed_.load(std::memory_order_relaxed);  // relaxed: a statistic
+    return how_.workers - std::min(allowed, how_.workers);
   }
 
   /// Counts a thread of the runtime in; false if there are max_threads.
@@ -161,8 +177,21 @@ class scheduler : public parking<scheduler, worker> {
     return d != nullptr && d->watches();
   }
 
+  /// Nobody waits for descriptors though somebody could.  A hint.
+  bool is_unattended() const noexcept { return watches() && !has_poller(); }
+
   /// The driver from now on, unless there is one.  Gives the one in force.  Throws std::system_error.
   driver& attach(std::unique_ptr<driver> made);
+  /// The same, of any that were armed on a thread that is no worker.
+  void tell_of_timers() noexcept;
+
+  // --- the monitor ---
+
+  /// It may sleep for good.
+  bool all_parked() const noexcept { return parking::all_parked() && !pool_.is_watched(); }
+
+  /// The pool is watched from now on.
+  void call_monitor() noexcept;
 
   // --- the end: scheduler.cpp ---
 
@@ -208,12 +237,12 @@ class scheduler : public parking<scheduler, worker> {
 
   unsigned count() const noexcept { return count_.load(std::memory_order_acquire); }  // A3, pairs with R3
 
-  /// One of this runtime's workers?  The pointer may be stale and is not followed.
+  /// One of this runtime's workers, or of its pool's berths?  The pointer may be stale and is not followed.
   bool owns(const detail::worker_face* w) const noexcept {
     for (unsigned i = 0, n = count(); i < n; ++i) {
       if (w == &at(i)) return true;
     }
-    return false;
+    return pool_.owns(w);
   }
 
   std::uint64_t take_ids() noexcept;
@@ -225,7 +254,7 @@ class scheduler : public parking<scheduler, worker> {
   // --- what is not done by workers, counted here ---
 
   struct {
-    counter spawned, finished, injected, wakes, spares, monitor_wakes;
+    counter spawned, finished, injected, wakes, spares, monitor_wakes, taken_over, not_replaced;
   } count_shared;
 
   // --- coroutines of foreign types: foreign.cpp ---
@@ -291,6 +320,7 @@ class scheduler : public parking<scheduler, worker> {
   static void run_worker(void* w) noexcept;
   void end_started() noexcept;
   void tell_of_injected() noexcept;
+  void queue_on_pool(waiter& r) noexcept;
 
   void run_monitor() noexcept;
 
@@ -321,6 +351,9 @@ class scheduler : public parking<scheduler, worker> {
     foreign_party* first = nullptr;
   } foreign_;
 
+  mutable std::uint32_t culprit_lock_ = 0;
+  culprit culprit_;
+
   os::thread_id monitor_thread_;
   bool monitor_runs_ = false;
 
@@ -331,6 +364,12 @@ class scheduler : public parking<scheduler, worker> {
 
 inline bool worker::wanted_elsewhere() const noexcept {
   return home_->wants_searcher();
+}
+
+template <typename F>
+void blocking_pool::for_each_berth(F f) const {
+  const worker* berth = berths_.load(std::memory_order_acquire);  // A3, pairs with R3
+  for (; berth != nullptr; berth = berth->next_berth) f(*berth);
 }
 
 }  // namespace weft::sched

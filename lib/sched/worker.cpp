@@ -29,6 +29,7 @@ constexpr std::uint32_t picked_from = 127;
 
 worker::worker(scheduler& home, unsigned index, std::uint64_t seed)
     : worker_face{hand_offs, ready_operations},
+      timers(timer_place.heap()),
       home_(&home),
       quick_seat_(home.port().simulated() ? &os::nobodys_seat : &seat),
       index_(index),
@@ -36,16 +37,27 @@ worker::worker(scheduler& home, unsigned index, std::uint64_t seed)
       random_(seed),
       forks_(home.how().workers) {}
 
+worker::worker(scheduler& home, std::uint64_t seed)
+    : worker_face{0, ready_operations},
+      timers(home.at(0).timers),
+      blocks(1),
+      home_(&home),
+      quick_seat_(&os::nobodys_seat),
+      index_(0),
+      is_berth_(true),
+      simulated_(home.port().simulated()),
+      random_(seed) {}
+
 // --- pushing ---
 
 void worker::push_next(waiter& r) noexcept {
-  if (blocks != 0) [[unlikely]]
+  if (is_replaced()) [[unlikely]]
     return home_->inject(r);            // this thread may block before it comes back to its queues
   if (simulated_) return push_back(r);  // picked from all that is ready
   waiter* before = slot_.load(std::memory_order_relaxed);  // relaxed: only this thread fills it
   if (before == nullptr) {
     slot_.store(&r, std::memory_order_release);  // R6, pairs with A6: a thief sees the routine
-    return;
+    return keep_nothing_if_replaced();
   }
   if (bias_.enter()) [[likely]] {
     before = slot_.load(std::memory_order_relaxed);  // relaxed: no thief is here
@@ -55,6 +67,7 @@ void worker::push_next(waiter& r) noexcept {
     before = slot_.exchange(&r, std::memory_order_acq_rel);  // R6, pairs with A6
   }
   if (before != nullptr) push_back(*before);
+  keep_nothing_if_replaced();
 }
 
 void worker::push_back(waiter& r) noexcept {
@@ -116,6 +129,22 @@ void worker::give_up_queues() noexcept {
   std::uint32_t n = 1;
   for (; waiter* r = ring_.pop(); ++n) last = last->next = r;
   home_->inject_given_up(first, last, n);
+}
+
+void worker::lift_queues() noexcept {
+  const auto give = [this](waiter** taken, std::uint32_t n) {
+    for (std::uint32_t i = 0; i + 1 < n; ++i) taken[i]->next = taken[i + 1];
+    home_->inject_given_up(taken[0], taken[n - 1], n);
+  };
+  if ((slot_.load(std::memory_order_relaxed) != nullptr || !ring_.empty()) &&  // relaxed: K3, behind K2
+      bias_.begin_theft()) {  // else it is not in a call, but between two steps of its own
+    waiter* taken[decltype(ring_)::capacity];
+    for (std::uint32_t n = ring_.steal_half(taken); n != 0; n = ring_.steal_half(taken)) give(taken, n);
+    taken[0] = slot_.exchange(nullptr, std::memory_order_acq_rel);  // A6, pairs with R6
+    bias_.end_theft();
+    if (taken[0] != nullptr) give(taken, 1);
+  }
+  strand_forks();
 }
 
 void worker::leave_forks() noexcept {
@@ -188,16 +217,49 @@ void* worker::begin(waiter& r) noexcept {
     runs(nullptr);
     return run_foreign(r);
   }
+  const bool is_guest = r.lives() == detail::home::blocking_pool && !is_berth_;
   const bool is_first = r.fresh();
   const bool is_sibling = is_first && r.born() == detail::birth::member && r.scope == owed_to_;
   if (owed_to_ != nullptr && !is_sibling) settle();
   runs(&r);
-  if (!is_first) return r.frame;
+  if (!is_first) return is_guest ? run_guest(r) : r.frame;
   r.fresh(false);
   // Cancelled before its first resumption it ends without a value and without an exception.
   if (!is_plainly_live(r, *home_) && detail::cancel_requested_for(r) != detail::live)
     return complete(static_cast<detail::promise_base&>(r), nullptr).address();
-  return r.frame;
+  return is_guest ? run_guest(r) : r.frame;
+}
+
+/// The blocking pool has no thread and could have none when `r` was woken: its turn is an announced call
+/// here.  If there is no thread to stand in either, nobody does.
+void* worker::run_guest(waiter& r) noexcept {
+  if (searching) home_->end_search(*this);
+  const bool stands_in = home_->stand_in(*this);
+  transfers = 0;  // whoever comes next comes to the loop
+  std::coroutine_handle<>::from_address(r.frame).resume();
+  transfers = 0;
+  if (stands_in) home_->end_block(*this);
+  return std::noop_coroutine().address();
+}
+
+void worker::run_here(waiter& r) noexcept {
+  set_current_berth(this);
+  for (waiter* next = &r; next != nullptr;) {
+    void* const frame = enter(*next);
+    transfers = 0;  // each comes back here: what all() hands over to may live elsewhere
+    count.resumed.add();
+    std::coroutine_handle<>::from_address(frame).resume();
+    if (home_->frozen()) [[unlikely]]
+      home_->rest_for_good(false);
+    next = std::exchange(bounced_, nullptr);
+    if (next != nullptr && next->lives() != detail::home::blocking_pool) {
+      home_->inject(*next);
+      break;
+    }
+  }
+  runs(nullptr);
+  set_current_berth(nullptr);
+  home_->tell_of_timers();
 }
 
 void* worker::enter(waiter& r) noexcept {
@@ -347,14 +409,14 @@ void* worker::maintain() noexcept {
 }
 
 void worker::begin_measure() noexcept {
-  measured_when_ = home_->port().now();
+  measured_when_.store(home_->port().now(), std::memory_order_relaxed);  // relaxed: an estimate
   measured_at_ = tick();
 }
 
 void worker::measure(os::nanos now) noexcept {
   const std::uint32_t now_tick = tick();
-  const os::nanos each = (now - measured_when_) / (now_tick - measured_at_ + 1);
-  measured_when_ = now;
+  const os::nanos each = (now - measured_when()) / (now_tick - measured_at_ + 1);
+  measured_when_.store(now, std::memory_order_relaxed);  // relaxed: an estimate
   measured_at_ = now_tick;
   const os::nanos before = dispatch_time_.load(std::memory_order_relaxed);  // relaxed: own thread writes it
   dispatch_time_.store((before + each) / 2, std::memory_order_relaxed);     // relaxed: an estimate
@@ -413,6 +475,8 @@ void worker::run() noexcept {
   begin_measure();
   fetch_forks();
   for (;;) {
+    if (is_replaced()) [[unlikely]]
+      home_->end_takeover(*this);
     if (home_->frozen()) [[unlikely]]
       home_->rest_for_good(true);
     if (home_->has_too_many()) [[unlikely]] {

@@ -63,6 +63,9 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:
   /// Throws std::bad_alloc.
   worker(scheduler& home, unsigned index, std::uint64_t seed);
+  /// The berth of a thread of the blocking pool (blocking_pool.hpp): always in a call that blocks, never
+  /// quick; the timers of its routines are the first worker's.  Throws std::bad_alloc.
+  worker(scheduler& home, std::uint64_t seed);
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
@@ -82,9 +85,17 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   /// The same for a worker that may_be_quick(), if nothing is next.
   [[nodiscard]] bool push_next_quickly(waiter& r) noexcept {
-    if (blocks != 0 || slot_.load(std::memory_order_relaxed) != nullptr) return false;  // relaxed: own thread
+    if (is_replaced() || slot_.load(std::memory_order_relaxed) != nullptr) return false;  // relaxed: own
     slot_.store(&r, std::memory_order_release);  // R6, pairs with A6: a thief sees the routine
+    keep_nothing_if_replaced();
     return true;
+  }
+
+  /// K5 of parking.hpp, behind a push of code that may sleep before it comes back to the loop.
+  void keep_nothing_if_replaced() noexcept {
+    os::light_barrier();
+    if (is_replaced()) [[unlikely]]
+      give_up_queues();
   }
 
   /// To the end of the ring; a surplus if others wait too.
@@ -92,8 +103,9 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   /// A yield: to the end of the ring.
   void push_yielding(waiter& r) noexcept;
 
-  /// False: no memory.  The caller then looks whether that is wanted_elsewhere().
-  [[nodiscard]] bool push_fork(forkable& f) noexcept { return forks_.push(&f); }
+  /// False: no memory, or a berth's, where nobody would take it.  The caller else looks whether that is
+  /// wanted_elsewhere().
+  [[nodiscard]] bool push_fork(forkable& f) noexcept { return !is_berth_ && forks_.push(&f); }
 
   /// The same, if there is room already.
   [[nodiscard]] bool push_fork_quickly(forkable& f) noexcept { return forks_.push_quickly(&f); }
@@ -123,6 +135,9 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   /// Before anything else runs or this worker looks for work elsewhere.  True: something may be ready.
   bool settle() noexcept;
 
+  /// On a berth's thread: runs `r` until it waits, has ended or goes back to the workers.
+  void run_here(waiter& r) noexcept;
+
   /// `r` runs from here on; gives its frame.  A coroutine of a foreign type has run already: until it gave
   /// control back.
   void* enter(waiter& r) noexcept;
@@ -136,7 +151,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   /// Empties the slot and the ring into the inject queue, for a worker that retires (protocols.md A11) or
   /// whose thread blocks: thieves are those that have nothing to do, and there may be none.
-  void give_up_queues() noexcept;
+  [[gnu::noinline]] void give_up_queues() noexcept;
   /// The same for forks, which stay in their deque: those that run take one now and then, until
   /// fetch_forks(), or until one finds that there are no more.
   void leave_forks() noexcept;
@@ -152,8 +167,12 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   // --- any thread ---
 
+  bool is_berth() const noexcept { return is_berth_; }
+
   /// Takes work from this worker for `thief`; `desperate`: also the last item of the ring and the slot.
   waiter* steal_half(worker& thief, bool desperate) noexcept;
+  /// Monitor: what give_up_queues() and leave_forks() do, for one that sleeps.
+  void lift_queues() noexcept;
   forkable* steal_fork() noexcept;
 
   bool forks_need_barrier() const noexcept { return forks_.needs_barrier(); }
@@ -170,6 +189,11 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
     return dispatch_time_.load(std::memory_order_relaxed);  // relaxed: an estimate
   }
 
+  /// It has been awake since then.
+  os::nanos measured_when() const noexcept {
+    return measured_when_.load(std::memory_order_relaxed);  // relaxed: an estimate
+  }
+
   std::uint32_t queued() const noexcept { return ring_.size(); }
 
   /// What runs here now; null for nothing and for coroutines of foreign types.  Others than the own thread
@@ -180,8 +204,20 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   void runs(waiter* r) noexcept { current_.store(r, std::memory_order_relaxed); }  // relaxed: as above
 
+  // For dumps: in a call that nobody announced; since when, about.
+
+  bool is_stuck() const noexcept { return is_blocked() && stuck_since() != 0; }
+
+  os::nanos stuck_since() const noexcept {
+    return stuck_since_.load(std::memory_order_relaxed);  // relaxed: for dumps
+  }
+
+  void stuck_since(os::nanos when) noexcept {
+    stuck_since_.store(when, std::memory_order_relaxed);  // relaxed: for dumps
+  }
+
   const timer_heap_place timer_place;
-  timer_heap& timers = timer_place.heap();
+  timer_heap& timers;
   const os::seat_place seat_place;
   os::seat& seat = seat_place.here();
 
@@ -205,12 +241,21 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   } count;
 
   os::thread_id thread;
-  std::uint32_t watched_tick = 0;  // the monitor's, as the next
-  std::uint64_t watched_parks = 0;
+
+  struct {
+    std::uint32_t tick = 0;
+    std::uint64_t parks = 0;
+    os::nanos contended = 0;
+    os::nanos cpu_time = 0;
+    os::nanos still = 0;   // so long it has neither moved nor had a processor
+    bool counted = false;  // as one for whom there was no thread
+  } watched;               // the monitor's
+
   std::uint32_t injected_takes = 0;     // own thread
   std::atomic<int> thread_number{0};    // the kernel's, for dumps
   std::atomic<os::nanos> contended{0};  // that it has waited for locks
-  os::nanos watched_contended = 0;      // the monitor's
+  worker* next_berth = nullptr;         // of all there are
+  worker* next_free = nullptr;          // of those without a thread, under the pool's lock
 
  private:
   void* next_frame() noexcept;
@@ -243,11 +288,13 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void fetch_ids() noexcept;
   void expose_slot() noexcept;
   void* run_foreign(waiter& r) noexcept;
+  void* run_guest(waiter& r) noexcept;
   bool worth_waking() const noexcept;
 
   scheduler* home_;
   std::atomic<os::seat*> quick_seat_;
   unsigned index_;
+  const bool is_berth_ = false;
   const bool simulated_;  // the seed decides what runs next, and how far
   base::random random_;
   std::atomic<waiter*> current_{nullptr};
@@ -259,11 +306,12 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::uint32_t polled_at_ = 0;
   std::uint32_t forked_at_ = 0;
   std::uint32_t measured_at_ = 0;
-  os::nanos measured_when_ = 0;
+  std::atomic<os::nanos> measured_when_{0};
   std::uint64_t ids_ = 0, ids_end_ = 0;
   worker* last_victim_ = nullptr;
   detail::context* owed_to_ = nullptr;  // the scope of the members that have ended and are not counted off
   std::uint64_t owed_ = 0;
+  std::atomic<os::nanos> stuck_since_{0};  // 0 in an announced call
 
   alignas(64) std::atomic<std::uint32_t> tick_{0};
   std::atomic<os::nanos> dispatch_time_{1'000'000};  // until measured, work is taken to be worth a wake

@@ -18,7 +18,11 @@ void push_timer_chain(void* context, waiter* chain) {
   auto& w = *static_cast<worker*>(context);
   while (chain != nullptr) {
     waiter* next = chain->next;
-    w.push_back(*chain);
+    if (chain->lives() == detail::home::blocking_pool) {
+      w.home().pool().queue(*chain);
+    } else {
+      w.push_back(*chain);
+    }
     chain = next;
   }
 }

@@ -84,6 +84,34 @@ TEST_CASE("the pool grows to max_blocking_threads, queues what is more, and shri
   for (auto& h : all) h.join();
 }
 
+TEST_CASE("calls that are stuck get further threads although nothing else runs", "[api][pool]") {
+  weft::runtime rt({.workers = 2});
+  for (int round = 0; round < 20; ++round) {
+    kernel_gate gate;
+    std::vector<weft::join_handle<void>> all;
+    for (int i = 0; i < 60; ++i) all.push_back(rt.go(pass_through(gate)));
+    gate.await(60);
+    gate.open();
+    for (auto& h : all) h.join();
+  }
+  CHECK(rt.stats().blocking_most_threads <= 128);
+}
+
+TEST_CASE("a burst of short calls does not start a thread for each", "[api][pool]") {
+  constexpr int calls = 10'000;
+  weft::runtime rt({.workers = 2, .max_blocking_threads = calls});
+  std::vector<weft::join_handle<void>> all;
+  for (int i = 0; i < calls; ++i) {
+    all.push_back(rt.go([]() -> weft::routine<> {
+      auto call = [] {};
+      co_await weft::block_on_io(call);
+    }));
+  }
+  for (auto& h : all) h.join();
+  CHECK(rt.stats().blocking_jobs == calls);
+  CHECK(rt.stats().blocking_most_threads < calls / 10);
+}
+
 TEST_CASE("a pool thread that waits in a facade call does not count", "[api][pool]") {
   weft::runtime rt({.workers = 2, .max_blocking_threads = 1});
   std::vector<weft::blocking::channel<int>> line(21);

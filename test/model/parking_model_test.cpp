@@ -467,9 +467,9 @@ TEST_CASE("the model check catches a monitor that sleeps while somebody runs", "
 TEST_CASE("each order of parking is needed: weakened alone it is caught", "[model][parking]") {
   require_each_order_matters(
       "sched/parking.hpp", cases(),
-      {"is_blocked B1", "begin_search S8", "replace B2", "end_block B2", "sleep_in_reserve A4",
-       "sleep_until_kicked M1.2", "kick_monitor R7", "blocked_have_work B1", "end_sleep R4", "retire M2",
-       "take_to_reserve M2", "sleep A4", "sleep_on_futex A", "sleep_in_driver A", "take_poller_token T"});
+      {"begin_search S8", "stand_in_for B2", "stand_up B2", "sleep_in_reserve A4", "sleep_until_kicked M1.2",
+       "kick_monitor R7", "blocked_have_work B1", "end_sleep R4", "retire M2", "take_to_reserve M2",
+       "sleep A4", "sleep_on_futex A", "sleep_in_driver A", "take_poller_token T"});
 }
 
 #endif

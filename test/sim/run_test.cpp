@@ -17,7 +17,7 @@ namespace {
 /// Of the program that everything() is, with seed 1.  It changes when the scheduler or an operation takes
 /// another decision than before; never by the compiler, the build type or the run.  Printed by the test that
 /// compares.
-constexpr std::uint64_t known_hash = 0xcf61082f4b405888;
+constexpr std::uint64_t known_hash = 0xf87d8275b63cda0d;
 
 /// A bit of everything, on both faces; what happens is written down.
 std::string everything() {

@@ -51,6 +51,7 @@ enum class wait_reason : std::uint8_t {
   schedule,
   readable,
   writable,
+  resume_on,
 };
 
 /// One registration of one waiter in one queue.
