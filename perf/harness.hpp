@@ -32,7 +32,8 @@ struct bench {
   result (*run)(weft::runtime& rt, std::uint64_t n);
   result (*run_blocking)(weft::runtime& rt, std::uint64_t n) = nullptr;  // through the facade
   result (*run_through)(weft::runtime& rt, std::uint64_t n,
-                        std::size_t capacity) = nullptr;  // of its channel
+                        std::size_t capacity) = nullptr;                  // of its channel
+  result (*run_announced)(weft::runtime& rt, std::uint64_t n) = nullptr;  // what blocks says so
 };
 
 // One list a file.
@@ -45,6 +46,7 @@ std::span<const bench> cancel_benches();
 std::span<const bench> foreign_benches();
 std::span<const bench> network_benches();
 std::span<const bench> mutex_benches();
+std::span<const bench> blocking_benches();
 
 class stopwatch {
  public:

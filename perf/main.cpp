@@ -1,5 +1,5 @@
-// weft-perf BENCH [-w WORKERS] [-n N] [-c CAPACITY] [-face blocking]: runs one bench, prints one line of
-// JSON.
+// weft-perf BENCH [-w WORKERS] [-n N] [-c CAPACITY] [-face blocking] [-announced 0|1]: runs one bench, prints
+// one line of JSON.
 //
 // {"bench":"yield","impl":"weft","workers":1,"n":5000000,"ns_per_op":16.0,"rss_mb":8.1}
 // README.md says what each bench does and what its n counts.  weft-perf --list: lines `BENCH weft`, for
@@ -22,6 +22,7 @@
 
 namespace {
 
+using namespace std::string_view_literals;
 using perf::bench;
 
 struct request {
@@ -30,12 +31,13 @@ struct request {
   std::optional<std::uint64_t> n;
   std::optional<std::size_t> capacity;
   bool is_blocking = false;
+  bool is_announced = false;
 };
 
-std::array<std::span<const bench>, 9> all_benches() {
-  return {perf::spawn_benches(),  perf::tree_benches(),   perf::channel_benches(),
-          perf::select_benches(), perf::time_benches(),   perf::network_benches(),
-          perf::mutex_benches(),  perf::cancel_benches(), perf::foreign_benches()};
+std::array<std::span<const bench>, 10> all_benches() {
+  return {perf::spawn_benches(),   perf::tree_benches(),    perf::channel_benches(), perf::select_benches(),
+          perf::time_benches(),    perf::network_benches(), perf::mutex_benches(),   perf::cancel_benches(),
+          perf::foreign_benches(), perf::blocking_benches()};
 }
 
 const bench* find(std::string_view name) {
@@ -48,8 +50,10 @@ const bench* find(std::string_view name) {
 }
 
 int print_usage() {
-  std::fputs("usage: weft-perf BENCH [-w WORKERS] [-n N] [-c CAPACITY] [-face blocking]\nBENCH is one of:",
-             stderr);
+  std::fputs(
+      "usage: weft-perf BENCH [-w WORKERS] [-n N] [-c CAPACITY] [-face blocking] [-announced 0|1]\n"
+      "BENCH is one of:",
+      stderr);
   for (const auto& list : all_benches()) {
     for (const bench& b : list) std::fprintf(stderr, " %.*s", static_cast<int>(b.name.size()), b.name.data());
   }
@@ -92,6 +96,9 @@ bool parse(int argc, char** argv, request& r) {
       if (!parse_number(argv[i + 1], r.capacity)) return false;
     } else if (option == "-face" && std::string_view(argv[i + 1]) == "blocking") {
       r.is_blocking = true;
+    } else if (option == "-announced" && (argv[i + 1] == "0"sv || argv[i + 1] == "1"sv)) {
+      if (r.what == nullptr || r.what->run_announced == nullptr) return false;
+      r.is_announced = argv[i + 1] == "1"sv;
     } else {
       return false;
     }
@@ -105,6 +112,7 @@ perf::result measure(const request& r, weft::runtime& rt) {
   const bench& b = *r.what;
   const std::uint64_t n = r.n.value_or(b.default_n);
   if (r.is_blocking) return b.run_blocking(rt, n);
+  if (r.is_announced) return b.run_announced(rt, n);
   return r.capacity ? b.run_through(rt, n, *r.capacity) : b.run(rt, n);
 }
 
@@ -119,7 +127,10 @@ int run(const request& r) {
   std::printf(
       "{\"bench\":\"%.*s\",\"impl\":\"weft\"%s,\"workers\":%u,\"n\":%llu,\"ns_per_op\":%.6g%s,\"rss_mb\":%."
       "1f}\n",
-      static_cast<int>(b.name.size()), b.name.data(), r.is_blocking ? ",\"face\":\"blocking\"" : "",
+      static_cast<int>(b.name.size()), b.name.data(),
+      r.is_blocking    ? ",\"face\":\"blocking\""
+      : r.is_announced ? ",\"announced\":1"
+                       : "",
       rt.workers(), static_cast<unsigned long long>(got.n), got.seconds * 1e9 / static_cast<double>(got.n),
       got.more.c_str(), static_cast<double>(perf::peak_resident_bytes()) / 1e6);
   return 0;

@@ -8,6 +8,19 @@
 
 namespace weft {
 
+/// A worker was found asleep in a call that nobody had announced (block_on_io, blocking_region), and
+/// replaced.
+struct unannounced_block {
+  std::uint64_t routine = 0;  ///< its id; 0: not known, as of a child of all()
+  char name[32] = {};         ///< the beginning of its name
+  const char* file = "";      ///< where it was started; the line is 0 if that is not known
+  unsigned line = 0;
+  unsigned worker = 0;
+  const char* call = "";         ///< "read"; empty if the system call has no name here
+  long call_number = -1;         ///< -1: it slept in none, or the kernel does not tell
+  std::int64_t nanoseconds = 0;  ///< from about when it fell asleep until now, or until its worker went on
+};
+
 struct runtime_stats {
   unsigned workers = 0;  ///< that may run at the same time
   unsigned threads = 0;  ///< alive: workers, spares, blocking pool
@@ -24,9 +37,14 @@ struct runtime_stats {
   std::uint64_t timers_fired = 0;
   std::uint64_t spares = 0;  ///< spare threads ever started for blocked workers
   std::uint64_t monitor_looks = 0;
-  std::size_t blocking_threads = 0;  ///< of the blocking pool, now
-  std::size_t blocking_queued = 0;   ///< jobs that wait for one
-  std::uint64_t blocking_jobs = 0;   ///< ever
+  unsigned blocked_workers = 0;          ///< in calls that block, announced or found
+  std::uint64_t unannounced_blocks = 0;  ///< workers that were found asleep, and replaced
+  std::uint64_t blocks_not_replaced =
+      0;  ///< times that there was no thread for it: max_threads, or the system's limit
+  unannounced_block last_unannounced;  ///< the last of them
+  std::size_t blocking_threads = 0;    ///< of the blocking pool, now
+  std::size_t blocking_queued = 0;     ///< jobs that wait for one
+  std::uint64_t blocking_jobs = 0;     ///< ever
 };
 
 }  // namespace weft

@@ -196,7 +196,8 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
     close_in(x);
     throw;
   }
-  if (here != sched::current_worker()) here->home().timer_armed(deadline);
+  // One that is replaced may sleep before it looks at its timers (sched/parking.hpp, K5).
+  if (here != sched::current_worker() || here->is_blocked()) here->home().timer_armed(deadline);
 }
 
 }  // namespace

@@ -220,6 +220,20 @@ bool look_at(promise_base& p, glimpse& g) {
   return sequence_of(after) == sequence_of(before);
 }
 
+/// Of one that runs on a worker and may end meanwhile; again until what was read belongs to one life.
+bool look_while_it_runs(const waiter& runs, glimpse& g) {
+  auto* p = const_cast<promise_base*>(static_cast<const promise_base*>(&runs));
+  const auto visit = [](void* to, void* frame) {
+    glimpse& seen = *static_cast<glimpse*>(to);
+    for (int tries = 0; tries < 10; ++tries) {
+      seen = {};
+      if (look_at(detail::promise_of(frame), seen)) return true;
+    }
+    return false;
+  };
+  return sched::visit_block(detail::frame_of(*p), visit, &g);
+}
+
 void write_glimpse(std::string& out, const glimpse& g, const promise_base& p, sched::scheduler& of) {
   if (g.forked) {
     out += "child of all()";
@@ -347,15 +361,39 @@ void describe_wait(std::string& out, const waiter& w, os::nanos now) {
   write_wait(out, w, now);
 }
 
+namespace {
+
+std::string describe_stuck(const sched::worker& w, const waiter* runs, os::nanos since, long call) {
+  std::string text = fmt::format("worker {}: stuck in {} since {:.1f} ms, unannounced", w.index(),
+                                 os::describe_call(call), static_cast<double>(since) / 1e6);
+  if (glimpse g; runs != nullptr && look_while_it_runs(*runs, g)) {
+    if (g.forked) {
+      text += ", in a child of all()";
+    } else {
+      text += ", in ";
+      write_head(text, g.id, g.name);
+    }
+    write_site(text, "last awaited at", g.site);
+    write_site(text, "started at", g.spawned_at);
+  }
+  return text += '\n';
+}
+
+}  // namespace
+
 void describe_threads(sched::scheduler& of, text_sink to) {
   const auto write = [&](const std::string& line) { to.write(to.context, line); };
   for (unsigned i = 0, n = of.count(); i < n; ++i) {
     const sched::worker& w = of.at(i);
     const waiter* runs = w.current();
     if (runs == nullptr && !w.is_blocked()) continue;
-    write(fmt::format(
-        "worker {}: {}, {} queued; its thread {}\n", i, w.is_blocked() ? "blocked" : "busy", w.queued(),
-        os::thread_state(w.thread_number.load(std::memory_order_relaxed))));  // relaxed: for dumps
+    const int number = w.thread_number.load(std::memory_order_relaxed);  // relaxed: for dumps
+    if (w.is_stuck()) {
+      write(describe_stuck(w, runs, of.port().now() - w.stuck_since(), os::look_at_thread(number).call));
+      continue;
+    }
+    write(fmt::format("worker {}: {}, {} queued; its thread {}\n", i, w.is_blocked() ? "blocked" : "busy",
+                      w.queued(), os::thread_state(number)));
   }
   for (const auto& busy : of.pool().busy()) {
     write(fmt::format("blocking thread: runs a call{}; it {}\n",
@@ -390,6 +428,19 @@ void report_deadlock(const sched::sleepers& all) noexcept {
 }
 
 [[maybe_unused]] const auto registered = sched::set_deadlock_reporter(&report_deadlock);
+
+void read_culprit(const waiter& runs, sched::culprit& to) noexcept {
+  try {
+    glimpse g;
+    if (!look_while_it_runs(runs, g)) return;
+    to.routine = g.forked ? 0 : g.id;
+    to.spawned_at = g.spawned_at;
+    to.name[g.name.copy(to.name, sizeof to.name - 1)] = '\0';
+  } catch (...) {  // no memory for its name
+  }
+}
+
+[[maybe_unused]] const auto registered_reader = sched::set_culprit_reader(&read_culprit);
 
 }  // namespace
 

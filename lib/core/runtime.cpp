@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
@@ -27,10 +28,12 @@
 #include "core/join.hpp"
 #include "core/park.hpp"
 #include "core/simulation.hpp"
+#include "core/site.hpp"
 #include "core/unhandled.hpp"
 #include "os/asymmetric.hpp"
 #include "os/forked.hpp"
 #include "os/lock.hpp"
+#include "os/thread_state.hpp"
 #include "sched/blocked_here.hpp"
 #include "sched/current.hpp"
 #include "sched/frame_pool.hpp"
@@ -350,6 +353,27 @@ int runtime::native_handle() const {
   return core_->host()->descriptor();
 }
 
+namespace {
+
+unannounced_block last_unannounced(const sched::scheduler& home) noexcept {
+  unannounced_block b;
+  const sched::culprit who = home.last_culprit();
+  if (who.since == 0) return b;
+  b.routine = who.routine;
+  std::copy(std::begin(who.name), std::end(who.name), b.name);
+  if (const std::source_location at = site_of(who.spawned_at); at.line() != 0) {
+    b.file = at.file_name();
+    b.line = at.line();
+  }
+  b.worker = who.worker;
+  if (const char* name = os::name_of_call(who.call)) b.call = name;
+  b.call_number = who.call;
+  b.nanoseconds = (who.until < 0 ? home.port().now() : who.until) - who.since;
+  return b;
+}
+
+}  // namespace
+
 runtime_stats runtime::stats() const noexcept {
   runtime_stats s;
   // Ends first, then starts, as in drained(): live does not go below zero.
@@ -364,6 +388,10 @@ runtime_stats runtime::stats() const noexcept {
   s.wakes = core_->count_shared.wakes.read();
   s.spares = core_->count_shared.spares.read();
   s.monitor_looks = core_->count_shared.monitor_wakes.read();
+  s.blocked_workers = core_->blocked();
+  s.unannounced_blocks = core_->count_shared.taken_over.read();
+  s.blocks_not_replaced = core_->count_shared.not_replaced.read();
+  s.last_unannounced = last_unannounced(*core_);
   s.blocking_threads = core_->pool().threads();
   s.blocking_queued = core_->pool().queued();
   s.blocking_jobs = core_->pool().jobs();

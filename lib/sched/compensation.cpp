@@ -27,6 +27,7 @@ bool scheduler::count_thread() noexcept {
 void scheduler::begin_block(worker& w) {
   if (w.blocks == 0) {
     while (!replace(w)) add_spare();
+    w.stuck_since(0);
     w.give_up_queues();
     w.leave_forks();
     look_again(w);
@@ -40,6 +41,16 @@ void scheduler::end_block(worker& w) noexcept {
   w.fetch_forks();
   if (frozen()) [[unlikely]]
     rest_for_good(true);
+}
+
+void scheduler::end_takeover(worker& w) noexcept {
+  parking::end_block(w);
+  {
+    const os::guard hold(culprit_lock_);
+    if (culprit_.worker == w.index() && culprit_.until < 0) culprit_.until = port_.now();
+  }
+  w.fetch_forks();
+  w.begin_measure();
 }
 
 blocked_here::blocked_here() {

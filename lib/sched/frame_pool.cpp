@@ -347,6 +347,22 @@ void for_each_block(bool (*visit)(void* context, void* frame), void* context) {
   }
 }
 
+bool visit_block(void* frame, bool (*visit)(void* context, void* frame), void* context) {
+  const auto address = reinterpret_cast<std::uintptr_t>(frame);
+  for (slab* each = registry.newest(); each != nullptr; each = each->older) {
+    const auto first = reinterpret_cast<std::uintptr_t>(each->block(0));
+    if (address < first || address >= reinterpret_cast<std::uintptr_t>(each) + slab_bytes) continue;
+    return (address - first) % each->stride == 0 && (address - first) / each->stride < each->uses.count() &&
+           visit(context, frame);
+  }
+  frame_list& list = list_of(reinterpret_cast<const listed_header*>(address - sizeof(listed_header)));
+  const os::guard hold(list.lock);
+  for (listed_header* header = list.first; header != nullptr; header = header->next) {
+    if (header->frame() == frame) return visit(context, frame);
+  }
+  return false;
+}
+
 void want_failures(bool wanted) noexcept {
   // relaxed: as in allocate_frame()
   largest_quick.fetch_add(wanted ? -all_the_long_way : all_the_long_way, std::memory_order_relaxed);

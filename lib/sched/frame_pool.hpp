@@ -40,6 +40,9 @@ void free_frame(void* frame, std::size_t bytes) noexcept;
 /// during it.
 void for_each_block(bool (*visit)(void* context, void* frame), void* context);
 
+/// The same for one frame, which may be dead for long; false: no such block is or was handed out.
+bool visit_block(void* frame, bool (*visit)(void* context, void* frame), void* context);
+
 /// Fault seam for tests: `k` more allocations succeed, on whatever threads; the one after them throws
 /// std::bad_alloc; those that follow succeed again.  Negative: off.
 void fail_frame_after(long k) noexcept;

@@ -12,6 +12,10 @@
 // with what comes from outside it would be behind that each time it is given up again, and for ever if what
 // comes are calls that block.
 //
+// Routines whose timer the monitor has run, because all workers were stuck or busy, are late already: they
+// have a shard that comes first, but never twice in a row while there is anything else.  So each of the three
+// lines is asked at least once in four takes.
+//
 // Guarantee: as run_queue's: push() before the caller reads who is idle, empty() after sleep was announced.
 //
 // Invariants
@@ -60,6 +64,14 @@ class inject_queue {
     append(first, last, count, given_up);
   }
 
+  /// The same for what should run by now.
+  void push_overdue(T* first, T* last, std::uint32_t count) noexcept { append(first, last, count, overdue); }
+
+  /// No more than so many at a time from now on.
+  void limit_batches(std::uint32_t most) noexcept {
+    batch_.store(most, std::memory_order_relaxed);  // relaxed: a limit for later takes
+  }
+
   /// The hint of a worker's `takes`-th take: mostly its own shard, every eighth time another; its own may
   /// never be empty, and those behind it would starve.
   [[nodiscard]] static std::uint32_t shard_in_turn(std::uint32_t worker, std::uint32_t takes) noexcept {
@@ -67,12 +79,19 @@ class inject_queue {
   }
 
   /// Takes min(length / workers + 1, max_batch) items of the first shard with any, beginning with the hinted
-  /// one, or of what was given up: returns them as a null-terminated chain, and their number in `count`.
-  /// Null: nothing there.
+  /// one, or of what was given up or is overdue: returns them as a null-terminated chain, and their number in
+  /// `count`.  Null: nothing there.
   [[nodiscard]] T* pop_batch(std::uint32_t hint, std::uint32_t workers, std::uint32_t& count) noexcept {
     const std::uint32_t filled = mask_.load(std::memory_order_seq_cst);  // S2, pairs with S1
     count = 0;
     if (filled == 0) return nullptr;
+    const bool any_overdue = (filled >> overdue & 1U) != 0;
+    if (any_overdue) {
+      if (!was_overdue_.exchange(true, std::memory_order_relaxed)) {  // relaxed: only whose turn it is
+        if (T* first = cut(overdue, workers, count)) return first;
+      }
+      was_overdue_.store(false, std::memory_order_relaxed);  // relaxed: same
+    }
     const bool any_given_up = (filled >> given_up & 1U) != 0;
     if (any_given_up && (turns_.fetch_add(1, std::memory_order_relaxed) & 1U) == 0) {  // relaxed: a count
       if (T* first = cut(given_up, workers, count)) return first;
@@ -82,7 +101,10 @@ class inject_queue {
       if ((filled >> index & 1U) == 0) continue;
       if (T* first = cut(index, workers, count)) return first;
     }
-    return any_given_up ? cut(given_up, workers, count) : nullptr;
+    if (any_given_up) {
+      if (T* first = cut(given_up, workers, count)) return first;
+    }
+    return any_overdue ? cut(overdue, workers, count) : nullptr;
   }
 
   /// One load: the re-check before sleep.
@@ -107,7 +129,7 @@ class inject_queue {
     T* tail = nullptr;
   };
 
-  static constexpr std::uint32_t given_up = max_shards;  // the index of that shard
+  static constexpr std::uint32_t given_up = max_shards, overdue = max_shards + 1;  // indices of those shards
 
   void append(T* first, T* last, std::uint32_t count, std::uint32_t index) noexcept {
     shard& to = shards_[index];
@@ -124,7 +146,8 @@ class inject_queue {
     const Guard hold(from.lock);
     const std::uint32_t length = from.length.load(std::memory_order_relaxed);  // relaxed: the lock orders it
     if (length == 0) return nullptr;                                           // another worker came first
-    count = std::min({length / std::max(workers, 1U) + 1, length, max_batch});
+    count = std::min({length / std::max(workers, 1U) + 1, length,
+                      batch_.load(std::memory_order_relaxed)});  // relaxed: a limit
     T* first = from.head;
     T* last = first;
     for (std::uint32_t i = 1; i < count; ++i) {
@@ -138,10 +161,12 @@ class inject_queue {
     return first;
   }
 
-  const std::uint32_t shard_count_;            // a power of two, without the one of what was given up
+  const std::uint32_t shard_count_;            // a power of two, without the two special ones
   alignas(64) Atomic<std::uint32_t> mask_{0};  // bit i: shard i has items
   Atomic<std::uint32_t> turns_{0};             // takes while there was something given up
-  shard shards_[max_shards + 1];
+  Atomic<bool> was_overdue_{false};            // the last take while there was something overdue
+  Atomic<std::uint32_t> batch_{max_batch};
+  shard shards_[max_shards + 2];
 };
 
 }  // namespace weft::sched

@@ -23,6 +23,20 @@
 // (protocols.md A10).  When the call returns, the spare goes back to the reserve if it was never woken; else
 // one worker too many is active, and the next that parks retires.
 //
+// Taken over: a worker whose thread sleeps in a call that nobody announced is made a blocked one by the
+// monitor, and a spare stands in, in the same way.  The worker does not know, and may be back already:
+//
+//   monitor   K1 under the lock: is it still active, awake and where it was seen?  then blocked = true, a
+//                spare listed as idle; K2 heavy barrier; K3 its slot, ring and forks to others, its timers to
+//                the poller
+//   worker    K4 pushes to its own slot or ring, or arms a timer; light barrier; K5 blocked? then K3 itself
+//             K6 in its loop, or where it takes the lock to park or to announce a block: blocked? then it is
+//                active again, as at the end of a call; or the call that it announces goes on with the spare
+// Guarantee: K5 sees K1, or K3 sees K4: nothing stays behind in the queues of one that may sleep for ever.
+//            K1 and K6 hold the lock, so that a worker is active or replaced, never both and never neither.
+// Between two looks of K6 it may run on as one too many: at most `hand_offs` routines.  Where there is no
+// membarrier K2 is none: then the monitor's next look finds what K3 has not seen.
+//
 // Monitor (protocols.md A8)
 //   monitor   M1 asleep = true, seq_cst; M2 are all still parked? no: asleep = false, go on
 //   waker     W1 state -= idle or active += 1, seq_cst; W2 asleep? wake the monitor
@@ -56,41 +70,9 @@
 
 #include "os/lock.hpp"
 #include "os/port.hpp"
+#include "sched/parker.hpp"
 
 namespace weft::sched {
-
-/// park_word's values.
-inline constexpr std::uint32_t awake = 0, parked = 1, notified = 2;
-
-/// What a worker's thread is to the set; under the set's lock.
-enum class role : std::uint8_t {
-  active,   // runs, searches or is idle; or is a spare that has not come to the reserve yet
-  blocked,  // in an announced call, compensated
-  reserve,  // a spare: sleeps, not listed as idle
-  gone,     // its thread has ended; the queues are empty
-};
-
-/// The plain word inside an atomic, for the port's wait and wake.
-inline const std::uint32_t& word_of(const std::atomic<std::uint32_t>& a) noexcept {
-  static_assert(sizeof(a) == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
-  return reinterpret_cast<const std::uint32_t&>(a);
-}
-
-/// What a worker has for the set it belongs to.
-template <template <typename> class Atomic = std::atomic>
-struct parker {
-  alignas(64) Atomic<std::uint32_t> park_word{awake};
-  Atomic<bool> blocked{false};  // is == role::blocked, for those without the lock
-  role is = role::active;       // under the set's lock
-  bool in_idle = false;         // under the set's lock
-  bool rests = false;      // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
-  bool searching = false;  // own thread
-  bool is_poller = false;  // own thread
-
-  bool is_blocked() const noexcept {
-    return blocked.load(std::memory_order_seq_cst);  // B1, pairs with B2: its thread sleeps in a call
-  }
-};
 
 /// `Home` derives from this.  Its at() and count() give the workers, which derive from parker and tell what
 /// they have; the rest that is asked of it is in scheduler.hpp.
@@ -166,6 +148,7 @@ class parking {
     {
       Guard hold(set_lock_);
       if (leaving_) return false;
+      if (w.is == role::blocked) stand_up(w);  // K6
       if (has_too_many()) {
         retire(w);
         hold.unlock();
@@ -206,7 +189,9 @@ class parking {
     const Guard hold(set_lock_);
     allowed_.store(workers, std::memory_order_relaxed);  // relaxed: has_too_many() is a hint without the lock
     for (std::size_t i = idle_.size(); i-- > 0 && has_too_many();) {
-      if (self().sleeps_for_good(*idle_[i])) take_to_reserve(i);
+      // One beyond the workers is woken to retire, by the monitor: else its thread would never end.
+      const bool may_rest = active_.load(std::memory_order_relaxed) <= self().how().workers;  // relaxed: locked
+      if (idle_[i]->rests || (may_rest && self().sleeps_for_good(*idle_[i]))) take_to_reserve(i);
     }
     while (active_.load(std::memory_order_relaxed) < workers) {  // relaxed: changes under the lock
       if (reserve_.empty()) return false;
@@ -224,15 +209,24 @@ class parking {
   /// A spare stands in for `w`, listed as idle.  False: there is none in the reserve.
   bool replace(Worker& w) noexcept {
     const Guard hold(set_lock_);
+    if (w.is == role::blocked) return true;  // K6: it was taken over, and is not back yet
     if (reserve_.empty()) return false;
-    Worker& spare = *reserve_.back();
-    reserve_.pop_back();
-    spare.is = role::active;
-    w.is = role::blocked;
-    w.blocked.store(true, std::memory_order_seq_cst);  // B2, pairs with B1: S2 counts all it has
-    blocked_.fetch_add(1, std::memory_order_seq_cst);  // B2, pairs with B1
-    list_idle(spare, 0);
+    stand_in_for(w);
     return true;
+  }
+
+  enum class takeover : std::uint8_t { done, without_spare, came_back };
+
+  /// Monitor.  replace() of one that does not know, if `still()` under the lock.
+  template <typename Still>
+  takeover take_over(Worker& w, Still still) noexcept {
+    const Guard hold(set_lock_);
+    // On its way to sleep, or woken, it is in parking's own code.
+    const bool is_awake = w.park_word.load(std::memory_order_relaxed) == awake;  // relaxed: a moment's sight
+    if (w.is != role::active || w.in_idle || leaving_ || !is_awake || !still()) return takeover::came_back;
+    if (reserve_.empty()) return takeover::without_spare;
+    stand_in_for(w);  // K1
+    return takeover::done;
   }
 
   bool has_spare() noexcept {
@@ -251,13 +245,17 @@ class parking {
   void end_block(Worker& w) noexcept {
     {
       const Guard hold(set_lock_);
-      w.is = role::active;
-      w.blocked.store(false, std::memory_order_seq_cst);  // B2, pairs with B1
-      blocked_.fetch_sub(1, std::memory_order_seq_cst);   // B2, pairs with B1
-      active_.fetch_add(1, std::memory_order_seq_cst);    // W1, pairs with M2
+      stand_up(w);
       if (has_too_many()) put_back_a_spare();
     }
     self().kick_monitor();
+  }
+
+  /// It will never run anything again.
+  void leave_for_good(Worker& w) noexcept {
+    const Guard hold(set_lock_);
+    if (w.is == role::blocked) stand_up(w);  // K6
+    w.is = role::gone;
   }
 
   /// The worker is a spare, its park word `parked`.  Returns true when it was woken as a searcher.
@@ -314,6 +312,14 @@ class parking {
 
   unsigned idle() const noexcept {
     return idle_of(state_.load(std::memory_order_relaxed));  // relaxed: a statistic
+  }
+
+  bool has_poller() const noexcept {
+    return poller_.load(std::memory_order_relaxed) != nullptr;  // relaxed: a hint
+  }
+
+  unsigned blocked() const noexcept {
+    return blocked_.load(std::memory_order_relaxed);  // relaxed: a statistic
   }
 
   unsigned active() const noexcept {
@@ -471,6 +477,25 @@ class parking {
     if (w.park_word.exchange(notified, std::memory_order_acq_rel) == parked) {  // R4, pairs with A4
       self().port().wake(word_of(w.park_word), 1);
     }
+  }
+
+  /// Under the lock; there is a spare.
+  void stand_in_for(Worker& w) noexcept {
+    Worker& spare = *reserve_.back();
+    reserve_.pop_back();
+    spare.is = role::active;
+    w.is = role::blocked;
+    w.blocked.store(true, std::memory_order_seq_cst);  // B2, pairs with B1: S2 counts all it has
+    blocked_.fetch_add(1, std::memory_order_seq_cst);  // B2, pairs with B1
+    list_idle(spare, 0);
+  }
+
+  /// Under the lock.
+  void stand_up(Worker& w) noexcept {
+    w.is = role::active;
+    w.blocked.store(false, std::memory_order_seq_cst);  // B2, pairs with B1
+    blocked_.fetch_sub(1, std::memory_order_seq_cst);   // B2, pairs with B1
+    active_.fetch_add(1, std::memory_order_seq_cst);    // W1, pairs with M2
   }
 
   /// Under the lock.

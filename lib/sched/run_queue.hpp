@@ -140,6 +140,21 @@ class run_queue {
     }
   }
 
+  /// Thief without a queue of its own.  The older half into `out`, which has room for Capacity; how many.
+  [[nodiscard]] std::uint32_t steal_half(T** out) noexcept {
+    std::uint32_t head = head_.load(std::memory_order_acquire);  // A1, pairs with R1
+    for (;;) {
+      const std::uint32_t tail = tail_.load(std::memory_order_acquire);  // A2, pairs with R2 and S1
+      // If head is out of date this may be too many, and the CAS fails.
+      const std::uint32_t count = std::min(half(tail - head), Capacity);
+      if (count == 0) return 0;
+      for (std::uint32_t i = 0; i < count; ++i) {
+        out[i] = slot(head + i).load(std::memory_order_relaxed);  // relaxed: A2 brought it
+      }
+      if (take(head, count)) return count;
+    }
+  }
+
   /// Anybody, as the re-check before sleep.  May count an item that is just being taken, never misses one
   /// that stays.
   [[nodiscard]] std::uint32_t size() const noexcept {

@@ -172,8 +172,9 @@ void scheduler::wake(waiter& r) noexcept {
 void scheduler::wake_in_turn(waiter& r) noexcept {
   scheduler& home = static_cast<worker*>(r.worker)->home();
   worker* here = current_worker();
-  if (here != nullptr && &here->home() == &home && here->blocks == 0) {
+  if (here != nullptr && &here->home() == &home && !here->is_replaced()) {
     here->push_back(r);
+    here->keep_nothing_if_replaced();
   } else {
     home.inject_from_outside(r);
   }
@@ -204,6 +205,11 @@ void scheduler::inject_chain(waiter* first, waiter* last, std::uint32_t n) noexc
 
 void scheduler::inject_given_up(waiter* first, waiter* last, std::uint32_t n) noexcept {
   inject_.push_given_up(first, last, n);
+  tell_of_injected();
+}
+
+void scheduler::inject_overdue(waiter& r) noexcept {
+  inject_.push_overdue(&r, &r, 1);
   tell_of_injected();
 }
 
@@ -329,7 +335,10 @@ void scheduler::freeze_in_child() noexcept {
 
 void scheduler::rest_for_good(bool is_worker) noexcept {
   if (os::forked()) os::misuse_in_child();
-  if (is_worker) freeze_.rest(port_);
+  if (is_worker) {
+    leave_for_good(*current_worker());
+    freeze_.rest(port_);
+  }
   static constinit std::uint32_t never_changes = 0;
   for (;;) port_.wait(never_changes, 0, os::never);
 }

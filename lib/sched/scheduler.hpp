@@ -9,6 +9,7 @@
 
 #include <weft/runtime.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/blocking_pool.hpp"
+#include "sched/culprit.hpp"
 #include "sched/deadlock.hpp"
 #include "sched/end_gates.hpp"
 #include "sched/inject_queue.hpp"
@@ -93,6 +95,8 @@ class scheduler : public parking<scheduler, worker> {
   void inject_chain(waiter* first, waiter* last, std::uint32_t count) noexcept;
   /// What a worker had and does not run.
   void inject_given_up(waiter* first, waiter* last, std::uint32_t count) noexcept;
+  /// Whose time has come a while ago.
+  void inject_overdue(waiter& r) noexcept;
   waiter* take_injected(worker& by, std::uint32_t& count) noexcept;
 
   /// Something is queued somewhere.
@@ -116,6 +120,14 @@ class scheduler : public parking<scheduler, worker> {
   /// Somebody will block here and must not fail then.  Throws as begin_block().
   void reserve_spare();
   void end_block(worker& w) noexcept;
+  /// The worker is back from a call that it had not announced.
+  void end_takeover(worker& w) noexcept;
+
+  /// Who was found asleep last; `since` is 0 if nobody was.
+  culprit last_culprit() const noexcept {
+    const os::guard hold(culprit_lock_);
+    return culprit_;
+  }
 
   /// So many workers may be active; the others rest.  If a thread that is needed cannot be had, some rest on
   /// until this is called again.
@@ -123,7 +135,8 @@ class scheduler : public parking<scheduler, worker> {
 
   /// Workers that rest, so as not to wait for others.
   unsigned resting() const noexcept {
-    return how_.workers - allowed_.load(std::memory_order_relaxed);  // relaxed: a statistic
+    const unsigned allowed = allowed_.load(std::memory_order_relaxed);  // relaxed: a statistic
+    return how_.workers - std::min(allowed, how_.workers);
   }
 
   /// Counts a thread of the runtime in; false if there are max_threads.
@@ -210,7 +223,7 @@ class scheduler : public parking<scheduler, worker> {
   // --- what is not done by workers, counted here ---
 
   struct {
-    counter spawned, finished, injected, wakes, spares, monitor_wakes;
+    counter spawned, finished, injected, wakes, spares, monitor_wakes, taken_over, not_replaced;
   } count_shared;
 
   // --- coroutines of foreign types: foreign.cpp ---
@@ -302,6 +315,9 @@ class scheduler : public parking<scheduler, worker> {
     std::uint32_t lock = 0;
     foreign_party* first = nullptr;
   } foreign_;
+
+  mutable std::uint32_t culprit_lock_ = 0;
+  culprit culprit_;
 
   os::thread_id monitor_thread_;
   bool monitor_runs_ = false;

@@ -39,13 +39,13 @@ worker::worker(scheduler& home, unsigned index, std::uint64_t seed)
 // --- pushing ---
 
 void worker::push_next(waiter& r) noexcept {
-  if (blocks != 0) [[unlikely]]
+  if (is_replaced()) [[unlikely]]
     return home_->inject(r);            // this thread may block before it comes back to its queues
   if (simulated_) return push_back(r);  // picked from all that is ready
   waiter* before = slot_.load(std::memory_order_relaxed);  // relaxed: only this thread fills it
   if (before == nullptr) {
     slot_.store(&r, std::memory_order_release);  // R6, pairs with A6: a thief sees the routine
-    return;
+    return keep_nothing_if_replaced();
   }
   if (bias_.enter()) [[likely]] {
     before = slot_.load(std::memory_order_relaxed);  // relaxed: no thief is here
@@ -55,6 +55,7 @@ void worker::push_next(waiter& r) noexcept {
     before = slot_.exchange(&r, std::memory_order_acq_rel);  // R6, pairs with A6
   }
   if (before != nullptr) push_back(*before);
+  keep_nothing_if_replaced();
 }
 
 void worker::push_back(waiter& r) noexcept {
@@ -116,6 +117,22 @@ void worker::give_up_queues() noexcept {
   std::uint32_t n = 1;
   for (; waiter* r = ring_.pop(); ++n) last = last->next = r;
   home_->inject_given_up(first, last, n);
+}
+
+void worker::lift_queues() noexcept {
+  const auto give = [this](waiter** taken, std::uint32_t n) {
+    for (std::uint32_t i = 0; i + 1 < n; ++i) taken[i]->next = taken[i + 1];
+    home_->inject_given_up(taken[0], taken[n - 1], n);
+  };
+  if ((slot_.load(std::memory_order_relaxed) != nullptr || !ring_.empty()) &&  // relaxed: K3, behind K2
+      bias_.begin_theft()) {  // else it is not in a call, but between two steps of its own
+    waiter* taken[decltype(ring_)::capacity];
+    for (std::uint32_t n = ring_.steal_half(taken); n != 0; n = ring_.steal_half(taken)) give(taken, n);
+    taken[0] = slot_.exchange(nullptr, std::memory_order_acq_rel);  // A6, pairs with R6
+    bias_.end_theft();
+    if (taken[0] != nullptr) give(taken, 1);
+  }
+  strand_forks();
 }
 
 void worker::leave_forks() noexcept {
@@ -346,14 +363,14 @@ void* worker::maintain() noexcept {
 }
 
 void worker::begin_measure() noexcept {
-  measured_when_ = home_->port().now();
+  measured_when_.store(home_->port().now(), std::memory_order_relaxed);  // relaxed: an estimate
   measured_at_ = tick();
 }
 
 void worker::measure(os::nanos now) noexcept {
   const std::uint32_t now_tick = tick();
-  const os::nanos each = (now - measured_when_) / (now_tick - measured_at_ + 1);
-  measured_when_ = now;
+  const os::nanos each = (now - measured_when()) / (now_tick - measured_at_ + 1);
+  measured_when_.store(now, std::memory_order_relaxed);  // relaxed: an estimate
   measured_at_ = now_tick;
   const os::nanos before = dispatch_time_.load(std::memory_order_relaxed);  // relaxed: own thread writes it
   dispatch_time_.store((before + each) / 2, std::memory_order_relaxed);     // relaxed: an estimate
@@ -412,6 +429,8 @@ void worker::run() noexcept {
   begin_measure();
   fetch_forks();
   for (;;) {
+    if (is_replaced()) [[unlikely]]
+      home_->end_takeover(*this);
     if (home_->frozen()) [[unlikely]]
       home_->rest_for_good(true);
     if (home_->has_too_many()) [[unlikely]] {

@@ -82,9 +82,17 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   /// The same for a worker that may_be_quick(), if nothing is next.
   [[nodiscard]] bool push_next_quickly(waiter& r) noexcept {
-    if (blocks != 0 || slot_.load(std::memory_order_relaxed) != nullptr) return false;  // relaxed: own thread
+    if (is_replaced() || slot_.load(std::memory_order_relaxed) != nullptr) return false;  // relaxed: own
     slot_.store(&r, std::memory_order_release);  // R6, pairs with A6: a thief sees the routine
+    keep_nothing_if_replaced();
     return true;
+  }
+
+  /// K5 of parking.hpp, behind a push of code that may sleep before it comes back to the loop.
+  void keep_nothing_if_replaced() noexcept {
+    os::light_barrier();
+    if (is_replaced()) [[unlikely]]
+      give_up_queues();
   }
 
   /// To the end of the ring; a surplus if others wait too.
@@ -136,7 +144,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   /// Empties the slot and the ring into the inject queue, for a worker that retires (protocols.md A11) or
   /// whose thread blocks: thieves are those that have nothing to do, and there may be none.
-  void give_up_queues() noexcept;
+  [[gnu::noinline]] void give_up_queues() noexcept;
   /// The same for forks, which stay in their deque: those that run take one now and then, until
   /// fetch_forks(), or until one finds that there are no more.
   void leave_forks() noexcept;
@@ -154,6 +162,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   /// Takes work from this worker for `thief`; `desperate`: also the last item of the ring and the slot.
   waiter* steal_half(worker& thief, bool desperate) noexcept;
+  /// Monitor: what give_up_queues() and leave_forks() do, for one that sleeps.
+  void lift_queues() noexcept;
   forkable* steal_fork() noexcept;
 
   bool forks_need_barrier() const noexcept { return forks_.needs_barrier(); }
@@ -170,6 +180,11 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
     return dispatch_time_.load(std::memory_order_relaxed);  // relaxed: an estimate
   }
 
+  /// It has been awake since then.
+  os::nanos measured_when() const noexcept {
+    return measured_when_.load(std::memory_order_relaxed);  // relaxed: an estimate
+  }
+
   std::uint32_t queued() const noexcept { return ring_.size(); }
 
   /// What runs here now; null for nothing and for coroutines of foreign types.  Others than the own thread
@@ -179,6 +194,18 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   }
 
   void runs(waiter* r) noexcept { current_.store(r, std::memory_order_relaxed); }  // relaxed: as above
+
+  // For dumps: in a call that nobody announced; since when, about.
+
+  bool is_stuck() const noexcept { return is_blocked() && stuck_since() != 0; }
+
+  os::nanos stuck_since() const noexcept {
+    return stuck_since_.load(std::memory_order_relaxed);  // relaxed: for dumps
+  }
+
+  void stuck_since(os::nanos when) noexcept {
+    stuck_since_.store(when, std::memory_order_relaxed);  // relaxed: for dumps
+  }
 
   const timer_heap_place timer_place;
   timer_heap& timers = timer_place.heap();
@@ -205,12 +232,19 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   } count;
 
   os::thread_id thread;
-  std::uint32_t watched_tick = 0;  // the monitor's, as the next
-  std::uint64_t watched_parks = 0;
+
+  struct {
+    std::uint32_t tick = 0;
+    std::uint64_t parks = 0;
+    os::nanos contended = 0;
+    os::nanos cpu_time = 0;
+    os::nanos still = 0;   // so long it has neither moved nor had a processor
+    bool counted = false;  // as one for whom there was no thread
+  } watched;               // the monitor's
+
   std::uint32_t injected_takes = 0;     // own thread
   std::atomic<int> thread_number{0};    // the kernel's, for dumps
   std::atomic<os::nanos> contended{0};  // that it has waited for locks
-  os::nanos watched_contended = 0;      // the monitor's
 
  private:
   void* next_frame() noexcept;
@@ -259,11 +293,12 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::uint32_t polled_at_ = 0;
   std::uint32_t forked_at_ = 0;
   std::uint32_t measured_at_ = 0;
-  os::nanos measured_when_ = 0;
+  std::atomic<os::nanos> measured_when_{0};
   std::uint64_t ids_ = 0, ids_end_ = 0;
   worker* last_victim_ = nullptr;
   detail::context* owed_to_ = nullptr;  // the scope of the members that have ended and are not counted off
   std::uint64_t owed_ = 0;
+  std::atomic<os::nanos> stuck_since_{0};  // 0 in an announced call
 
   alignas(64) std::atomic<std::uint32_t> tick_{0};
   std::atomic<os::nanos> dispatch_time_{1'000'000};  // until measured, work is taken to be worth a wake

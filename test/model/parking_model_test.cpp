@@ -465,7 +465,7 @@ TEST_CASE("the model check catches a monitor that sleeps while somebody runs", "
 TEST_CASE("each order of parking is needed: weakened alone it is caught", "[model][parking]") {
   require_each_order_matters(
       "sched/parking.hpp", cases(),
-      {"is_blocked B1", "begin_search S8", "replace B2", "end_block B2", "sleep_in_reserve A4",
+      {"begin_search S8", "stand_in_for B2", "stand_up B2", "sleep_in_reserve A4",
        "sleep_until_kicked M1.2", "kick_monitor R7", "blocked_have_work B1", "let_all_leave R4", "notify R4",
        "retire M2", "take_to_reserve M2", "sleep A5", "sleep A4", "take_poller_token T"});
 }

@@ -47,6 +47,8 @@ struct toy_worker : sched::parker<Atomic> {
 
   Atomic<int> queue{0};         // the ring, and the slot
   Atomic<int> stands_still{0};  // its tick does
+  Atomic<int> sleeps{0};        // in a call that nobody has announced
+  Atomic<int> turns{0};         // its tick
   int number = 0;
   bool forks = false;  // what it has queued are forks: kept when it is one too many, taken to the last
 
@@ -174,6 +176,16 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
   void push_quietly(worker& w) {
     ++pushed_;
     w.queue.fetch_add(1, std::memory_order_seq_cst);
+    self().keep_nothing_if_replaced(w);
+  }
+
+  void keep_nothing_if_replaced(worker& w) {
+    if (w.is_replaced()) lift_queue(w);
+  }
+
+  void arm_timer(worker& w, nanos when) {
+    w.timers.when.store(when, std::memory_order_seq_cst);
+    if (w.is_blocked()) self().timer_armed(when);
   }
 
   /// What a worker does when it has fired a timer.
@@ -187,6 +199,14 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     wait_until(condition);
     self().end_block(w);
     check(!w.is_blocked(), "a worker runs as one whose last item is anybody's");
+  }
+
+  /// The same, and nobody is told.
+  template <typename Condition>
+  void block_silently(worker& w, Condition condition) {
+    w.sleeps.store(1, std::memory_order_seq_cst);
+    wait_until(condition);
+    w.sleeps.store(0, std::memory_order_seq_cst);
   }
 
   /// What scheduler::let_run() does; there are spares enough.
@@ -216,6 +236,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     worker& w = at(i);
     if (w.rests && !this->sleep_in_reserve(w)) return;
     for (;;) {
+      if (w.is_replaced()) self().end_block(w);
       if (this->has_too_many()) {
         while (!w.forks && take_from(w.queue)) injected_.fetch_add(1, std::memory_order_seq_cst);
         if (has_injected()) this->wake_one();
@@ -244,6 +265,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
         continue;
       }
       bool waiting = has_injected();
+      self().take_over_sleepers();
       for (unsigned i = 0; i < count(); ++i) {
         if (at(i).has_queued() && at(i).stands_still.load(std::memory_order_seq_cst) != 0) waiting = true;
       }
@@ -251,6 +273,30 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
       port_.wait(this->monitor_word_, seen, port_.now() + 1);
     }
   }
+
+  /// What the monitor does with those that it finds asleep.
+  void take_over_sleepers() {
+    for (unsigned i = 0; i < count(); ++i) {
+      worker& w = at(i);
+      const int turn = w.turns.load(std::memory_order_seq_cst);
+      if (w.sleeps.load(std::memory_order_seq_cst) == 0) continue;
+      const auto still = [&] { return w.turns.load(std::memory_order_relaxed) == turn; };
+      if (this->take_over(w, still) != Home::takeover::done) continue;
+      self().pass_barrier();
+      self().lift(w);
+      const nanos due = this->next_timer();
+      if (due != never) self().timer_armed(due);
+      self().see_what_came_before();
+    }
+  }
+
+  void see_what_came_before() {
+    if (has_injected() && this->wants_searcher()) this->wake_one();
+  }
+
+  static void pass_barrier() { heavy_barrier(); }
+
+  void lift(worker& w) { lift_queue(w); }
 
   /// All sleep: either time passes, or it is the end.
   bool when_all_sleep() {
@@ -265,6 +311,9 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     check(executed_ == all_items_, "all sleep beside an item");
     check(this->next_timer() == never, "all sleep beside a timer");
     check(this->state_.newest() == this->idle_.size(), "the counts of the state are wrong");
+    const auto active = std::count_if(workers_.begin(), workers_.end(),
+                                      [](const auto& w) { return w->is == sched::role::active; });
+    check(this->active_.newest() == static_cast<unsigned>(active), "the count of active workers is wrong");
     this->let_all_leave();
     this->monitor_word_.fetch_or(1, std::memory_order_release);
     port_.wake(this->monitor_word_, 1);
@@ -286,6 +335,13 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
   void make_progress() {
     join(progress_, engine::now()->tick());
     engine::now()->wake(&progress_);
+  }
+
+  /// To the inject queue.
+  void lift_queue(worker& w) {
+    bool any = false;
+    for (; take_from(w.queue); any = true) injected_.fetch_add(1, std::memory_order_seq_cst);
+    if (any && this->wants_searcher()) this->wake_one();
   }
 
   static bool take_from(Atomic<int>& queue) {
@@ -331,6 +387,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
   }
 
   void execute(worker& w) {
+    w.turns.fetch_add(1, std::memory_order_relaxed);
     const int item = ++executed_;
     check(item <= pushed_, "an item was taken twice");
     does_(self(), w, item);

@@ -19,7 +19,7 @@ const (
 
 var allBenches = [][]bench{
 	spawnBenches, treeBenches, channelBenches, selectBenches, timeBenches, networkBenches, mutexBenches,
-	cancelBenches, foreignBenches,
+	cancelBenches, foreignBenches, blockingBenches,
 }
 
 func find(name string) *bench {

@@ -4,6 +4,7 @@
 //! weft-perf takes the same command line; perf/README.md says what each bench does and what its n counts.  Where
 //! there is more than one way to do it on Tokio, -impl names one; without it, the one that is best is taken.
 
+mod blocking;
 mod cancel;
 mod channel;
 mod foreign;
@@ -35,6 +36,7 @@ fn all_benches() -> impl Iterator<Item = &'static Bench> {
         mutex::BENCHES,
         cancel::BENCHES,
         foreign::BENCHES,
+        blocking::BENCHES,
     ];
     lists.into_iter().flatten()
 }
