@@ -39,11 +39,12 @@ WORKLOADS = {
     "spawn_foreign": 50_000,
     "wake_latency": 100,
     "imbalance": 2_000,
+    "blocking": 100,
     "skynet_fj@111111111": 111_111,
     "parked@10000000": 50_000,
 }
 
-ONLY_WORKERS = {"yield": [1], "parked@10000000": [2]}
+ONLY_WORKERS = {"yield": [1], "blocking": [2], "parked@10000000": [2]}
 ONLY_WEFT = {"parked@10000000"}  # 26 GB of goroutines
 
 MEASURES = {
@@ -53,6 +54,7 @@ MEASURES = {
     "wake_latency": ["wake_p50_us", "wake_p99_us"],
     "nqueens": ["total_s"],
     "sieve": ["total_s"],
+    "blocking": ["total_s", "late_p99_us"],
 }
 
 UNITS = {"ns_per_op": "ns", "cpu_ns_per_op": "ns of CPU", "bytes_per_routine": "B", "rss_mb": "MB", "total_s": "s",

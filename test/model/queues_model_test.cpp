@@ -127,6 +127,34 @@ model::program slots_again() {
   return {{owner, thief}, drain};
 }
 
+/// The same, one that has no queue: what it takes it has.
+template <template <typename> class Atomic>
+model::program thief_without_ring() {
+  struct world : ledger {
+    run_queue<item, 2, Atomic> ring;
+  };
+
+  auto all = std::make_shared<world>();
+  (void)all->ring.push(all->next());
+  const auto owner = [all] {
+    if (!all->ring.push(all->next())) --all->pushed;
+    if (const item* got = all->ring.pop()) all->take(got);
+    if (!all->ring.push(all->next())) --all->pushed;
+  };
+  const auto thief = [all] {
+    for (int round = 0; round < 2; ++round) {
+      item* half[2];
+      const std::uint32_t count = all->ring.steal_half(half);
+      for (std::uint32_t i = 0; i < count; ++i) all->take(half[i]);
+    }
+  };
+  const auto drain = [all] {
+    while (const item* got = all->ring.pop()) all->take(got);
+    all->balance();
+  };
+  return {{owner, thief}, drain};
+}
+
 /// A thief leaves an item in its own ring, then looks for sleepers; the sleeper looks at that ring.
 template <template <typename> class Atomic>
 model::program steal_against_sleep() {
@@ -285,6 +313,7 @@ model::program emptied_twice() {
 model::programs ring_cases() {
   return {quiet_push<checked>,
           slots_again<checked>,
+          thief_without_ring<checked>,
           steal_against_sleep<model::atomic>,
           ring_that_is_halved<checked>,
           small_ring<model::atomic>,
@@ -300,6 +329,7 @@ TEST_CASE("no interleaving of owner and two thieves loses or doubles an item of 
           "[model][run_queue]") {
   require_sound(small_ring<checked>, 1);
   require_sound(slots_again<checked>, 3);
+  require_sound(thief_without_ring<checked>, 3);
 }
 
 TEST_CASE("no interleaving loses or doubles an item that a thief leaves in its own ring",
@@ -344,9 +374,9 @@ TEST_CASE("the model check catches a surplus push that is not seq_cst", "[model]
 }
 
 TEST_CASE("each order of the ring is needed: weakened alone it is caught", "[model][run_queue]") {
-  require_each_order_matters(
-      "sched/run_queue.hpp", ring_cases(),
-      {"pop A1", "pop_half A1", "steal_into A1 relaxed", "size A1", "take R1 release", "pop_alone R1"});
+  require_each_order_matters("sched/run_queue.hpp", ring_cases(),
+                             {"pop A1", "pop_half A1", "steal_into A1 relaxed", "steal_half A1 relaxed",
+                              "size A1", "take R1 release", "pop_alone R1"});
 }
 
 TEST_CASE("each order of the inject queue is needed: weakened alone it is caught", "[model][inject_queue]") {
