@@ -181,8 +181,8 @@ file_kind kind_in(int directory, const char* name) noexcept {
 bool append_entry(byte_room& to, int directory, const dirent& entry) noexcept {
   const std::size_t size = std::strlen(entry.d_name) + 1;
   if (!to.make_room(1 + size)) return false;
-  const file_kind kind =
-      entry.d_type == DT_UNKNOWN ? kind_in(directory, entry.d_name) : kind_of(DTTOIF(entry.d_type));
+  const file_kind kind = entry.d_type == DT_UNKNOWN ? kind_in(directory, entry.d_name)
+                                                    : kind_of(static_cast<mode_t>(DTTOIF(entry.d_type)));
   *to.end() = static_cast<char>(kind);
   std::memcpy(to.end() + 1, entry.d_name, size);
   to.add(1 + size);
