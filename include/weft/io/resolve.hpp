@@ -77,7 +77,7 @@ class WEFT_API [[nodiscard("co_await it")]] resolve_op : public detail::op_base 
   detail::resolution* state_ = nullptr;
 };
 
-/// `for (const ip_endpoint& to : co_await resolve("example.org", "http"))` - with g++ 12 name the list first.
+/// `for (const ip_endpoint& to : co_await resolve("example.org", "http"))`
 ///
 /// Gives at least one address, of IPv4 and IPv6 as they come.  `service` is a name of /etc/services, or a
 /// number; no service is port 0.  No host is this one's loopback.  Both are copied.
