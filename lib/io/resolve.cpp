@@ -1,0 +1,215 @@
+// resolve: getaddrinfo() on the blocking pool.
+//
+// It cannot be stopped, so what it works on is neither the routine's nor the operation's, but a state on the
+// heap with two owners: the operation, until its wait has ended, and the pool's job, until the call has
+// returned.  The wait is one for an event of the state; so cancelling it is like cancelling any other.
+
+#include <weft/io/resolve.hpp>
+#include <weft/sync/event.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "core/context.hpp"
+#include "core/global.hpp"
+#include "core/park.hpp"
+#include "os/port.hpp"
+#include "sched/blocking_pool.hpp"
+#include "sched/current.hpp"
+#include "sched/scheduler.hpp"
+
+namespace weft {
+
+namespace {
+
+class gai_category final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "resolver"; }
+
+  std::string message(int error) const override { return ::gai_strerror(error); }
+};
+
+}  // namespace
+
+const std::error_category& resolver_category() noexcept {
+  static const gai_category one;
+  return one;
+}
+
+endpoint_list::~endpoint_list() {
+  delete[] first_;
+}
+
+namespace detail {
+
+using namespace core;
+
+struct resolution : sched::blocking_job {
+  // Written before `over` is set, by whoever asks; read after that.
+  endpoint_list found;
+  int error = 0;         // of resolver_category()
+  int system_error = 0;  // EAI_SYSTEM, and ours
+  std::exception_ptr refused;
+
+  std::string host;
+  std::string service;
+  event over;
+  event_wait_op wait{over};
+  sched::blocking_pool* pool = nullptr;
+  sched::scheduler* kept = nullptr;  // the pool's, of a thread without a runtime
+  foreign_party counted{};           // the drain of the runtime waits for the call, and so has a limit
+  std::atomic<int> owners{1};
+
+  resolution(const own_text& h, const own_text& s) : host(h.text()), service(s.text()) {
+    begin = [](blocking_job&) noexcept { return true; };
+    run = [](blocking_job& job) noexcept {
+      auto& self = static_cast<resolution&>(job);
+      self.ask(0);
+      self.over.set();
+      self.leave_pool();
+    };
+    if (h.has_zero() || s.has_zero()) end_with(EINVAL);
+  }
+
+  void end_with(int system) noexcept {
+    system_error = system;
+    over.set();
+  }
+
+  /// True: neither the pool nor the network is needed.
+  bool ask_at_once() noexcept {
+    if (!ask(AI_NUMERICHOST | AI_NUMERICSERV)) return false;
+    over.set();
+    return true;
+  }
+
+  /// False: these flags are in the way.
+  bool ask(int flags) noexcept {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;  // one of each address, not three
+    hints.ai_flags = flags;
+    addrinfo* all = nullptr;
+    const char* const name = host.empty() ? nullptr : host.c_str();
+    const char* const port = service.empty() ? "0" : service.c_str();
+    error = ::getaddrinfo(name, port, &hints, &all);
+    if (flags != 0 && error != 0) return error = 0, false;
+    if (error == EAI_SYSTEM) {
+      system_error = errno;
+    } else if (error == 0) {
+      const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(all, ::freeaddrinfo);
+      keep(all);
+    }
+    return true;
+  }
+
+  void submit_for(const waiter& w) noexcept {
+    routine = w.kind() == waiter_kind::routine ? id_of(w) : 0;
+    try {
+      sched::scheduler* home = w.worker != nullptr ? &worker_of(w).home() : sched::scheduler::here();
+      if (home == nullptr) home = kept = &hold_global();
+      pool = &home->pool();
+      owners.fetch_add(1, std::memory_order_relaxed);  // relaxed: the job is published by the pool's lock
+      home->enter(counted);
+      pool->submit(*this);
+    } catch (...) {
+      if (pool != nullptr) leave_pool();
+      pool = nullptr;
+      refused = std::current_exception();
+      over.set();
+    }
+  }
+
+  /// The operation's wait has ended.  If the job has not begun it never will.
+  void leave() noexcept {
+    if (pool != nullptr && pool->take_back(*this)) leave_pool();
+    if (kept != nullptr) std::exchange(kept, nullptr)->drop();
+    drop();
+  }
+
+  /// After this line *this may be gone.
+  void leave_pool() noexcept {
+    counted.home->leave(counted);
+    drop();
+  }
+
+  void drop() noexcept {
+    if (owners.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;  // D1, pairs with itself
+  }
+
+ private:
+  void keep(const addrinfo* all) noexcept {
+    std::size_t n = 0;
+    for (const addrinfo* each = all; each != nullptr; each = each->ai_next) n += is_ip(*each) ? 1U : 0U;
+    found.first_ = new (std::nothrow) ip_endpoint[n];
+    if (found.first_ == nullptr) {
+      system_error = ENOMEM;
+      return;
+    }
+    for (const addrinfo* each = all; each != nullptr; each = each->ai_next) {
+      if (is_ip(*each))
+        found.first_[found.size_++] = ip_endpoint::from_native(each->ai_addr, each->ai_addrlen);
+    }
+    if (n == 0) error = EAI_NONAME;
+  }
+
+  static bool is_ip(const addrinfo& a) noexcept { return a.ai_family == AF_INET || a.ai_family == AF_INET6; }
+};
+
+}  // namespace detail
+
+resolve_op::resolve_op(std::string_view host, std::uint16_t port)
+    : host_(host), service_(std::to_string(port)) {}
+
+bool resolve_op::ready(detail::waiter& w) noexcept {
+  try {
+    os::may_fail();
+    state_ = new detail::resolution(host_, service_);
+  } catch (const std::bad_alloc&) {
+    state_ = nullptr;
+    return true;
+  }
+  if (os::current_port().simulated()) {
+    if (!state_->over.is_set()) state_->end_with(ENOTSUP);
+  } else if (!core::is_cancelled(w) && !state_->over.is_set()) {
+    (void)state_->ask_at_once();
+  }
+  return state_->wait.ready(w);
+}
+
+bool resolve_op::park(detail::waiter& w) noexcept {
+  detail::resolution& state = *state_;
+  if (!state.over.is_set()) state.submit_for(w);
+  return state.wait.park(w);
+}
+
+endpoint_list resolve_op::finish(detail::waiter& w) {
+  if (state_ == nullptr) {
+    core::word_of(w).end();
+    throw std::bad_alloc();
+  }
+
+  struct leaving {
+    detail::resolution* state;
+
+    ~leaving() { state->leave(); }
+  } const at_end{std::exchange(state_, nullptr)};
+
+  detail::resolution& state = *at_end.state;
+  state.wait.finish(w);
+  if (state.refused) std::rethrow_exception(state.refused);
+  if (state.system_error != 0)
+    throw std::system_error(state.system_error, std::system_category(), "weft: resolve");
+  if (state.error != 0)
+    throw std::system_error(state.error, resolver_category(), "weft: resolve " + state.host);
+  return std::move(state.found);
+}
+
+}  // namespace weft

@@ -1,0 +1,421 @@
+// file: reading and writing at places, many at once, what the system refuses, what cancel and close leave.
+
+#include <weft/blocking.hpp>
+#include <weft/io/directory.hpp>
+#include <weft/io/file.hpp>
+#include <weft/io/read_file.hpp>
+#include <weft/sim.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <future>
+#include <string>
+#include <vector>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/file_support.hpp"
+#include "io/support.hpp"
+#include "support/catch.hpp"
+
+using namespace weft;
+using namespace std::chrono_literals;
+using test::error_in;
+using test::error_of;
+using test::poison;
+using test::scratch;
+
+namespace {
+
+constexpr open_flags read_write = open_flags::read | open_flags::write;
+constexpr open_flags fresh = read_write | open_flags::create | open_flags::exclusive;
+
+file open_here(const std::string& path, open_flags how = open_flags::read) {
+  return blocking::wait(file::open(path, how));
+}
+
+/// Takes a thread of the pool, without a word to weft.
+routine<> block_until(event& is_busy, std::future<void>& may_end) {
+  const auto wait_there = [&] {
+    is_busy.set();
+    may_end.wait();
+  };
+  co_await block_on_io(wait_there);
+}
+
+}  // namespace
+
+TEST_CASE("what is written at a place is read there, and the end is 0", "[io][file]") {
+  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const scratch here;
+  runtime rt({.workers = workers});
+  const auto [counts, text] =
+      rt.go(
+            [](std::string path) -> routine<std::pair<std::array<std::size_t, 6>, std::string>> {
+              file f = co_await file::open(path, fresh);
+              std::array<std::size_t, 6> n{};
+              std::array<char, 8> piece;
+              n[0] = co_await f.read_at(0, piece);
+              n[1] = co_await f.write_at(3, "defgh");
+              n[2] = co_await f.write_at(0, "abc");
+              n[3] = co_await f.read_at(6, piece);
+              n[4] = co_await f.read_at(8, piece);
+              n[5] = co_await f.size();
+              std::string all(8, ' ');
+              co_await f.read_at(0, all);
+              co_await f.sync();
+              co_await f.sync(true);
+              co_await f.close();
+              co_return std::pair{n, all};
+            },
+            here / "f")
+          .join();
+  REQUIRE(counts == std::array<std::size_t, 6>{0, 5, 3, 2, 0, 8});
+  REQUIRE(text == "abcdefgh");
+}
+
+TEST_CASE("many routines read and write one file at the same time", "[io][file]") {
+  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const scratch here;
+  runtime rt({.workers = workers});
+  constexpr std::size_t block = 1000;
+  const auto own_block = [](file& f, std::size_t which) -> routine<bool> {
+    const std::string mine = test::text(which * block, block);
+    for (int round = 0; round < 10; ++round) {
+      std::string back(block, poison);
+      co_await f.write_at(which * block, mine);
+      const std::size_t n = co_await f.read_at(which * block, back);
+      if (n != block || back != mine) co_return false;
+    }
+    co_return true;
+  };
+  file f = open_here(here / "f", fresh);
+  std::vector<join_handle<bool>> all;
+  for (std::size_t i = 0; i < 64; ++i) all.push_back(rt.go(own_block, std::ref(f), i));
+  for (auto& each : all) REQUIRE(each.join());
+  std::string whole(64 * block, ' ');
+  REQUIRE(blocking::wait(f.read_at(0, whole)) == whole.size());
+  REQUIRE(whole == test::text(0, whole.size()));
+}
+
+TEST_CASE("appended lines of many routines are all there, and whole", "[io][file]") {
+  const bool by_flag = GENERATE(true, false);
+  const scratch here;
+  runtime rt({.workers = 2});
+  file f = open_here(here / "log", by_flag ? open_flags::append | open_flags::create : fresh);
+  const auto log = [](file& to, char who) -> routine<> {
+    const std::string line(9, who);
+    for (int i = 0; i < 50; ++i) co_await to.append(line);
+  };
+  std::vector<join_handle<void>> all;
+  for (char c = 'a'; c < 'i'; ++c) all.push_back(rt.go(log, std::ref(f), c));
+  for (auto& each : all) each.join();
+  const std::string text(blocking::wait(read_file(here / "log")));
+  REQUIRE(text.size() == 8 * 50 * 9);
+  for (std::size_t i = 0; i < text.size(); i += 9) REQUIRE(text.substr(i, 9) == std::string(9, text[i]));
+  for (char c = 'a'; c < 'i'; ++c) REQUIRE(std::count(text.begin(), text.end(), c) == 450);
+}
+
+TEST_CASE("several buffers are read and written in one operation, however many", "[io][file]") {
+  const scratch here;
+  runtime rt({.workers = 1});
+  const bool is_same = rt.go(
+                             [](std::string path) -> routine<bool> {
+                               file f = co_await file::open(path, fresh);
+                               std::vector<std::string> out, in;
+                               std::vector<const_buffer> from;
+                               std::vector<mutable_buffer> to;
+                               for (std::size_t i = 0; i < 200; ++i) {
+                                 out.push_back(test::text(i * 7, i % 5 * 100));
+                                 in.emplace_back(out.back().size(), poison);
+                               }
+                               for (const std::string& each : out) from.emplace_back(each);
+                               for (std::string& each : in) to.emplace_back(each);
+                               const std::size_t written = co_await f.write_at(5, from);
+                               const std::size_t read = co_await f.read_at(5, to);
+                               co_return written == 40'000 && read == written&& in == out;
+                             },
+                             here / "f")
+                           .join();
+  REQUIRE(is_same);
+}
+
+TEST_CASE("a file may have holes, and places beyond 4 GiB", "[io][file]") {
+  const scratch here;
+  runtime rt({.workers = 1});
+  constexpr std::uint64_t far = 5'000'000'000;
+  const auto [text, about] = rt.go(
+                                   [](std::string path) -> routine<std::pair<std::string, file_metadata>> {
+                                     file f = co_await file::open(path, fresh);
+                                     co_await f.write_at(far, "far away");
+                                     std::string back(100, ' ');
+                                     const std::size_t n = co_await f.read_at(far - 1, back);
+                                     back.resize(n);
+                                     co_return std::pair{back, co_await f.metadata()};
+                                   },
+                                   here / "f")
+                                 .join();
+  REQUIRE(text == std::string("\0far away", 9));
+  REQUIRE(about.size == far + 8);
+  REQUIRE(about.allocated < 1'000'000);
+  REQUIRE(error_in([&] {
+            file f = open_here(here / "f");
+            std::array<char, 1> byte;
+            blocking::wait(f.read_at(UINT64_MAX - 5, byte));
+          }) == EINVAL);
+}
+
+TEST_CASE("a read that is longer than what is done at once is whole, too", "[io][file]") {
+  const std::size_t size = GENERATE(4'096U, 262'144U, 262'145U, 3'000'001U);
+  const scratch here;
+  runtime rt({.workers = 1});
+  const std::string text = test::text(0, size);
+  blocking::wait(write_file(here / "f", text));
+  const std::string back = rt.go(
+                                 [](std::string path, std::size_t n) -> routine<std::string> {
+                                   file f = co_await file::open(path);
+                                   std::string all(n + 10, ' ');
+                                   all.resize(co_await f.read_at(0, all));
+                                   co_return all;
+                                 },
+                                 here / "f", size)
+                               .join();
+  REQUIRE(back == text);
+}
+
+TEST_CASE("truncate cuts off, and lengthens by zeros", "[io][file]") {
+  const scratch here;
+  file f = open_here(here / "f", fresh);
+  blocking::wait(f.write_at(0, "abcdef"));
+  blocking::wait(f.truncate(2));
+  REQUIRE(blocking::wait(f.size()) == 2);
+  blocking::wait(f.truncate(4));
+  std::string back(9, ' ');
+  back.resize(blocking::wait(f.read_at(0, back)));
+  REQUIRE(back == std::string("ab\0\0", 4));
+  REQUIRE(error_in([&] { blocking::wait(f.truncate(UINT64_MAX)); }) == EINVAL);
+}
+
+TEST_CASE("how a file is opened decides what may be done with it", "[io][file]") {
+  const scratch here;
+  const std::string path = here / "f";
+  const auto open_error = [&](open_flags how) { return error_in([&] { open_here(path, how); }); };
+  REQUIRE(open_error(open_flags::read) == ENOENT);
+  REQUIRE(open_error(open_flags::write) == ENOENT);
+  REQUIRE(open_error(fresh) == 0);
+  REQUIRE(open_error(fresh) == EEXIST);
+  REQUIRE(open_error(open_flags::read | open_flags::truncate) == EINVAL);
+  REQUIRE(open_error(read_write | open_flags::exclusive) == EINVAL);
+  file reads = open_here(path), writes = open_here(path, open_flags::write);
+  std::array<char, 4> buffer{};
+  REQUIRE(error_in([&] { blocking::wait(reads.write_at(0, buffer)); }) == EBADF);
+  REQUIRE(error_in([&] { blocking::wait(writes.read_at(0, buffer)); }) == EBADF);
+  blocking::wait(writes.write_at(0, "old"));
+  (void)open_here(path, open_flags::write | open_flags::truncate);
+  REQUIRE(blocking::wait(reads.size()) == 0);
+  REQUIRE(::symlink(path.c_str(), (here / "link").c_str()) == 0);
+  REQUIRE(error_in([&] { open_here(here / "link", open_flags::read | open_flags::no_follow); }) == ELOOP);
+}
+
+TEST_CASE("what the system refuses is thrown with its code, and the path", "[io][file]") {
+  const scratch here;
+  runtime rt({.workers = 2});
+  const auto code = [&](auto f) { return rt.go(error_of(f(here.path()))).join(); };
+  REQUIRE(code([](std::string d) -> routine<> { co_await file::open(d + "/none"); }) == ENOENT);
+  REQUIRE(code([](std::string d) -> routine<> { co_await file::open(d, open_flags::write); }) == EISDIR);
+  REQUIRE(code([](std::string d) -> routine<> {
+            file f = co_await file::open(d);
+            std::array<char, 4> buffer;
+            co_await f.read_at(0, buffer);
+          }) == EISDIR);
+  REQUIRE(code([](std::string) -> routine<> {
+            file f = co_await file::open("/dev/full", open_flags::write);
+            co_await f.write_at(0, "x");
+          }) == ENOSPC);
+  REQUIRE(code([](std::string) -> routine<> { co_await write_file("/dev/full", "x"); }) == ENOSPC);
+  REQUIRE(code([](std::string d) -> routine<> {
+            co_await file::open(d + std::string("/a\0b", 4), open_flags::create | open_flags::write);
+          }) == EINVAL);
+  REQUIRE(code([](std::string d) -> routine<> { co_await read_file(d + std::string(300, 'n')); }) ==
+          ENAMETOOLONG);
+  try {
+    open_here(here / "none");
+    FAIL("opened");
+  } catch (const std::system_error& e) {
+    REQUIRE(std::string(e.what()) == "weft: open " + (here / "none") + ": No such file or directory");
+  }
+}
+
+TEST_CASE("what one may not read is refused by EACCES", "[io][file]") {
+  if (::geteuid() == 0) return;  // may read everything
+  const scratch here;
+  blocking::wait(write_file(here / "secret", "x"));
+  REQUIRE(::chmod((here / "secret").c_str(), 0) == 0);
+  REQUIRE(error_in([&] { open_here(here / "secret"); }) == EACCES);
+}
+
+TEST_CASE("a file that is not open, or no longer, fails by EBADF", "[io][file]") {
+  const std::size_t before = test::open_descriptors();
+  {
+    const scratch here;
+    file f = open_here(here / "f", fresh), none;
+    std::array<char, 4> buffer;
+    REQUIRE(error_in([&] { blocking::wait(none.read_at(0, buffer)); }) == EBADF);
+    REQUIRE(error_in([&] { blocking::wait(none.close()); }) == EBADF);
+    blocking::wait(f.close());
+    blocking::wait(f.close());
+    REQUIRE_FALSE(f.is_open());
+    REQUIRE(error_in([&] { blocking::wait(f.read_at(0, buffer)); }) == EBADF);
+    REQUIRE(error_in([&] { blocking::wait(f.sync()); }) == EBADF);
+    file again = open_here(here / "f");
+    file other = std::move(again);
+    REQUIRE(other.is_open());
+    const int number = other.release();
+    REQUIRE_FALSE(other.is_open());
+    file adopted = file::adopt(number);
+    REQUIRE(blocking::wait(adopted.size()) == 0);
+  }
+  REQUIRE(test::open_descriptors() == before);
+}
+
+TEST_CASE("close waits for nobody: what is under way ends, and on no other file", "[io][file][close]") {
+  const unsigned workers = GENERATE(2U, 8U);
+  const scratch here;
+  const std::size_t before = test::open_descriptors();
+  {
+    runtime rt({.workers = workers});
+    const auto round = [](std::string path, int which) -> routine<bool> {
+      file f = co_await file::open(path + std::to_string(which), read_write | open_flags::create);
+      const std::string mine(100'000, 'm');
+      auto writing = go(error_of([](file& to, const std::string& what) -> routine<> {
+        for (;;) co_await to.write_at(0, what);
+      }(f, mine)));
+      co_await yield();
+      co_await f.close();
+      file fresh_one = co_await file::open(path + "other" + std::to_string(which), fresh);
+      const int error = co_await std::move(writing);
+      const std::uint64_t size = co_await fresh_one.size();
+      co_return error == EBADF&& size == 0;
+    };
+    std::vector<join_handle<bool>> all;
+    for (int i = 0; i < 50; ++i) all.push_back(rt.go(round, here / "f", i));
+    for (auto& each : all) REQUIRE(each.join());
+  }
+  REQUIRE(test::open_descriptors() == before);
+}
+
+TEST_CASE("an operation that was cancelled in the pool's queue has not begun, one that had begun ends",
+          "[io][file][cancel]") {
+  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const scratch here;
+  runtime rt({.workers = workers, .max_blocking_threads = 1});
+  const std::string path = here / "f";
+
+  struct outcome {
+    std::array<bool, 2> cancelled{};
+    std::string text;
+    bool left_alone = true;
+  };
+
+  const outcome seen = rt.go([&]() -> routine<outcome> {
+                           outcome o;
+                           event busy;
+                           std::promise<void> go_on;
+                           std::future<void> may_end = go_on.get_future();
+                           // The pool's only thread is taken.
+                           auto blocker = go(block_until, std::ref(busy), std::ref(may_end));
+                           co_await busy.wait();
+                           file f;
+                           std::array<char, 4> buffer;
+                           buffer.fill(poison);
+                           auto opening =
+                               go([&f, &path]() -> routine<> { f = co_await file::open(path, fresh); });
+                           auto writing = go([&path]() -> routine<> { co_await write_file(path, "x"); });
+                           for (int i = 0; i < 10; ++i) co_await yield();
+                           opening.cancel();
+                           writing.cancel();
+                           try {
+                             co_await std::move(opening);
+                           } catch (const routine_cancelled&) {
+                             o.cancelled[0] = true;
+                           }
+                           try {
+                             co_await std::move(writing);
+                           } catch (const routine_cancelled&) {
+                             o.cancelled[1] = true;
+                           }
+                           go_on.set_value();
+                           co_await std::move(blocker);
+                           o.left_alone = !f.is_open();
+                           co_return o;
+                         }).join();
+  REQUIRE(seen.cancelled == std::array{true, true});
+  REQUIRE(seen.left_alone);
+  REQUIRE(here.entries() == 0);
+}
+
+TEST_CASE("nobody touches the buffer of a read that has ended, cancelled or not", "[io][file][cancel]") {
+  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const scratch here;
+  runtime rt({.workers = workers});
+  const std::string text = test::text(0, 600'000);  // longer than what is read at once
+  blocking::wait(write_file(here / "f", text));
+  const auto read = [](file& f, std::string& to, bool& ended) -> routine<> {
+    const std::size_t n = co_await f.read_at(0, to);
+    ended = n == to.size();
+  };
+  const auto party = [&](int seed) -> routine<bool> {
+    file f = co_await file::open(here / "f");
+    for (int i = 0; i < 20; ++i) {
+      std::string buffer(600'000, poison);
+      bool ended = false;
+      auto reading = go(read, std::ref(f), std::ref(buffer), std::ref(ended));
+      for (int j = 0; j < (i + seed) % 4; ++j) co_await yield();
+      reading.cancel();
+      try {
+        co_await std::move(reading);
+      } catch (const routine_cancelled&) {
+      }
+      if (buffer != (ended ? text : std::string(600'000, poison))) co_return false;
+      std::fill(buffer.begin(), buffer.end(), poison);
+      co_await yield();
+      if (buffer != std::string(600'000, poison)) co_return false;
+    }
+    co_return true;
+  };
+  std::vector<join_handle<bool>> all;
+  for (int i = 0; i < 4; ++i) all.push_back(rt.go(party, i));
+  for (auto& each : all) REQUIRE(each.join());
+}
+
+TEST_CASE("stop() waits for the calls that have begun, and leaves no descriptor", "[io][file][stop]") {
+  const scratch here;
+  const std::size_t before = test::open_descriptors();
+  {
+    runtime rt({.workers = 2});
+    for (int i = 0; i < 20; ++i) {
+      rt.go(
+          [](std::string path) -> routine<> {
+            file f = co_await file::open(path, fresh);
+            const std::string much(1'000'000, 'x');
+            for (;;) co_await f.write_at(0, much);
+          },
+          here / std::to_string(i));
+    }
+    while (here.entries() < 4) blocking::sleep_for(1ms);
+    rt.stop();
+    REQUIRE(rt.stats().live == 0);
+  }
+  REQUIRE(test::open_descriptors() == before);
+}
+
+TEST_CASE("a simulated run has no files", "[io][file][sim]") {
+  int error = 0;
+  const sim::result r = sim::run(1, [&]() -> routine<> {
+    error = co_await error_of([]() -> routine<> { co_await file::open("/dev/null"); }());
+  });
+  REQUIRE(r.ok);
+  REQUIRE(error == ENOTSUP);
+}
