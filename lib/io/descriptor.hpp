@@ -19,7 +19,7 @@
 //   1. Records are never given back to the allocator: an event that was under way when its descriptor was
 //      closed finds the next one's record, whose operations look once more for nothing.
 //   2. `ready` is false only while a driver watches the descriptor and EAGAIN was seen since the last event -
-//      or less came than was asked for, which on a stream says the same (epoll(7)).
+//      or less came over TCP than was asked for, which says the same (epoll(7)).
 //   3. An operation is a user from its beginning to its end, so a record that somebody waits on is not the
 //      next one's.
 //

@@ -58,9 +58,10 @@ const char* name_of(io_call call) noexcept {
   }
 }
 
-/// Less than was asked for says that there is no more, for now.
+/// Less than was asked for says that there is no more, for now.  Not so of terminals, which give line after
+/// line, nor of local sockets, which stop where a descriptor was passed.
 bool says_by_size(io_call call) noexcept {
-  return call == io_call::read || call == io_call::receive;
+  return call == io_call::receive;
 }
 
 bool moves_bytes(io_call call) noexcept {
@@ -203,7 +204,7 @@ bool io_wait::ready(waiter& w) noexcept {
   was_tried_ = false;
   how_ = wait_end::pending;
   if (is_cancelled(w)) return how_ = wait_end::cancelled, true;
-  if (os::current_port().simulated()) return io_steps::over(*this, -ENOTSUP);
+  if (os::may_be_simulated() && os::current_port().simulated()) return io_steps::over(*this, -ENOTSUP);
   bool worth_trying = false;
   if (on_ == nullptr) return io_steps::over(*this, absent_);
   if (total_ == 0 && moves_bytes(call_)) return io_steps::over(*this, 0);  // the system would wait for some

@@ -28,17 +28,15 @@ int reactor::add(descriptor& d) noexcept {
 }
 
 void reactor::unlist(descriptor& d) noexcept {
-  {
-    const os::guard hold(lock_);
-    (d.before != nullptr ? d.before->after : first_) = d.after;
-    if (d.after != nullptr) d.after->before = d.before;
-  }
+  const os::guard hold(lock_);  // over all of it: when the list is empty the driver may go
+  (d.before != nullptr ? d.before->after : first_) = d.after;
+  if (d.after != nullptr) d.after->before = d.before;
   watched_.fetch_sub(1, std::memory_order_seq_cst);  // D1, pairs with D3
 }
 
 void reactor::remove(descriptor& d) noexcept {
   end_watch(d.fd.load(std::memory_order_relaxed));  // relaxed: under its lock
-  unlist(d);                                        // last: when all are off the list the driver may go
+  unlist(d);
 }
 
 /// One after the other, each under its own lock, which comes before this one's.

@@ -69,13 +69,7 @@ struct resolution : sched::blocking_job {
   std::atomic<int> owners{1};
 
   resolution(const own_text& h, const own_text& s) : host(h.text()), service(s.text()) {
-    begin = [](blocking_job&) noexcept { return true; };
-    run = [](blocking_job& job) noexcept {
-      auto& self = static_cast<resolution&>(job);
-      self.ask(0);
-      self.over.set();
-      self.leave_pool();
-    };
+    kind = &job;
     if (h.has_zero() || s.has_zero()) end_with(EINVAL);
   }
 
@@ -110,15 +104,15 @@ struct resolution : sched::blocking_job {
     return true;
   }
 
-  void submit_for(const waiter& w) noexcept {
-    routine = w.kind() == waiter_kind::routine ? id_of(w) : 0;
+  void submit_for(waiter& w) noexcept {
+    party = &w;  // looked at while the job is queued, and leave() takes it off
     try {
       sched::scheduler* home = w.worker != nullptr ? &worker_of(w).home() : sched::scheduler::here();
       if (home == nullptr) home = kept = &hold_global();
       pool = &home->pool();
       owners.fetch_add(1, std::memory_order_relaxed);  // relaxed: the job is published by the pool's lock
       home->enter(counted);
-      pool->submit(*this);
+      pool->submit(*this, &always);
     } catch (...) {
       if (pool != nullptr) leave_pool();
       pool = nullptr;
@@ -145,6 +139,25 @@ struct resolution : sched::blocking_job {
   }
 
  private:
+  static bool always(sched::blocking_job&) noexcept { return true; }
+
+  static waiter* run_job(sched::blocking_job& j) noexcept {
+    auto& self = static_cast<resolution&>(j);
+    self.ask(0);
+    self.over.set();
+    self.leave_pool();
+    return nullptr;
+  }
+
+  static void refuse_job(sched::blocking_job& j, const std::exception_ptr& why) noexcept {
+    auto& self = static_cast<resolution&>(j);
+    self.refused = why;
+    self.over.set();
+    self.leave_pool();
+  }
+
+  static constexpr sched::job_kind job{&always, &run_job, &refuse_job, true};
+
   void keep(const addrinfo* all) noexcept {
     std::size_t n = 0;
     for (const addrinfo* each = all; each != nullptr; each = each->ai_next) n += is_ip(*each) ? 1U : 0U;

@@ -113,6 +113,28 @@ TEST_CASE("a descriptor is passed to the peer", "[io][unix]") {
   REQUIRE(blocking::wait(far.recv_descriptor()) == -1);  // the end
 }
 
+TEST_CASE("what stands behind a passed descriptor is read though nothing more comes", "[io][unix]") {
+  auto [near, far] = unix_stream::pair();
+  auto reading = go(
+      [](unix_stream& from) -> routine<std::string> {
+        std::string all;
+        std::array<char, 100> piece;
+        while (all.size() < 5) {
+          const std::size_t n = co_await from.read_some(piece);
+          all.append(piece.data(), n);
+        }
+        co_return all;
+      },
+      std::ref(far));
+  while (runtime::global().stats().idle_workers != runtime::global().workers()) blocking::sleep_for(1ms);
+  blocking::wait(near.write_all("ab"));
+  blocking::wait(near.send_descriptor(0));
+  blocking::wait(near.write_all("cd"));
+  std::string got = reading.join();
+  got.erase(2, 1);  // the byte that went with the descriptor
+  REQUIRE(got == "abcd");
+}
+
 TEST_CASE("datagrams come with their sender, cut to the buffer", "[io][udp]") {
   udp_socket a(ip_endpoint::loopback()), b(ip_endpoint::loopback());
   auto receiving = go(

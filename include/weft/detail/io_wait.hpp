@@ -21,8 +21,8 @@ enum class io_call : std::uint8_t {
   // Of bytes; `whole`: goes on until all have been moved, or the end.
   read,     // into `data`
   write,    // from `data`
-  receive,  // the same of sockets
-  send,
+  receive,  // the same of TCP
+  send,     // of all sockets
   gather,   // `data` are `size` buffers, to be written one after the other
   scatter,  // to be read into
   // Of anything else.

@@ -27,7 +27,8 @@ class pipe_end : public byte_stream {
  private:
   friend std::pair<pipe_end, pipe_end> make_pipe();
 
-  explicit pipe_end(detail::descriptor_handle end) noexcept : byte_stream(std::move(end), false) {}
+  explicit pipe_end(detail::descriptor_handle end) noexcept
+      : byte_stream(std::move(end), detail::io_call::read, detail::io_call::write) {}
 };
 
 }  // namespace weft

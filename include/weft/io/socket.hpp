@@ -50,7 +50,8 @@ class WEFT_API socket_stream : public byte_stream {
  protected:
   socket_stream() noexcept = default;
 
-  explicit socket_stream(detail::descriptor_handle socket) noexcept : byte_stream(std::move(socket), true) {}
+  socket_stream(detail::descriptor_handle socket, detail::io_call reads) noexcept
+      : byte_stream(std::move(socket), reads, detail::io_call::send) {}
 };
 
 /// What `Stream::connect()` returns: gives the stream.

@@ -90,10 +90,8 @@ class byte_stream {
  protected:
   byte_stream() noexcept = default;
 
-  byte_stream(detail::descriptor_handle is, bool is_socket) noexcept
-      : is_(std::move(is)),
-        reads_(is_socket ? detail::io_call::receive : detail::io_call::read),
-        writes_(is_socket ? detail::io_call::send : detail::io_call::write) {}
+  byte_stream(detail::descriptor_handle is, detail::io_call reads, detail::io_call writes) noexcept
+      : is_(std::move(is)), reads_(reads), writes_(writes) {}
 
   ~byte_stream() = default;
 
