@@ -82,6 +82,11 @@ struct case_kind {
   /// For a routine, outside simulated runs: enters the lock by its worker's seat, inside of which it is
   /// already `others` times, and tries.  Null: cannot.
   inside_look (*look_inside)(select_case& c, waiter& w, unsigned others) noexcept;
+  /// Before the locks, if nothing is ready: makes what enroll() needs and what may fail; withdraw() takes it
+  /// back, also if there was no wait.  False: it failed, and that is what happened.  Null: needs nothing.
+  bool (*prepare)(select_case& c, waiter& w) noexcept = nullptr;
+  /// object() is a number, not an address.
+  bool is_number = false;
 };
 
 struct select_case {
