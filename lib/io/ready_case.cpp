@@ -4,7 +4,9 @@
 // early.  The look is poll(2), which is level-triggered; the wait is on a copy that the driver watches, whose
 // first event tells what has come since.
 
+#include <weft/detail/ready_watch.hpp>
 #include <weft/io/select.hpp>
+#include <weft/io/signal.hpp>
 
 #include <cerrno>
 #include <new>
@@ -29,16 +31,22 @@ struct ready_steps {
   static ready_watch& of(const select_case& c) noexcept { return *static_cast<ready_watch*>(c.node.op); }
 
   static io_side& side_of(const ready_watch& x) noexcept {
-    return x.own_.get()->sides[x.call_ == io_call::none ? to_read : to_write];
+    return x.own_.get()->sides[x.call_ == io_call::none_out ? to_write : to_read];
   }
 
   static std::uint64_t object(const select_case& c) noexcept { return static_cast<std::uint64_t>(of(c).fd_); }
 
   static bool is_ready(ready_watch& x) noexcept {
     const std::int64_t n =
-        os::current_port().simulated() ? -ENOTSUP : attempt({x.call_, x.fd_, nullptr, 0, 0, false});
+        os::current_port().simulated() ? -ENOTSUP : attempt({x.call_, x.fd_, x.to_, x.size_, 0, false});
+    if (n == -EAGAIN) return false;
     x.error_ = n < 0 ? static_cast<int>(-n) : 0;
-    return n != -EAGAIN;
+    return x.has_looked_ = true;
+  }
+
+  static void fail(ready_watch& x, int error) noexcept {
+    x.error_ = error;
+    x.has_looked_ = true;
   }
 
   static bool poll(select_case& c, waiter&) { return is_ready(of(c)); }
@@ -80,9 +88,11 @@ struct ready_steps {
   static bool prepare(select_case& c, waiter& w) noexcept {
     c.node.linked = false;
     ready_watch& x = of(c);
-    x.error_ = watch(x, w);
-    if (x.error_ != 0) unwatch(x);
-    return x.error_ == 0;
+    const int error = watch(x, w);
+    if (error == 0) return true;
+    unwatch(x);
+    fail(x, error);
+    return false;
   }
 
   static bool enroll(select_case& c) noexcept {
@@ -106,7 +116,7 @@ struct ready_steps {
     }
     unwatch(x);
     // A driver that ends wakes all who wait on what it watches.
-    if (won && !is_watched && !is_ready(x)) x.error_ = ECANCELED;
+    if (won && !is_watched && !is_ready(x)) fail(x, ECANCELED);
   }
 
   static constexpr case_kind kind_called(const char* name) {
@@ -117,6 +127,12 @@ struct ready_steps {
 
 const case_kind readable_case_kind = ready_steps::kind_called("read of descriptor");
 const case_kind writable_case_kind = ready_steps::kind_called("write of descriptor");
+
+const case_kind signal_case_kind = ready_steps::kind_called("signal of descriptor");
+
+bool ready_watch::take() noexcept {
+  return has_looked_ || ready_steps::is_ready(*this);
+}
 
 void ready_watch::check() const {
   if (error_ != 0) throw std::system_error(error_, std::system_category(), "weft: wait for a descriptor");

@@ -101,6 +101,13 @@ struct select_case {
 
 /// A select in progress.
 struct select_core {
+  /// The case that was woken found nothing: the select begins anew, with the time limit it has.
+  void start_again() noexcept {
+    how = wait_end::pending;
+    chosen = no_case;
+    draw = 0;
+  }
+
   select_case** cases;
   std::uint32_t count;
   bool biased;

@@ -2,8 +2,8 @@
 
 // on_readable, on_writable: select cases for descriptors of other libraries.
 
-#include <weft/detail/descriptor.hpp>
 #include <weft/detail/io_wait.hpp>
+#include <weft/detail/ready_watch.hpp>
 #include <weft/detail/select_cases.hpp>
 
 #include <utility>
@@ -11,29 +11,6 @@
 namespace weft {
 
 namespace detail {
-
-/// How a case waits for a descriptor: on a copy of it, which is there while the select waits.
-class WEFT_API ready_watch {
- public:
-  ready_watch(int fd, io_call call) noexcept : fd_(fd), call_(call) {}
-
-  ready_watch(const ready_watch&) = delete;
-  ready_watch& operator=(const ready_watch&) = delete;
-
-  /// When its case has happened.  Throws std::system_error: by failing.
-  void check() const;
-
-  int number() const noexcept { return fd_; }
-
- private:
-  friend struct ready_steps;
-
-  int fd_;
-  int error_ = 0;
-  io_call call_;
-  descriptor_handle own_;
-  sched::scheduler* kept_ = nullptr;  // whose driver it is, of a thread without a runtime
-};
 
 WEFT_API extern const case_kind readable_case_kind, writable_case_kind;
 
@@ -50,7 +27,10 @@ class ready_case final : public case_shared<ready_case<Kind, F>, F> {
         : active_shared<ready_case>(&Kind, std::move(from)),
           watch_(from.fd_, &Kind == &readable_case_kind ? io_call::none : io_call::none_out) {}
 
-    void start(select_core&, std::uint32_t) noexcept { this->erased_.node.op = &watch_; }
+    void start(select_core&, std::uint32_t) noexcept {
+      watch_.start();
+      this->erased_.node.op = &watch_;
+    }
 
     decltype(auto) run() {
       watch_.check();
