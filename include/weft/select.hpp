@@ -34,7 +34,8 @@ inline constexpr biased_t biased{};
 // A case borrows what it waits for - the channel's handle, the event, the join_handle - as it borrows an
 // rvalue to be sent.  Within one statement temporaries live long enough; a case or a select that is named
 // and awaited later needs them to be named, too.  A selector shares the channels of its cases.  Those of
-// descriptors are in <weft/io/select.hpp>, <weft/io/signal.hpp>.
+// descriptors are in <weft/io/select.hpp>, <weft/io/signal.hpp> and
+// <weft/io/process.hpp>.
 
 /// Receives; `f` is called with std::optional<T> (channel<void>: bool), empty if the channel is closed and
 /// drained.

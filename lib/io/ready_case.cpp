@@ -5,6 +5,7 @@
 // first event tells what has come since.
 
 #include <weft/detail/ready_watch.hpp>
+#include <weft/io/process.hpp>
 #include <weft/io/select.hpp>
 #include <weft/io/signal.hpp>
 
@@ -128,6 +129,7 @@ struct ready_steps {
 const case_kind readable_case_kind = ready_steps::kind_called("read of descriptor");
 const case_kind writable_case_kind = ready_steps::kind_called("write of descriptor");
 
+const case_kind process_case_kind = ready_steps::kind_called("end of process of descriptor");
 const case_kind signal_case_kind = ready_steps::kind_called("signal of descriptor");
 
 bool ready_watch::take() noexcept {

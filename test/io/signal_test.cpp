@@ -36,19 +36,21 @@ bool is_blocked(int signal) {
 TEST_CASE("a signal is given to who waits for it, with its sender", "[io][signal]") {
   const unsigned workers = GENERATE(1U, 2U, 8U);
   signal_set s{SIGTERM, SIGINT};
+  event first;
   runtime rt({.workers = workers});
   auto waiting = rt.go(
-      [](signal_set& of) -> routine<std::array<signal_info, 2>> {
+      [](signal_set& of, event& had_one) -> routine<std::array<signal_info, 2>> {
         std::array<signal_info, 2> all;
         all[0] = co_await of.wait();
+        had_one.set();
         all[1] = co_await of.wait();
         co_return all;
       },
-      std::ref(s));
+      std::ref(s), std::ref(first));
   send(SIGINT);
   sigval value;
   value.sival_int = 42;
-  while (rt.stats().dispatches < 2) blocking::sleep_for(1ms);
+  blocking::wait(first.wait());
   ::sigqueue(::getpid(), SIGTERM, value);
   const auto got = waiting.join();
   REQUIRE(got[0].number == SIGINT);
