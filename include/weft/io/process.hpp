@@ -133,7 +133,7 @@ class WEFT_API process {
   /// one with a slash begins at `directory`.  No signal is blocked for it; all have their default
   /// disposition, except that SIGHUP, SIGINT and SIGQUIT stay ignored if they are.
   ///
-  /// Does not suspend: it blocks until the program is there, 0.5 ms perhaps, and on a worker another thread
+  /// Does not suspend: it blocks until the program is there, some 0.1 ms, and on a worker another thread
   /// takes over meanwhile.
   /// \throws std::system_error  ENOENT, EACCES: of the program or the directory; EMFILE, EAGAIN ...  Nothing
   ///                            runs then
