@@ -33,7 +33,9 @@ inline constexpr biased_t biased{};
 //
 // A case borrows what it waits for - the channel's handle, the event, the join_handle - as it borrows an
 // rvalue to be sent.  Within one statement temporaries live long enough; a case or a select that is named
-// and awaited later needs them to be named, too.  A selector shares the channels of its cases.
+// and awaited later needs them to be named, too.  A selector shares the channels of its cases.  Those of
+// descriptors are in <weft/io/select.hpp>, <weft/io/signal.hpp> and
+// <weft/io/process.hpp>.
 
 /// Receives; `f` is called with std::optional<T> (channel<void>: bool), empty if the channel is closed and
 /// drained.
@@ -146,6 +148,8 @@ class any_case {
 
   virtual select_case& erased() noexcept = 0;
   virtual void start(select_core& s, std::uint32_t index) = 0;
+  /// It was not woken in vain.
+  virtual bool take() noexcept = 0;
   /// Calls the handler; the routine is empty unless that is a coroutine.
   virtual routine<> run() = 0;
 
@@ -186,6 +190,8 @@ class kept_case final : public any_case {
       case_.start(s, index);
     }
   }
+
+  bool take() noexcept override { return detail::take(case_); }
 
   routine<> run() override {
     if constexpr (requires { next_.copy; }) {
@@ -293,13 +299,19 @@ class [[nodiscard("co_await it")]] selector_op : public composite_base {
 
   static routine<std::size_t> run_on(selector * s) {
     std::uint32_t index = 0;
+    any_case* c = nullptr;
     {
-      index_op wait(s->start());
+      select_core& core = s->start();
+      index_op wait(core);
       const waiting until_chosen(*s);
-      index = co_await wait;
+      for (;;) {
+        index = co_await wait;
+        c = s->first_;
+        for (std::uint32_t i = index; i != 0; --i) c = c->next;
+        if (c->take()) break;
+        core.start_again();
+      }
     }
-    any_case* c = s->first_;
-    for (std::uint32_t i = index; i != 0; --i) c = c->next;
     routine<> handler = c->run();  // it may add cases
     if (handler) co_await std::move(handler);
     co_return index;

@@ -91,8 +91,7 @@ void write_select(std::string& out, const select_core& s) {
     const detail::select_case& c = *s.cases[i];
     if (!c.enabled || c.kind == nullptr) continue;
     fmt::format_to(back_inserter(out), "; {} ", c.kind->name);
-    const bool is_id = c.kind == &detail::join_case_kind;
-    fmt::format_to(back_inserter(out), fmt::runtime(is_id ? "{}" : "{:#x}"), c.kind->object(c));
+    fmt::format_to(back_inserter(out), fmt::runtime(c.kind->is_number ? "{}" : "{:#x}"), c.kind->object(c));
   }
   if (s.deadline != detail::no_deadline) out += "; a timeout";
 }

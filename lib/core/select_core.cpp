@@ -1,6 +1,7 @@
 // select: waits for the first of several things, and does exactly that one.
 //
 //   phase 1   tries every enabled case, one lock at a time, in random order (or in order, if biased)
+//   prepare   makes what cases need to wait and is not to be had under locks: copies of descriptors
 //   phase 2   takes all locks, in the order of their addresses; tries again; else: preparing, one node per
 //             case, the timer, cancelled?, commit; unlocks all
 //   wake      a counterpart claims through one of the nodes, under its own lock; the index is in the claim
@@ -208,6 +209,29 @@ bool try_locked(select_core& s, const case_order& order, lock_set& locks) {
 
 namespace {
 
+/// Takes back what was prepared for a wait that did not begin.
+void take_back(select_core& s) noexcept {
+  for (std::uint32_t i = 0; i < s.count; ++i) {
+    select_case& c = *s.cases[i];
+    if (std::exchange(c.enrolled, false)) c.kind->withdraw(c, false);
+  }
+}
+
+/// False: one has failed, which is what happened.
+bool prepare(select_core& s, waiter& w) noexcept {
+  for (std::uint32_t i = 0; i < s.count; ++i) {
+    select_case& c = *s.cases[i];
+    if (!c.enabled || c.kind == nullptr || c.kind->prepare == nullptr) continue;
+    c.enrolled = c.kind->prepare(c, w);
+    if (c.enrolled) continue;
+    take_back(s);
+    s.chosen = i;
+    s.how = wait_end::done;
+    return false;
+  }
+  return true;
+}
+
 /// In any case: one case after the other.
 bool ready_in_full(select_core& s, waiter& w) {
   os::step();
@@ -324,9 +348,11 @@ bool select_park(select_core& s, waiter& w) noexcept {
     return park_done(w);
   }
   try {
+    if (!prepare(s, w)) return false;
     const case_order order(s);
     lock_set locks(s, seat_of(w));
     if (try_locked(s, order, locks)) {
+      take_back(s);
       os::note(s.chosen);
       s.how = wait_end::done;
       return false;
@@ -445,7 +471,7 @@ const case_kind event_case_kind{
     "event",  &event_address, cancel_class::plain, &event_poll, &event_lock, &event_poll_locked,
     &nothing, &event_enroll,  &event_withdraw,     nullptr};
 const case_kind join_case_kind{
-    "join of routine", &child_id, cancel_class::plain, &join_poll,          &no_lock,
-    &join_poll_locked, &nothing,  &join_case_enroll,   &join_case_withdraw, nullptr};
+    "join of routine", &child_id,         cancel_class::plain, &join_poll, &no_lock, &join_poll_locked,
+    &nothing,          &join_case_enroll, &join_case_withdraw, nullptr,    nullptr,  true};
 
 }  // namespace weft::detail

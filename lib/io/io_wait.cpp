@@ -3,12 +3,10 @@
 #include <weft/detail/io_wait.hpp>
 
 #include <cerrno>
-#include <exception>
 #include <system_error>
 #include <utility>
 
 #include "core/context.hpp"
-#include "core/global.hpp"
 #include "core/park.hpp"
 #include "core/second_look.hpp"
 #include "io/descriptor.hpp"
@@ -68,24 +66,6 @@ bool moves_bytes(io_call call) noexcept {
   return call <= io_call::scatter;
 }
 
-/// The error of an exception that is under way.
-int current_error() noexcept {
-  try {
-    throw;
-  } catch (const std::system_error& e) {
-    return e.code().value();
-  } catch (...) {
-    return ENOMEM;
-  }
-}
-
-/// Runs on a worker of the runtime of `by`, and not to block it: that worker will be the poller.
-bool is_seen_to(const waiter& w, const sched::scheduler& by) noexcept {
-  if (w.kind() == waiter_kind::thread) return false;
-  const sched::worker* const here = sched::current_worker();
-  return here != nullptr && &here->home() == &by;
-}
-
 }  // namespace
 
 /// Everything here is called by the waiter alone, or by who has claimed it.
@@ -134,7 +114,7 @@ struct io_steps {
     }
     if (side.ready) return queued::ready;
     reactor& watcher = *d.watched_by;
-    const bool attended = is_seen_to(w, watcher.home());
+    const bool attended = watcher.is_attended_by(w);
     const wait_reason why = way_of(op.call_) == to_read ? wait_reason::readable : wait_reason::writable;
     if (!begin_waiting(w, why, &op)) {
       op.how_ = wait_end::cancelled;
@@ -151,21 +131,10 @@ struct io_steps {
     return queued::over;
   }
 
-  /// The reactor of the waiter's runtime; null, and it is over: there is none to be had.
-  static reactor* reactor_for(io_wait& op, const waiter& w) noexcept {
-    try {
-      sched::scheduler* home = w.worker != nullptr ? &worker_of(w).home() : sched::scheduler::here();
-      if (home == nullptr && op.kept_ == nullptr) op.kept_ = &hold_global();
-      return &reactor_of(home != nullptr ? *home : *op.kept_);
-    } catch (...) {
-      fail(op, current_error());
-      return nullptr;
-    }
-  }
-
   /// True: it waits, and may be over already.
   static bool wait(io_wait& op, waiter& w) noexcept {
     reactor* by = nullptr;
+    int error = 0;
     for (;;) {
       switch (queue_up(op, w, by)) {
         case queued::waits:
@@ -174,8 +143,9 @@ struct io_steps {
           if (try_it(op)) return false;
           break;
         case queued::unwatched:
-          by = reactor_for(op, w);
+          by = reactor_for(w, op.kept_, error);
           if (by != nullptr) break;
+          fail(op, error);
           [[fallthrough]];
         case queued::over:
           let_go(op, false);

@@ -1,11 +1,30 @@
 #include "io/reactor.hpp"
 
 #include <cerrno>
+#include <exception>
+#include <system_error>
 
 #include "core/context.hpp"
+#include "core/global.hpp"
+#include "core/park.hpp"
 #include "os/lock.hpp"
 
 namespace weft::io {
+
+namespace {
+
+/// The error of an exception that is under way.
+int current_error() noexcept {
+  try {
+    throw;
+  } catch (const std::system_error& e) {
+    return e.code().value();
+  } catch (...) {
+    return ENOMEM;
+  }
+}
+
+}  // namespace
 
 int reactor::add(descriptor& d) noexcept {
   const int fd = d.fd.load(std::memory_order_relaxed);  // relaxed: under its lock
@@ -55,9 +74,26 @@ void reactor::end() noexcept {
   won.deliver_all();
 }
 
+bool reactor::is_attended_by(const detail::waiter& w) const noexcept {
+  if (w.kind() == detail::waiter_kind::thread) return false;
+  const sched::worker* const here = sched::current_worker();
+  return here != nullptr && &here->home() == home_;
+}
+
 reactor& reactor_of(sched::scheduler& home) {
   if (sched::driver* const d = home.io()) return static_cast<reactor&>(*d);
   return static_cast<reactor&>(home.attach(make_epoll_driver(home)));
+}
+
+reactor* reactor_for(const detail::waiter& w, sched::scheduler*& kept, int& error) noexcept {
+  try {
+    sched::scheduler* home = w.worker != nullptr ? &core::worker_of(w).home() : sched::scheduler::here();
+    if (home == nullptr && kept == nullptr) kept = &core::hold_global();
+    return &reactor_of(home != nullptr ? *home : *kept);
+  } catch (...) {
+    error = current_error();
+    return nullptr;
+  }
 }
 
 }  // namespace weft::io

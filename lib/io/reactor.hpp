@@ -35,6 +35,9 @@ class reactor : public sched::driver {
   /// The poller's, of a thread that is none of the home's workers.
   void watch_began() noexcept { home_->watch_began(); }
 
+  /// `w` runs on a worker of the home, and not to block it: that worker will be the poller.
+  bool is_attended_by(const detail::waiter& w) const noexcept;
+
   void end() noexcept override;
 
  protected:
@@ -54,6 +57,10 @@ class reactor : public sched::driver {
 
 /// That of a runtime, made now if there is none yet.  Throws std::system_error, std::bad_alloc.
 reactor& reactor_of(sched::scheduler& home);
+
+/// That of the waiter's runtime.  A thread that has none takes the global one's, which is `kept` then: the
+/// caller's to drop.  Null: none is to be had, and why.
+reactor* reactor_for(const detail::waiter& w, sched::scheduler*& kept, int& error) noexcept;
 
 /// Throws the same.
 std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home);

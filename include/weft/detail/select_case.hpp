@@ -82,6 +82,11 @@ struct case_kind {
   /// For a routine, outside simulated runs: enters the lock by its worker's seat, inside of which it is
   /// already `others` times, and tries.  Null: cannot.
   inside_look (*look_inside)(select_case& c, waiter& w, unsigned others) noexcept;
+  /// Before the locks, if nothing is ready: makes what enroll() needs and what may fail; withdraw() takes it
+  /// back, also if there was no wait.  False: it failed, and that is what happened.  Null: needs nothing.
+  bool (*prepare)(select_case& c, waiter& w) noexcept = nullptr;
+  /// object() is a number, not an address.
+  bool is_number = false;
 };
 
 struct select_case {
@@ -96,6 +101,13 @@ struct select_case {
 
 /// A select in progress.
 struct select_core {
+  /// The case that was woken found nothing: the select begins anew, with the time limit it has.
+  void start_again() noexcept {
+    how = wait_end::pending;
+    chosen = no_case;
+    draw = 0;
+  }
+
   select_case** cases;
   std::uint32_t count;
   bool biased;

@@ -110,7 +110,8 @@ class case_shared : public case_base {
   bool enabled_ = true;
 };
 
-/// The common part of the active ones.  They have start(), before polling, and run(), after it happened.
+/// The common part of the active ones.  They have start(), before polling, and run(), after it happened.  One
+/// that may be woken in vain has take(), before run(): false, somebody else was quicker.
 template <typename Case>
 class active_shared {
  public:

@@ -38,6 +38,21 @@ class index_op : public op_base {
 template <typename C>
 inline constexpr bool is_coroutine_case = is_routine<typename C::result>;
 
+/// A case that may be woken in vain: the select waits again, which takes a coroutine.
+template <typename Active>
+inline constexpr bool may_be_in_vain = requires(Active& c) {
+  c.take();
+};
+
+template <typename Active>
+bool take(Active& c) noexcept {
+  if constexpr (may_be_in_vain<Active>) {
+    return c.take();
+  } else {
+    return true;
+  }
+}
+
 template <bool Biased, typename... Cases>
 class case_set {
  public:
@@ -51,6 +66,13 @@ class case_set {
     std::uint32_t i = 0;
     std::apply([&](auto&... c) { ((list_[i] = &c.erased(), c.start(core_, i), ++i), ...); }, cases_);
     return core_;
+  }
+
+  /// The case was not woken in vain.
+  bool take(std::uint32_t index) noexcept {
+    bool taken = true;
+    visit(index, [&](auto& c) { taken = detail::take(c); });
+    return taken;
   }
 
   /// Calls the handler of the case.
@@ -110,8 +132,13 @@ routine<> drop_result(routine<T> r) {
 /// Runs the chosen coroutine handler inside the awaiting routine.
 template <typename Set>
 routine<std::size_t> run_select(Set* set) {
-  index_op wait(set->start());
-  const std::uint32_t index = co_await wait;
+  select_core& core = set->start();
+  index_op wait(core);
+  std::uint32_t index = co_await wait;
+  while (!set->take(index)) {
+    core.start_again();
+    index = co_await wait;
+  }
   routine<> handler;
   set->visit(index, [&](auto& c) {
     if constexpr (is_coroutine_case<std::remove_reference_t<decltype(c)>>) {
@@ -140,7 +167,9 @@ class [[nodiscard("co_await it")]] coroutine_select_op : public composite_base {
 
 template <bool Biased, typename... Cases>
 auto select_of(Cases&&... cases) {
-  if constexpr ((is_coroutine_case<std::remove_cvref_t<Cases>> || ...)) {
+  if constexpr (((is_coroutine_case<std::remove_cvref_t<Cases>> ||
+                  may_be_in_vain<typename std::remove_cvref_t<Cases>::active>) ||
+                 ...)) {
     return coroutine_select_op<Biased, std::remove_cvref_t<Cases>...>(std::forward<Cases>(cases)...);
   } else {
     return plain_select_op<Biased, std::remove_cvref_t<Cases>...>(std::forward<Cases>(cases)...);

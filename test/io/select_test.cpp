@@ -1,0 +1,406 @@
+#include <weft/blocking.hpp>
+#include <weft/io/pipe.hpp>
+#include <weft/io/select.hpp>
+#include <weft/io/unix.hpp>
+
+#include <array>
+#include <cerrno>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "io/support.hpp"
+#include "support/catch.hpp"
+
+using namespace weft;
+using namespace std::chrono_literals;
+using test::error_in;
+using test::error_of;
+
+namespace {
+
+/// Of the system's own making: it blocks.
+struct raw_pipe {
+  raw_pipe() { static_cast<void>(::pipe2(ends.data(), O_CLOEXEC)); }
+
+  raw_pipe(const raw_pipe&) = delete;
+  raw_pipe& operator=(const raw_pipe&) = delete;
+
+  ~raw_pipe() {
+    close_from();
+    close_to();
+  }
+
+  int from() const { return ends[0]; }
+
+  int to() const { return ends[1]; }
+
+  void close_from() { close_one(ends[0]); }
+
+  void close_to() { close_one(ends[1]); }
+
+  void put() const { static_cast<void>(::write(to(), "x", 1) == 1); }
+
+  bool take() const {
+    char c;
+    return ::read(from(), &c, 1) == 1;
+  }
+
+  bool is_empty() const {
+    pollfd p{from(), POLLIN, 0};
+    return ::poll(&p, 1, 0) == 0;
+  }
+
+  static void close_one(int& fd) {
+    if (fd >= 0) ::close(fd);
+    fd = -1;
+  }
+
+  std::array<int, 2> ends{-1, -1};
+};
+
+/// No number above the one that comes next can be had while it lives.
+class no_descriptors {
+ public:
+  no_descriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const int next = ::dup(0);
+    ::close(next);
+    const rlimit less{static_cast<rlim_t>(next), before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &less);
+  }
+
+  no_descriptors(const no_descriptors&) = delete;
+  no_descriptors& operator=(const no_descriptors&) = delete;
+
+  ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+}  // namespace
+
+TEST_CASE("a descriptor that is ready is a case that happens at once", "[io][select]") {
+  runtime rt({.workers = 1});
+  const raw_pipe p;
+  p.put();
+  const std::size_t before = test::open_descriptors();
+  const auto order = rt.go([&p]() -> routine<std::string> {
+                         channel<int> never;
+                         std::string said;
+                         const auto in = [&said] { said += "r"; };
+                         const auto out = [&said] { said += "w"; };
+                         const auto a = co_await select(on_recv(never), on_readable(p.from(), in));
+                         const auto b = co_await select(on_writable(p.to(), out), on_recv(never));
+                         const auto c = co_await select(on_readable(p.from(), in).when(false), otherwise());
+                         co_return said + std::to_string(a) + std::to_string(b) + std::to_string(c);
+                       }).join();
+  REQUIRE(order == "rw101");
+  REQUIRE(test::open_descriptors() <= before);  // no copy, so no driver either
+}
+
+TEST_CASE("a select waits until a descriptor is ready, and gives its copy back", "[io][select]") {
+  const unsigned workers = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = workers});
+  const raw_pipe p;
+  const auto wait_for_one = [](int fd) -> routine<std::size_t> {
+    channel<int> never;
+    co_return co_await select(on_recv(never), on_readable(fd), on_timeout(30s));
+  };
+  p.put();
+  rt.go([](int fd) -> routine<> { co_await select(on_readable(fd), on_timeout(0s)); }, p.from()).join();
+  REQUIRE(p.take());
+  rt.go([](int fd) -> routine<> { co_await select(on_readable(fd), on_timeout(1ms)); }, p.from()).join();
+  const std::size_t before = test::open_descriptors();  // with the driver's
+  for (int i = 0; i < 50; ++i) {
+    auto waiting = rt.go(wait_for_one, p.from());
+    while (test::open_descriptors() == before) blocking::sleep_for(10us);
+    p.put();
+    REQUIRE(waiting.join() == 1);
+    REQUIRE(p.take());
+    REQUIRE(test::open_descriptors() == before);
+  }
+}
+
+TEST_CASE("a select that ends otherwise leaves the descriptor and its copy", "[io][select]") {
+  const unsigned workers = GENERATE(1U, 2U);
+  runtime rt({.workers = workers});
+  const raw_pipe p;
+  const auto results = rt.go([&p]() -> routine<std::array<std::size_t, 3>> {
+                           std::array<std::size_t, 3> all;
+                           all[0] = co_await select(on_readable(p.from()), on_timeout(1ms));
+                           const std::size_t before = test::open_descriptors();
+                           channel<int> ch;
+                           auto sending = go([ch]() mutable -> routine<> { co_await ch.send(1); });
+                           all[1] = co_await select(on_readable(p.from()), on_recv(ch));
+                           co_await std::move(sending);
+                           event e;
+                           auto waiting = go(
+                               [](int fd, event& never) -> routine<> {
+                                 co_await select(on_readable(fd), on_writable(fd), on_event(never));
+                               },
+                               p.from(), std::ref(e));
+                           co_await yield();
+                           waiting.cancel();
+                           try {
+                             co_await std::move(waiting);
+                           } catch (const routine_cancelled&) {
+                           }
+                           all[2] = test::open_descriptors() - before;
+                           co_return all;
+                         }).join();
+  REQUIRE(results == std::array<std::size_t, 3>{1, 1, 0});
+}
+
+TEST_CASE("of a descriptor and a channel exactly one case happens, whoever is first", "[io][select]") {
+  const unsigned workers = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = workers});
+  constexpr int total = 2'000;
+  const auto counts = rt.go([]() -> routine<std::array<int, 3>> {
+                          const raw_pipe p;
+                          channel<int> values;
+                          auto sending = go(
+                              [](channel<int> to) -> routine<> {
+                                for (int i = 0; i < total; ++i) co_await to.send(i);
+                              },
+                              values);
+                          auto writing = go(
+                              [](int fd) -> routine<> {
+                                for (int i = 0; i < total; ++i) {
+                                  static_cast<void>(::write(fd, "x", 1) == 1);
+                                  co_await yield();
+                                }
+                              },
+                              p.to());
+                          int got = 0, bytes = 0, wrong = 0;
+                          while (got + bytes < 2 * total) {
+                            int calls = 0;
+                            const auto take = [&](std::optional<int> v) {
+                              ++calls;
+                              wrong += v != got++;
+                            };
+                            const auto read = [&] {
+                              ++calls;
+                              ++bytes;
+                              wrong += !p.take();
+                            };
+                            co_await select(on_recv(values, take), on_readable(p.from(), read));
+                            wrong += calls != 1;
+                          }
+                          wrong += !p.is_empty();
+                          co_await std::move(sending);
+                          co_await std::move(writing);
+                          co_return std::array{got, bytes, wrong};
+                        }).join();
+  REQUIRE(counts == std::array{total, total, 0});
+}
+
+TEST_CASE("plain code selects on descriptors, and handlers may be coroutines", "[io][select]") {
+  namespace b = weft::blocking;
+  const raw_pipe p, q;
+  std::string said;
+  const auto handler = [](std::string& to) -> routine<> {
+    co_await yield();
+    to += "h";
+  };
+  auto handle = [&] { return handler(said); };
+  REQUIRE(b::select(b::on_readable(p.from(), handle), b::on_timeout(1ms)) == 1);
+  auto writing = go(
+      [](const raw_pipe& to) -> routine<> {
+        co_await yield();
+        to.put();
+      },
+      std::ref(p));
+  REQUIRE(b::select(b::on_readable(p.from(), handle), b::on_readable(q.from())) == 0);
+  REQUIRE(said == "h");
+  writing.join();
+  REQUIRE(p.take());
+  auto closing = go([&q] { ::write(q.to(), "y", 1); });
+  REQUIRE(b::select(b::on_readable(p.from(), handle), b::on_readable(q.from(), [&] { said += "q"; })) == 1);
+  closing.join();
+  REQUIRE(said == "hq");
+}
+
+TEST_CASE("what a descriptor lacks to be waited for is an error, and no other case has happened",
+          "[io][select]") {
+  const unsigned workers = GENERATE(1U, 2U);
+  runtime rt({.workers = workers});
+  raw_pipe p;
+  const auto results =
+      rt.go([&p]() -> routine<std::array<int, 4>> {
+          channel<int> values;
+          int calls = 0;
+          const auto one = [&](int fd) -> routine<> {
+            const auto count = [&calls] { ++calls; };
+            co_await select(on_recv(values, count), on_readable(fd, count), on_send(values, 1, count));
+          };
+          co_await select(on_readable(p.from()), on_timeout(1ms));  // the driver is there
+          const int bad = co_await error_of(one(1'000'000));
+          const std::size_t before = test::open_descriptors();
+          int none = 0;
+          {
+            const no_descriptors limited;
+            none = co_await error_of(one(p.from()));
+          }
+          co_return std::array{bad, none, calls, static_cast<int>(test::open_descriptors() - before)};
+        }).join();
+  REQUIRE(results == std::array{EBADF, EMFILE, 0, 0});
+}
+
+TEST_CASE("the end, a failure and a regular file count as readable", "[io][select]") {
+  raw_pipe p, q;
+  auto closing = go([&] { p.close_to(); });
+  REQUIRE(blocking::select(on_readable(p.from()), on_timeout(30s)) == 0);
+  closing.join();
+  q.close_from();
+  REQUIRE(blocking::select(on_writable(q.to()), on_timeout(30s)) == 0);  // EPIPE
+  const int file = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  REQUIRE(blocking::select(on_readable(file), on_timeout(30s)) == 0);
+  ::close(file);
+}
+
+TEST_CASE("on_writable waits until there is room", "[io][select]") {
+  runtime rt({.workers = 2});
+  auto [near, far] = unix_stream::pair();
+  const std::string much(4'096, 'x');
+  while (::write(near.native_handle(), much.data(), much.size()) > 0) {
+  }
+  auto waiting = rt.go(
+      [](int fd) -> routine<std::size_t> {
+        channel<int> never;
+        co_return co_await select(on_recv(never), on_writable(fd));
+      },
+      near.native_handle());
+  REQUIRE(blocking::select(on_writable(near.native_handle()), on_timeout(1ms)) == 1);
+  REQUIRE_FALSE(waiting.done());
+  std::vector<char> all(1'000'000);
+  while (::read(far.native_handle(), all.data(), all.size()) > 0) {
+  }
+  REQUIRE(waiting.join() == 1);
+}
+
+TEST_CASE("one select waits for both directions, and twice for one descriptor", "[io][select]") {
+  runtime rt({.workers = 2});
+  auto s = unix_stream::pair();
+  const std::string much(4'096, 'x');
+  while (::write(s.first.native_handle(), much.data(), much.size()) > 0) {
+  }
+  const int fd = s.first.native_handle();
+  auto waiting = rt.go(
+      [](int of) -> routine<std::size_t> {
+        const auto which = co_await select(on_writable(of), on_readable(of), on_readable(of));
+        co_return which;
+      },
+      fd);
+  blocking::wait(s.second.write_all("y"));
+  REQUIRE(waiting.join() != 0);
+}
+
+TEST_CASE("a selector waits for descriptors again and again, and keeps none of them open", "[io][select]") {
+  const unsigned workers = GENERATE(1U, 2U);
+  runtime rt({.workers = workers});
+  const auto [counts, ended] = rt.go([]() -> routine<std::pair<std::array<int, 3>, std::size_t>> {
+                                   std::array<raw_pipe, 3> pipes;
+                                   std::array<int, 3> got{};
+                                   selector s;
+                                   for (raw_pipe& each : pipes) s.add(on_readable(each.from()));
+                                   auto writing = go(
+                                       [](std::array<raw_pipe, 3>& to) -> routine<> {
+                                         for (std::size_t i = 0; i < 300; ++i) {
+                                           to[i % 3].put();
+                                           if (i % 7 == 0) co_await sleep_for(20us);
+                                         }
+                                       },
+                                       std::ref(pipes));
+                                   for (int i = 0; i < 300; ++i) {
+                                     const std::size_t which = co_await s.wait();
+                                     got[which] += pipes[which].take();
+                                   }
+                                   co_await std::move(writing);
+                                   // Had the selector kept its copy, writing would not fail.
+                                   pipes[0].close_from();
+                                   const std::size_t end =
+                                       co_await select(on_writable(pipes[0].to()), on_timeout(30s));
+                                   s.enable(0, false);
+                                   pipes[1].put();
+                                   const std::size_t last = co_await s.wait();
+                                   co_return std::pair{got, end * 10 + last};
+                                 }).join();
+  REQUIRE(counts == std::array{100, 100, 100});
+  REQUIRE(ended == 1);
+}
+
+TEST_CASE("stop() ends selects on descriptors, and leaves no descriptor", "[io][select][stop]") {
+  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const std::size_t before = test::open_descriptors();
+  {
+    const raw_pipe p;
+    runtime rt({.workers = workers});
+    wait_group running;
+    running.add(50);
+    for (int i = 0; i < 50; ++i) {
+      rt.go([&]() -> routine<> {
+        running.done();
+        channel<int> never;
+        co_await select(on_recv(never), on_readable(p.from()));
+      });
+    }
+    blocking::wait(running.wait());
+    rt.stop();
+    REQUIRE(rt.stats().live == 0);
+  }
+  REQUIRE(test::open_descriptors() == before);
+}
+
+TEST_CASE("a thread's select on a descriptor ends by ECANCELED when the runtime that watches it is stopped",
+          "[io][select][stop]") {
+  const raw_pipe p;
+  event never;
+  blocking::select(on_readable(p.from()), on_timeout(1ms));  // the driver is there
+  const std::size_t before = test::open_descriptors();
+  int calls = 0;
+  auto stopping = std::thread([&] {
+    // The select's copy: it waits, or is about to.
+    while (test::open_descriptors() < before + 1) {
+    }
+    for (int i = 0; i < 1'000; ++i) ::sched_yield();
+    runtime::global().stop();
+  });
+  const auto count = [&] { ++calls; };
+  const int error = error_in(
+      [&] { blocking::select(on_event(never, count), on_readable(p.from(), count), on_timeout(30s)); });
+  stopping.join();
+  init_global_runtime({});
+  REQUIRE(error == ECANCELED);
+  REQUIRE(calls == 0);
+}
+
+TEST_CASE("a dump names the descriptors of a select", "[io][select][dump]") {
+  runtime rt({.workers = 1});
+  const raw_pipe p;
+  auto waiting = rt.go(
+      [](int fd) -> routine<> {
+        channel<int> never;
+        co_await select(on_recv(never), on_readable(fd));
+      },
+      p.from());
+  const std::string wanted = "read of descriptor " + std::to_string(p.from());
+  std::string said;
+  while (said.find(wanted) == std::string::npos) {
+    auto text = make_pipe();
+    rt.dump(text.second.native_handle());
+    text.second.close();
+    said.clear();
+    std::array<char, 1'000> piece;
+    while (const std::size_t n = blocking::wait(text.first.read_some(piece))) said.append(piece.data(), n);
+  }
+  p.put();
+  waiting.join();
+}
