@@ -153,11 +153,15 @@ void scheduler::run_worker(void* p) noexcept {
 
 driver& scheduler::attach(std::unique_ptr<driver> made) {
   if (how_.manual) host_->watch(made->handle());
-  driver* now = nullptr;
   driver* const mine = made.get();
-  if (!driver_.compare_exchange_strong(now, mine, std::memory_order_seq_cst)) return *now;  // R11, with D5
+  {
+    const os::guard hold(table_lock_);
+    if (driver* const first = io()) return *first;
+    if (driver_ends_) mine->end();                             // its runtime has: nobody would poll it
+    driver_.store(made.release(), std::memory_order_seq_cst);  // R11, pairs with D5
+  }
   if (!how_.manual) driver_came();
-  return *made.release();
+  return *mine;
 }
 
 /// The constructor has failed: ends what it had started.
@@ -335,6 +339,10 @@ void scheduler::join_threads() noexcept {
 }
 
 void scheduler::end_timers() noexcept {
+  {
+    const os::guard hold(table_lock_);
+    driver_ends_ = true;
+  }
   if (driver* const d = io()) d->end();
   for (unsigned i = 0; i < count(); ++i) at(i).timers.end();
   const bool before = ended_.exchange(true, std::memory_order_release);  // R10, pairs with A10

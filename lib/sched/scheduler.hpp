@@ -357,7 +357,8 @@ class scheduler : public parking<scheduler, worker> {
   os::thread_id monitor_thread_;
   bool monitor_runs_ = false;
 
-  std::atomic<driver*> driver_{nullptr};                // its own
+  std::atomic<driver*> driver_{nullptr};                // its own; set under table_lock_
+  bool driver_ends_ = false;                            // under table_lock_
   std::unique_ptr<os::host_wake> host_;                 // manual mode only
   std::vector<std::unique_ptr<companion>> companions_;  // under set_lock_
 };
