@@ -16,7 +16,8 @@ struct child {
   bool has_status = false;  // under the lock
   bool is_lost = false;     // the same: somebody else took it
   exit_status status;       // the same
-  child* next = nullptr;    // among those that nobody waits for
+  child* next = nullptr;    // among those that nobody waits for, under the reaper's lock
+  child* before = nullptr;  // of those that it watches
 };
 
 }  // namespace weft::detail

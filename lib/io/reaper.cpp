@@ -27,9 +27,9 @@ using detail::child;
 
 struct reaper {
   std::uint32_t lock = 0;
-  int epoll = -1;           // while the thread runs
-  std::size_t watched = 0;  // there
-  child* left = nullptr;    // could not be watched
+  int epoll = -1;            // while the thread runs
+  child* watched = nullptr;  // there; else they were known to the kernel alone, as a leak is
+  child* left = nullptr;     // could not be watched
 };
 
 constinit reaper all;
@@ -55,9 +55,11 @@ void reap_left() noexcept {
 bool reap(child* c, int epoll) noexcept {
   if (!has_ended(*c)) return false;
   ::epoll_ctl(epoll, EPOLL_CTL_DEL, c->handle.number(), nullptr);  // a forked child may have a copy
-  delete c;
   const os::guard hold(all.lock);
-  if (--all.watched != 0) return false;
+  (c->before != nullptr ? c->before->next : all.watched) = c->next;
+  if (c->next != nullptr) c->next->before = c->before;
+  delete c;
+  if (all.watched != nullptr) return false;
   all.epoll = -1;
   return true;
 }
@@ -95,7 +97,8 @@ bool watch(child& c) noexcept {
     }
   }
   if (done) {
-    ++all.watched;
+    c.next = std::exchange(all.watched, &c);
+    if (c.next != nullptr) c.next->before = &c;
   } else if (is_first) {
     ::close(std::exchange(all.epoll, -1));
   }

