@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -96,8 +95,7 @@ weft::routine<std::uint64_t> longest_wait(weft::runtime& rt, int rounds) {
 template <typename Start>
 std::uint64_t longest_beside(Start start) {
   enough = false;
-  // A worker that is taken to be stuck, as one may be on a busy machine, has what is ready counted anew.
-  weft::runtime rt({.workers = 1, .stall_threshold = std::chrono::seconds(60)});
+  weft::runtime rt({.workers = 1});
   std::vector<weft::join_handle<void>> others;
   auto all = rt.go([&]() -> weft::routine<std::uint64_t> {
     start(others);
@@ -143,8 +141,7 @@ TEST_CASE("the next child of all() starts though the one before waits for it bes
           "[api][fairness]") {
   const int k = GENERATE(1, 2, 7);
   enough = false;
-  // A worker that is taken to be stuck, as one may be on a busy machine, has what is ready counted anew.
-  weft::runtime rt({.workers = 1, .stall_threshold = std::chrono::seconds(60)});
+  weft::runtime rt({.workers = 1});
   std::vector<weft::join_handle<void>> others;
   auto longest = rt.go([&]() -> weft::routine<std::uint64_t> {
     for (int i = 0; i < k; ++i) others.push_back(weft::go(yields));
