@@ -97,7 +97,7 @@ class parking {
 
   /// A thread that is no worker has begun to watch a descriptor.
   void watch_began() noexcept {
-    if (!has_poller()) wake_one();  // one that has just left comes by D3 again
+    if (poller_.load(std::memory_order_seq_cst) == nullptr) wake_one();  // D2, pairs with T2: who leaves
   }
 
   /// There is a driver now: who sleeps for timers on its futex is to sleep there.

@@ -54,11 +54,12 @@ program event_and_timer() {
   return run(all, {system, worker_of(all, 0)});
 }
 
-/// An earlier timer is armed while the poller sleeps in the driver.
+/// An earlier timer is armed in a sleeping worker's heap (A7), while the poller sleeps on its futex or in the
+/// driver.
 template <typename Home>
-program earlier_timer_in_driver() {
+program earlier_timer(bool in_driver = false) {
   auto all = std::make_shared<Home>(2, 0, 0, nothing);
-  watching(*all);
+  if (in_driver) watching(*all);
   all->at(0).timers.when.store(100, std::memory_order_relaxed);
   const auto outside = [=] {
     all->at(1).timers.when.store(5, std::memory_order_seq_cst);
@@ -78,6 +79,21 @@ program watch_from_outside(unsigned workers) {
     all->become_ready();
   };
   return run(all, with_workers(all, workers, {outside}));
+}
+
+/// The same while the poller, who has slept for a timer, runs that and falls asleep again.
+template <typename Home>
+program watch_beside_timer() {
+  auto all = std::make_shared<Home>(1, 0, 1, nothing);
+  with_driver(*all);
+  all->port().impatient = true;
+  all->at(0).timers.when.store(100, std::memory_order_relaxed);
+  const auto outside = [=] {
+    all->watch();
+    all->watch_began();
+    all->become_ready();
+  };
+  return run(all, {outside, worker_of(all, 0)});
 }
 
 /// The first descriptor is watched while the poller sleeps for a timer, on its futex.

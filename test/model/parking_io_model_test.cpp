@@ -10,12 +10,13 @@ namespace {
 
 namespace model = weft::model;
 using model::driver_comes;
-using model::earlier_timer_in_driver;
+using model::earlier_timer;
 using model::event_and_injection;
 using model::event_and_timer;
 using model::require_caught;
 using model::require_sound_big;
 using model::toy_home;
+using model::watch_beside_timer;
 using model::watch_from_outside;
 using model::watch_from_worker;
 
@@ -46,6 +47,36 @@ struct blind_to_descriptors : toy_home<blind_to_descriptors> {
   bool watches() const { return false; }
 };
 
+/// The count of what is watched is read, or written, without an order (D1, D3).
+struct reads_relaxed : toy_home<reads_relaxed> {
+  using toy_home::toy_home;
+
+  bool watches() {
+    return toy_home::io() != nullptr && toy_home::io()->watched.load(std::memory_order_relaxed) != 0;
+  }
+};
+
+struct counts_relaxed : toy_home<counts_relaxed> {
+  using toy_home::toy_home;
+
+  void watch() { toy_home::io()->watched.fetch_add(1, std::memory_order_relaxed); }
+};
+
+/// The driver is published, or looked for, without one (R11, D5).
+struct attaches_relaxed : toy_home<attaches_relaxed> {
+  using toy_home::toy_home;
+
+  void attach() { has_driver_.store(1, std::memory_order_release); }
+};
+
+struct looks_relaxed : toy_home<looks_relaxed> {
+  using toy_home::toy_home;
+
+  model::toy_driver<model::atomic>* io() {
+    return has_driver_.load(std::memory_order_acquire) != 0 ? io_.get() : nullptr;
+  }
+};
+
 /// A waker takes every sleeper to be on its futex.
 struct knows_futexes_only : toy_home<knows_futexes_only> {
   using toy_home::toy_home;
@@ -74,7 +105,7 @@ TEST_CASE("neither an event nor a wake is lost by a poller that sleeps in the dr
 }
 
 TEST_CASE("a poller in the driver sleeps no longer than the earliest timer", "[model][parking][io]") {
-  require_sound_big(earlier_timer_in_driver<home>, 1);
+  require_sound_big([] { return earlier_timer<home>(true); }, 1);
 }
 
 TEST_CASE("somebody sleeps in the driver once a descriptor is watched", "[model][parking][io]") {
@@ -82,12 +113,21 @@ TEST_CASE("somebody sleeps in the driver once a descriptor is watched", "[model]
   require_sound_big([] { return watch_from_outside<home>(2); }, 1);
   require_sound_big(watch_from_worker<home>, 1);
   require_sound_big(driver_comes<home>, 1);
+  require_sound_big(watch_beside_timer<home>, 2);
 }
 
 TEST_CASE("the model check catches descriptors that nobody sleeps for", "[model][parking][io]") {
   require_caught([] { return watch_from_outside<watches_silently>(1); });
   require_caught([] { return event_and_injection<blind_to_descriptors>(1); });
   require_caught(driver_comes<comes_silently>);
+}
+
+TEST_CASE("the model check catches a driver, and a count of descriptors, without seq_cst",
+          "[model][parking][io]") {
+  require_caught(driver_comes<attaches_relaxed>);
+  require_caught(driver_comes<looks_relaxed>);
+  require_caught(watch_beside_timer<reads_relaxed>);
+  require_caught(watch_beside_timer<counts_relaxed>);
 }
 
 TEST_CASE("the model check catches a poller in the driver that is not woken", "[model][parking][io]") {

@@ -379,6 +379,10 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     return true;
   }
 
+ protected:
+  std::unique_ptr<toy_driver<Atomic>> io_;
+  Atomic<int> has_driver_{0};
+
  private:
   enum class work { none, item, timer };
 
@@ -460,8 +464,6 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
   toy_port port_;
   std::vector<std::unique_ptr<worker>> workers_;
   Atomic<int> injected_{0};
-  std::unique_ptr<toy_driver<Atomic>> io_;
-  Atomic<int> has_driver_{0};
   clock progress_{};
   unsigned done_ = 0;
   int fired_ = 0;
