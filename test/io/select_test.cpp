@@ -20,6 +20,7 @@
 
 using namespace weft;
 using namespace std::chrono_literals;
+using test::dump_with;
 using test::error_in;
 using test::error_of;
 
@@ -392,15 +393,7 @@ TEST_CASE("a dump names the descriptors of a select", "[io][select][dump]") {
       },
       p.from());
   const std::string wanted = "read of descriptor " + std::to_string(p.from());
-  std::string said;
-  while (said.find(wanted) == std::string::npos) {
-    auto text = make_pipe();
-    rt.dump(text.second.native_handle());
-    text.second.close();
-    said.clear();
-    std::array<char, 1'000> piece;
-    while (const std::size_t n = blocking::wait(text.first.read_some(piece))) said.append(piece.data(), n);
-  }
+  REQUIRE(dump_with(rt, wanted).find(wanted) != std::string::npos);
   p.put();
   waiting.join();
 }
