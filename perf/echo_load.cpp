@@ -1,10 +1,13 @@
 #include "echo_load.hpp"
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include <unistd.h>
 
@@ -22,18 +25,29 @@ std::string load_program() {
 
 }  // namespace
 
-result load_echo(unsigned port, std::uint64_t requests) {
+echo_load::echo_load(unsigned port, std::uint64_t requests)
+    : requests_(requests), cpu_before_(cpu_seconds()) {
   const std::string command =
       "'" + load_program() + "' " + std::to_string(port) + ' ' + std::to_string(requests);
-  const double cpu_before = cpu_seconds();
-  std::FILE* const said = ::popen(command.c_str(), "re");
+  said_ = ::popen(command.c_str(), "re");
+  if (said_ == nullptr) throw std::system_error(errno, std::system_category(), command);
+}
+
+echo_load::~echo_load() {
+  if (said_ != nullptr) ::pclose(said_);
+}
+
+int echo_load::descriptor() const {
+  return ::fileno(said_);
+}
+
+result echo_load::wait() {
   double seconds = 0, p50 = 0, p99 = 0, p999 = 0;
-  const bool is_right =
-      said != nullptr && std::fscanf(said, "%lf %lf %lf %lf", &seconds, &p50, &p99, &p999) == 4;
-  const double cpu = cpu_seconds() - cpu_before;
-  if (said == nullptr || ::pclose(said) != 0 || !is_right) return {requests, 1, false};
-  return {requests, seconds, true,
-          field("req_per_s", static_cast<double>(requests) / seconds) + field("p50_us", p50) +
+  const bool is_read = std::fscanf(said_, "%lf %lf %lf %lf", &seconds, &p50, &p99, &p999) == 4;
+  const double cpu = cpu_seconds() - cpu_before_;
+  if (::pclose(std::exchange(said_, nullptr)) != 0 || !is_read) return {requests_, 1, false};
+  return {requests_, seconds, true,
+          field("req_per_s", static_cast<double>(requests_) / seconds) + field("p50_us", p50) +
               field("p99_us", p99) + field("p999_us", p999) + field("cpu_s", cpu)};
 }
 

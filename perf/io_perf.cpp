@@ -43,7 +43,7 @@ weft::routine<> serve(weft::tcp_listener* listener) {
 result echo(weft::runtime& rt, std::uint64_t n) {
   weft::tcp_listener listener(weft::ip_endpoint::loopback());
   auto server = rt.go(serve, &listener);
-  result got = load_echo(listener.local_endpoint().port(), n);
+  result got = echo_load(listener.local_endpoint().port(), n).wait();
   server.cancel();
   try {
     server.join();

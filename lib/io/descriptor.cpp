@@ -56,7 +56,8 @@ void claim_all(io_side& side, winners& won) noexcept {
     waiter& w = core::owner_of(*n);
     const bool is_case = n->in_case;
     const claimed how = core::word_of(w).claim(n->index);
-    if (how == claimed::parked && !is_case && w.kind() != detail::waiter_kind::thread) look_again_first(w);
+    if (how == claimed::parked && !is_case && w.kind() != detail::waiter_kind::thread)
+      look_again_first(w, side.events);
     won.add(w, how);
   }
 }

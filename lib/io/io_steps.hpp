@@ -5,10 +5,14 @@
 #include <weft/detail/io_wait.hpp>
 #include <weft/detail/waiter.hpp>
 
+#include <cstddef>
+#include <cstdint>
+
 namespace weft::io {
 
 /// A waiter, not a thread, that queues on a descriptor was claimed: before it goes on, the call is tried.
-void look_again_first(detail::waiter& w) noexcept;
+/// `events` were there by then.
+void look_again_first(detail::waiter& w, std::uint32_t events) noexcept;
 
 /// One try of an operation's call.
 struct io_try {

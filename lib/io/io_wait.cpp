@@ -82,6 +82,9 @@ struct io_steps {
     if (std::exchange(op.holds_, false)) end_use(*op.on_, way_of(op.call_), op.events_, drained);
   }
 
+  /// What O3 is to compare with.
+  static void note_events(io_wait& op, std::uint32_t events) noexcept { op.events_ = events; }
+
   /// O2, O3.  False: the descriptor is not ready.
   static bool try_it(io_wait& op) noexcept {
     for (;;) {
@@ -223,8 +226,10 @@ int io_wait::number() const noexcept {
 
 namespace weft::io {
 
-void look_again_first(detail::waiter& w) noexcept {
-  core::look_first<detail::io_wait, &detail::io_steps::look>(*static_cast<detail::io_wait*>(w.node.op), w);
+void look_again_first(detail::waiter& w, std::uint32_t events) noexcept {
+  auto& op = *static_cast<detail::io_wait*>(w.node.op);
+  detail::io_steps::note_events(op, events);
+  core::look_first<detail::io_wait, &detail::io_steps::look>(op, w);
 }
 
 }  // namespace weft::io

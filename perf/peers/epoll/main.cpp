@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstring>
 #include <string_view>
-#include <thread>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -54,15 +53,17 @@ void answer(int fd) {
   if (n <= 0 || ::send(fd, buffer.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL) != n) ::close(fd);
 }
 
-/// Until the process ends.
-[[noreturn]] void serve(int listener) {
+/// Until `load` is readable.
+void serve(int listener, int load) {
   const int all = ::epoll_create1(EPOLL_CLOEXEC);
   watch(all, listener);
+  watch(all, load);
   std::array<epoll_event, 64> events;
   for (;;) {
     const int n = ::epoll_wait(all, events.data(), static_cast<int>(events.size()), -1);
     for (int i = 0; i < n; ++i) {
       const int fd = events[static_cast<std::size_t>(i)].data.fd;
+      if (fd == load) return;
       if (fd == listener) {
         take(all, fd);
       } else {
@@ -100,8 +101,9 @@ int main(int argc, char** argv) {
     std::perror("peer-epoll: listen");
     return 1;
   }
-  std::thread(serve, listener).detach();
-  const perf::result got = perf::load_echo(port, n);
+  perf::echo_load load(port, n);
+  serve(listener, load.descriptor());
+  const perf::result got = load.wait();
   if (!got.is_right) {
     std::fputs("peer-epoll echo: wrong result\n", stderr);
     return 1;
@@ -111,6 +113,4 @@ int main(int argc, char** argv) {
               static_cast<unsigned long long>(workers), static_cast<unsigned long long>(n),
               got.seconds * 1e9 / static_cast<double>(n), got.more.c_str(),
               static_cast<double>(perf::peak_resident_bytes()) / 1e6);
-  std::fflush(stdout);
-  ::_exit(0);  // the thread goes on
 }
