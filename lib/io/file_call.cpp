@@ -88,8 +88,7 @@ std::int64_t close_now(descriptor& d) noexcept {
   int fd = -1;
   {
     const os::guard hold(d.lock);
-    if (d.closed) return 0;
-    d.closed = true;
+    if (d.closed.exchange(true, std::memory_order_relaxed)) return 0;     // relaxed: under the lock
     if (d.users == 0) fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
   }
   return fd >= 0 && ::close(fd) != 0 && errno != EINTR ? -errno : 0;
