@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <limits>
 
+#include "io/descriptor_words.hpp"
+
 namespace weft::io {
 
 /// A waiter, not a thread, that queues on a descriptor was claimed: before it goes on, the call is tried.
-/// `events` were there by then.
-void look_again_first(detail::waiter& w, std::uint32_t events) noexcept;
+/// `now` is what is known of its direction.
+void look_again_first(detail::waiter& w, side_view now) noexcept;
 
 /// One try of an operation's call.
 struct io_try {

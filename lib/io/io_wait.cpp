@@ -85,11 +85,11 @@ struct io_steps {
   }
 
   static void let_go(io_wait& op, bool drained) noexcept {
-    if (std::exchange(op.holds_, false)) end_use(*op.on_, way_of(op.call_), op.events_, drained);
+    if (std::exchange(op.holds_, false)) end_use(*op.on_, way_of(op.call_), op.seen_, drained);
   }
 
   /// What O3 is to compare with.
-  static void note_events(io_wait& op, std::uint32_t events) noexcept { op.events_ = events; }
+  static void note_seen(io_wait& op, side_view now) noexcept { op.seen_ = now; }
 
   /// O2, O3.  False: the descriptor is not ready, or it is others' turn.
   static bool try_it(io_wait& op) noexcept {
@@ -103,7 +103,7 @@ struct io_steps {
       const std::int64_t n = attempt({op.call_, fd, op.data_, op.size_, op.done_, op.was_tried_});
       op.was_tried_ = true;
       if (n == not_ready) {
-        if (note_drained(*op.on_, way_of(op.call_), op.events_)) return false;
+        if (note_drained(*op.on_, way_of(op.call_), op.seen_)) return false;
         continue;
       }
       const auto bytes = static_cast<std::size_t>(n);
@@ -121,22 +121,24 @@ struct io_steps {
     io_side& side = d.sides[way_of(op.call_)];
     const os::guard hold(d.lock);
     if (is_closed(d)) return fail(op, ECANCELED);
-    if (std::exchange(op.gives_way_, false) && side.ready) {  // as if it became so just now
+    if (std::exchange(op.gives_way_, false) &&
+        side.word.is_ready(side.word.look())) {  // as if it became so just now
       const queued how = begin(op, w, side);
       claim_all(side, won);
       return how;
     }
-    if (d.watched_by == nullptr || (d.watched_by != by && d.watched_by->is_anothers_host(w))) {
+    reactor* watcher = watcher_of(d);
+    if (watcher == nullptr || (watcher != by && watcher->is_anothers_host(w))) {
       if (by == nullptr) return queued::unwatched;
-      if (d.watched_by != nullptr) std::exchange(d.watched_by, nullptr)->remove(d);
+      if (watcher != nullptr) watcher->give_up(d);
       if (const int error = by->add(d)) return error == ECANCELED ? queued::ended : fail(op, error);
-      side.ready = false;  // it has just been tried; whatever has changed since is the first event
+      side.word.note_unready();  // it has just been tried; whatever has changed since is the first event
+      watcher = by;
     }
-    if (side.ready) return queued::ready;
-    reactor& watcher = *d.watched_by;
-    const bool attended = watcher.is_attended_by(w);
+    if (side.word.is_ready(side.word.look())) return queued::ready;
+    const bool attended = watcher->is_attended_by(w);
     const queued how = begin(op, w, side);
-    if (how == queued::waits && !attended) watcher.watch_began();  // under the lock, which keeps it
+    if (how == queued::waits && !attended) watcher->watch_began();  // under the lock, which keeps it
     return how;
   }
 
@@ -217,12 +219,12 @@ bool io_wait::ready(waiter& w) noexcept {
   how_ = wait_end::pending;
   if (is_cancelled(w)) return how_ = wait_end::cancelled, true;
   if (os::may_be_simulated() && os::current_port().simulated()) return io_steps::over(*this, -ENOTSUP);
-  bool worth_trying = false;
   if (on_ == nullptr) return io_steps::over(*this, absent_);
   if (total_ == 0 && moves_bytes(call_)) return io_steps::over(*this, 0);  // the system would wait for some
-  if (!begin_use(*on_, way_of(call_), events_, worth_trying)) return io_steps::over(*this, -EBADF);
+  if (!on_->uses.begin()) return io_steps::over(*this, -EBADF);
   holds_ = true;
-  if (!worth_trying || !io_steps::try_it(*this)) return false;
+  seen_ = on_->sides[way_of(call_)].word.look();
+  if (!side_word<>::is_ready(seen_) || !io_steps::try_it(*this)) return false;
   return may_go_on(w);
 }
 
@@ -265,9 +267,9 @@ int io_wait::number() const noexcept {
 
 namespace weft::io {
 
-void look_again_first(detail::waiter& w, std::uint32_t events) noexcept {
+void look_again_first(detail::waiter& w, side_view now) noexcept {
   auto& op = *static_cast<detail::io_wait*>(w.node.op);
-  detail::io_steps::note_events(op, events);
+  detail::io_steps::note_seen(op, now);
   core::look_first<detail::io_wait, &detail::io_steps::look>(op, w);
 }
 

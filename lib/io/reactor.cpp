@@ -38,11 +38,11 @@ int reactor::add(descriptor& d) noexcept {
     if (first_ != nullptr) first_->before = &d;
     first_ = &d;
   }
-  watched_.fetch_add(1, std::memory_order_seq_cst);  // D1, pairs with D3
-  d.watched_by = this;
+  watched_.fetch_add(1, std::memory_order_seq_cst);     // D1, pairs with D3
+  d.watched_by.store(this, std::memory_order_relaxed);  // relaxed: written under the lock
   const int error = begin_watch(d, fd);
   if (error != 0) {
-    d.watched_by = nullptr;
+    d.watched_by.store(nullptr, std::memory_order_relaxed);  // relaxed: same
     unlist(d);
   }
   return error;
@@ -55,8 +55,9 @@ void reactor::unlist(descriptor& d) noexcept {
   watched_.fetch_sub(1, std::memory_order_seq_cst);  // D1, pairs with D3
 }
 
-void reactor::remove(descriptor& d) noexcept {
-  end_watch(d.fd.load(std::memory_order_relaxed));  // relaxed: under its lock
+void reactor::give_up(descriptor& d) noexcept {
+  d.watched_by.store(nullptr, std::memory_order_relaxed);  // relaxed: written under the lock
+  end_watch(d.fd.load(std::memory_order_relaxed));         // relaxed: under its lock
   unlist(d);
 }
 

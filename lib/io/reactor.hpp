@@ -26,7 +26,7 @@ class reactor : public sched::driver {
   /// Under the descriptor's lock: watches it.  0, or the system's error; ECANCELED: it has ended.
   int add(descriptor& d) noexcept;
   /// The same: does not any more.
-  void remove(descriptor& d) noexcept;
+  void give_up(descriptor& d) noexcept;
 
   bool watches() const noexcept override {
     return watched_.load(std::memory_order_seq_cst) != 0;  // D3, pairs with D1

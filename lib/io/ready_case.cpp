@@ -66,7 +66,7 @@ struct ready_steps {
     const os::guard hold(d.lock);
     d.of_thread.store(x.kept_ != nullptr, std::memory_order_relaxed);  // relaxed: written under the lock
     const int error = by.add(d);
-    for (io_side& each : d.sides) each.ready = false;  // whatever has come before is the first event
+    for (io_side& each : d.sides) each.word.note_unready();  // whatever has come before is the first event
     return error;
   }
 
@@ -109,9 +109,9 @@ struct ready_steps {
     const descriptor& d = *x.own_.get();
     io_side& side = side_of(x);
     const os::guard hold(x.own_.get()->lock);
-    if (side.ready) return false;
+    if (side.word.is_ready(side.word.look())) return false;
     core::append(side.queue, c.node);
-    if (!d.watched_by->is_attended_by(*c.node.owner)) d.watched_by->watch_began();
+    if (!watcher_of(d)->is_attended_by(*c.node.owner)) watcher_of(d)->watch_began();
     return true;
   }
 
@@ -121,7 +121,7 @@ struct ready_steps {
     {
       const os::guard hold(x.own_.get()->lock);
       if (c.node.linked) core::remove(side_of(x).queue, c.node);
-      is_watched = x.own_.get()->watched_by != nullptr;
+      is_watched = watcher_of(*x.own_.get()) != nullptr;
     }
     unwatch(x);
     // A driver that ends wakes all who wait on what it watches.

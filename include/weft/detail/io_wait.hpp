@@ -97,7 +97,7 @@ class WEFT_API io_wait : public op_base, public second_look {
   std::int64_t result_ = 0;
   std::int64_t absent_ = -9;          // EBADF
   sched::scheduler* kept_ = nullptr;  // whose driver it is, of a thread without a runtime
-  std::uint32_t events_ = 0;          // of the direction, when the call was tried
+  std::uint32_t seen_ = 0;            // of the direction, when the call was tried
   io_call call_;
   bool whole_;
   bool holds_ = false;  // counted in the descriptor
