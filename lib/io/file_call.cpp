@@ -182,6 +182,10 @@ bool file_call::park(waiter& w) noexcept {
   return pool_call_park(call_, w);  // after this line *this may be gone
 }
 
+void file_call::give_up() noexcept {
+  file_steps::let_go(*this);
+}
+
 std::int64_t file_call::end(waiter& w) {
   struct release {
     file_call* op;

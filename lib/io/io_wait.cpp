@@ -191,6 +191,10 @@ bool io_wait::park(waiter& w) noexcept {
   return how_ != wait_end::pending ? park_done(w) : io_steps::wait(*this, w);
 }
 
+void io_wait::give_up() noexcept {
+  io_steps::let_go(*this, false);
+}
+
 bool io_wait::again(waiter& w) noexcept {
   if (how_ != wait_end::pending || word_of(w).winner() != 0) return false;
   word_of(w).end();

@@ -203,6 +203,10 @@ bool resolve_op::park(detail::waiter& w) noexcept {
   return state.wait.park(w);
 }
 
+void resolve_op::give_up() noexcept {
+  std::exchange(state_, nullptr)->leave();
+}
+
 endpoint_list resolve_op::finish(detail::waiter& w) {
   if (state_ == nullptr) {
     core::word_of(w).end();

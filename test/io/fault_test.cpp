@@ -2,7 +2,10 @@
 // system's.
 
 #include <weft/blocking.hpp>
+#include <weft/io/file.hpp>
 #include <weft/io/pipe.hpp>
+#include <weft/io/ready.hpp>
+#include <weft/io/resolve.hpp>
 #include <weft/io/tcp.hpp>
 #include <weft/io/unix.hpp>
 
@@ -310,4 +313,27 @@ TEST_CASE("an end that is closed in the middle of the other's write_all is an er
   REQUIRE(errors[0] == EPIPE);
   REQUIRE((errors[1] == EPIPE || errors[1] == ECONNRESET));
   REQUIRE((errors[2] == EPIPE || errors[2] == ECONNRESET));
+}
+
+TEST_CASE("a wait for which no thread can be had keeps no hold of what it was to wait for", "[io][fault]") {
+  const std::size_t before = test::open_descriptors();
+  {
+    runtime rt({.workers = 1, .max_threads = 1});
+    const auto errors =
+        rt.go([] {
+            auto [from, to] = make_pipe();
+            file zeros = file::adopt(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+            std::array<char, 4> some;
+            const std::array all{error_in([&] { blocking::wait(from.read_some(some)); }),
+                                 error_in([&] { blocking::wait(wait_readable(from.native_handle())); }),
+                                 error_in([&] { blocking::wait(zeros.sync()); }),
+                                 error_in([&] { (void)blocking::wait(resolve("localhost", "http")); })};
+            // Not while somebody uses them.
+            ::close(from.release());
+            ::close(zeros.release());
+            return all;
+          }).join();
+    REQUIRE(errors == std::array{EAGAIN, EAGAIN, EAGAIN, EAGAIN});
+  }
+  REQUIRE(test::open_descriptors() == before);
 }

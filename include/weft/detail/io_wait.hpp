@@ -58,6 +58,7 @@ class WEFT_API io_wait : public op_base, public second_look {
 
   bool ready(waiter& w) noexcept;
   bool park(waiter& w) noexcept;
+  void give_up() noexcept;
   /// On a thread that was woken: true, it must park() again.
   bool again(waiter& w) noexcept;
 
