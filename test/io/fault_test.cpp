@@ -13,7 +13,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <ctime>
 #include <string>
 #include <thread>
 #include <vector>
@@ -39,13 +38,6 @@ using test::signal_storm;
 using test::text;
 
 namespace {
-
-/// Of this process, in nanoseconds.
-[[maybe_unused]] std::int64_t cpu_time() {
-  timespec t;
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-}
 
 /// In bytes.
 std::size_t resident() {
@@ -193,7 +185,7 @@ TEST_CASE("accept without a number for the connection costs nothing while its ca
                        tcp_stream client = co_await tcp_stream::connect(listener.local_endpoint());
                        outcome o;
                        taken_descriptors none;
-                       const std::int64_t before = cpu_time();
+                       const std::int64_t before = test::cpu_time();
                        tcp_stream served;
                        while (!served.is_open()) {
                          int error = 0;
@@ -207,7 +199,7 @@ TEST_CASE("accept without a number for the connection costs nothing while its ca
                          if (++o.refused == 20) none.give_one();
                          co_await sleep_for(10ms);
                        }
-                       o.busy = cpu_time() - before;
+                       o.busy = test::cpu_time() - before;
                        o.served = served.peer_endpoint() == client.local_endpoint();
                        co_return o;
                      }).join();
