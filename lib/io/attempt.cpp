@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/io_steps.hpp"
@@ -209,6 +210,16 @@ std::int64_t look(const io_try& t, short events) noexcept {
   return (p.revents & POLLNVAL) != 0 ? -EBADF : 0;
 }
 
+/// Who has ended is no longer there for others, but not yet for us while somebody traces it: when that one
+/// lets go the pidfd tells it anew.  Errors are the status's to say.
+std::int64_t look_for_end(const io_try& t) noexcept {
+  siginfo_t info;
+  info.si_pid = 0;
+  const std::int64_t n =
+      call([&] { return ::waitid(P_PIDFD, static_cast<id_t>(t.fd), &info, WEXITED | WNOHANG | WNOWAIT); });
+  return n == 0 && info.si_pid == 0 ? -EAGAIN : 0;
+}
+
 /// A connection that was reset before it could be accepted, and errors of the network that belong to it.
 bool is_of_the_connection(std::int64_t error) noexcept {
   switch (-error) {
@@ -266,6 +277,8 @@ std::int64_t attempt(const io_try& t) noexcept {
       return pass_descriptor(t);
     case io_call::take_fd:
       return take_descriptor(t);
+    case io_call::ended:
+      return look_for_end(t);
     case io_call::none:
       return look(t, POLLIN | POLLRDHUP);
     case io_call::none_out:

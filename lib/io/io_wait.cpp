@@ -29,6 +29,7 @@ io_direction way_of(io_call call) noexcept {
     case io_call::accept:
     case io_call::message:
     case io_call::take_fd:
+    case io_call::ended:
     case io_call::none:
       return to_read;
     default:
@@ -48,6 +49,8 @@ const char* name_of(io_call call) noexcept {
       return "weft: accept";
     case io_call::connect:
       return "weft: connect";
+    case io_call::ended:
+      return "weft: wait for a process";
     case io_call::none:
     case io_call::none_out:
       return "weft: wait for a descriptor";

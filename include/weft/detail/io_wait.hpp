@@ -32,7 +32,8 @@ enum class io_call : std::uint8_t {
   datagram,  // sends it
   take_fd,   // receives a byte and what came with it: `data` is a passed_descriptor
   pass_fd,   // sends them
-  none,      // nothing: waits until the descriptor is readable
+  ended,     // nothing: waits until the status of the process of this pidfd can be taken, or never
+  none,      // the same, until it is readable
   none_out,  // writable
 };
 
