@@ -363,6 +363,21 @@ TEST_CASE("a process whose end a debugger keeps to itself has no status, and is 
   REQUIRE(has_no_zombie());
 }
 
+TEST_CASE("a process that is dropped while a debugger has its status costs nothing until that lets go",
+          "[io][process]") {
+  process p = process_to_trace();
+  tracer debugger(p);
+  if (!debugger.is_attached()) return;
+  blocking::wait(p.in().write_all("\n"));
+  wait_for_end(p);
+  p = process();
+  const std::int64_t before = test::cpu_time();
+  blocking::sleep_for(200ms);
+  REQUIRE(test::cpu_time() - before < 20'000'000);
+  debugger.let_go();
+  while (!has_no_zombie()) blocking::sleep_for(1ms);
+}
+
 TEST_CASE("where SIGCHLD is ignored processes run, and their status is nobody's", "[io][process]") {
   const std::size_t before = test::open_descriptors();
   std::signal(SIGCHLD, SIG_IGN);
@@ -392,6 +407,21 @@ TEST_CASE("a process for which there is no descriptor is not started", "[io][pro
   ::getrusage(RUSAGE_CHILDREN, &after);
   REQUIRE(refused == 10);
   REQUIRE(after.ru_minflt == before.ru_minflt);
+}
+
+TEST_CASE("processes that are dropped when no descriptor is to be had leave no zombie", "[io][process]") {
+  const std::size_t before = test::open_descriptors();
+  std::array<int, 2> ends;
+  REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+  {
+    process first = process::spawn({"/bin/cat"}, {.in = child_stream::copy_of(ends[0])});
+    process second = process::spawn({"/bin/cat"}, {.in = child_stream::copy_of(ends[0])});
+    const test::no_descriptors limited;
+    first = process();
+    second = process();
+  }
+  for (const int each : ends) ::close(each);
+  while (test::open_descriptors() > before || !has_no_zombie()) blocking::sleep_for(1ms);
 }
 
 TEST_CASE("a zero byte in what a process is given is refused, not cut off", "[io][process]") {
