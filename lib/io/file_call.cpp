@@ -1,12 +1,14 @@
 // file_call: where the system call of an operation on files is made.
 //
 // 1. Here, if the system can do it at once (perform_at_once); 2. here, announced, if the waiter is a thread,
-// which may block; 3. else on the blocking pool.
+// which may block; 3. else on the blocking pool: for the host of runtimes in manual mode, too, who drives
+// them meanwhile.
 
 #include <weft/detail/file_call.hpp>
 #include <weft/io/file.hpp>
 
 #include <cerrno>
+#include <cstdint>
 #include <exception>
 #include <new>
 #include <string>
@@ -22,6 +24,7 @@
 #include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/current.hpp"
+#include "sched/hosting.hpp"
 
 namespace weft::detail {
 
@@ -29,6 +32,9 @@ using namespace core;
 using namespace io;
 
 namespace {
+
+/// The system's are signed, and -1 is the file's own position.
+constexpr std::uint64_t most_offset = INT64_MAX;
 
 const char* name_of(file_action action) noexcept {
   switch (action) {
@@ -83,14 +89,13 @@ bool wants_own_thread(file_action action) noexcept {
   return may_raise && sched::current_worker() == nullptr && sched::current_pool() == nullptr;
 }
 
-/// The number goes back to the system now, or with the last operation that is under way.
+/// The number goes back to the system now, or with the last operation that is under way besides this one.
 std::int64_t close_now(descriptor& d) noexcept {
   int fd = -1;
   {
     const os::guard hold(d.lock);
-    if (d.closed) return 0;
     d.closed = true;
-    if (d.users == 0) fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
+    if (d.users == 1) fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
   }
   return fd >= 0 && ::close(fd) != 0 && errno != EINTR ? -errno : 0;
 }
@@ -115,13 +120,13 @@ struct file_steps {
       return 0;
     }
     if (op.on_ == nullptr) return -EBADF;
-    if (r.action == file_action::close) return 0;  // itself it would keep the file open
     std::uint32_t events = 0;
     bool worth_trying = false;
-    if (!begin_use(*op.on_, to_read, events, worth_trying)) return -EBADF;
+    if (!begin_use(*op.on_, to_read, events, worth_trying))
+      return r.action == file_action::close ? 0 : -EBADF;  // closing is idempotent
     op.holds_ = true;
     r.fd = number_of(*op.on_);
-    return 0;
+    return r.offset <= most_offset ? 0 : -EINVAL;
   }
 
   static void let_go(file_call& op) noexcept {
@@ -129,8 +134,11 @@ struct file_steps {
   }
 
   static void make_call(file_call& op) noexcept {
-    const file_request& r = op.request_;
-    op.result_ = r.action == file_action::close ? close_now(*op.on_) : perform(r);
+    if (op.request_.action != file_action::close) {
+      op.result_ = perform(op.request_);
+    } else {
+      op.result_ = op.holds_ ? close_now(*op.on_) : 0;
+    }
   }
 
   static void call_on_pool(pool_call& c) noexcept { make_call(*static_cast<file_call::own_call&>(c).owner); }
@@ -169,7 +177,7 @@ bool file_call::ready(waiter& w) noexcept {
     const std::int64_t n = perform_at_once(request_);
     if (n != -EAGAIN) return file_steps::over(*this, n), may_go_on(w);
   }
-  return w.kind() == waiter_kind::thread && !wants_own_thread(request_.action) &&
+  return w.kind() == waiter_kind::thread && !sched::is_host() && !wants_own_thread(request_.action) &&
          file_steps::call_here(*this);
 }
 

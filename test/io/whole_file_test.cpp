@@ -434,3 +434,32 @@ TEST_CASE("with sync what knows no disk is written to as without", "[io][file]")
   REQUIRE(error_in([&] { blocking::write_file(here / "fifo", "x", {.sync = true}); }) == 0);
   ::close(reader);
 }
+
+TEST_CASE("times beyond those of the clock are its last", "[io][directory]") {
+  const scratch here;
+  blocking::write_file(here / "f", "x");
+  constexpr time_t far = 10'000'000'000;  // 2286; some file systems end before
+  const std::array<timespec, 2> times{timespec{-far, 0}, timespec{far, 0}};
+  REQUIRE(::utimensat(AT_FDCWD, (here / "f").c_str(), times.data(), 0) == 0);
+
+  struct stat really {};
+
+  REQUIRE(::stat((here / "f").c_str(), &really) == 0);
+  const file_metadata about = blocking::wait(metadata(here / "f"));
+  if (really.st_mtim.tv_sec == far) REQUIRE(about.modified == file_metadata::time::max());
+  if (really.st_atim.tv_sec == -far) REQUIRE(about.accessed == file_metadata::time::min());
+}
+
+TEST_CASE("the host of a manual runtime drives it while it waits for a file", "[io][file][manual]") {
+  const scratch here;
+  REQUIRE(::mkfifo((here / "fifo").c_str(), 0600) == 0);
+  runtime rt({.workers = manual});
+  rt.go(
+      [](std::string path) -> routine<> {
+        for (int i = 0; i < 10'000; ++i) co_await yield();  // meanwhile the host's own call has begun
+        co_await write_file(path, "from a routine");
+      },
+      here / "fifo");
+  REQUIRE(content(here / "fifo") == "from a routine");
+  rt.stop();
+}
