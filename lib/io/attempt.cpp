@@ -210,8 +210,8 @@ std::int64_t look(const io_try& t, short events) noexcept {
   return (p.revents & POLLNVAL) != 0 ? -EBADF : 0;
 }
 
-/// Who has ended is no longer there for others, but not yet for us while somebody traces it: when that one
-/// lets go the pidfd tells it anew.  Errors are the status's to say.
+/// The end of a process is its tracer's first, if there is one; when that one lets go the pidfd tells it
+/// anew. Errors are the status's to say.
 std::int64_t look_for_end(const io_try& t) noexcept {
   siginfo_t info;
   info.si_pid = 0;

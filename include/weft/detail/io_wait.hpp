@@ -32,7 +32,7 @@ enum class io_call : std::uint8_t {
   datagram,  // sends it
   take_fd,   // receives a byte and what came with it: `data` is a passed_descriptor
   pass_fd,   // sends them
-  ended,     // nothing: waits until the status of the process of this pidfd can be taken, or never
+  ended,     // nothing: waits until the status of this pidfd's process can be taken, or is lost
   none,      // the same, until it is readable
   none_out,  // writable
 };
