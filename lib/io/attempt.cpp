@@ -232,7 +232,7 @@ std::int64_t look_for_end(const io_try& t) noexcept {
   info.si_pid = 0;
   const std::int64_t n =
       call([&] { return ::waitid(P_PIDFD, static_cast<id_t>(t.fd), &info, WEXITED | WNOHANG | WNOWAIT); });
-  return n == 0 && info.si_pid == 0 ? -EAGAIN : 0;
+  return n == 0 && info.si_pid == 0 ? not_ready : 0;
 }
 
 /// A connection that was reset before it could be accepted, and errors of the network that belong to it.
