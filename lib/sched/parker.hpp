@@ -46,7 +46,7 @@ struct parker {
   role is = role::active;       // under the set's lock
   bool in_idle = false;         // under the set's lock
   bool rests = false;      // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
-  bool searching = false;  // own thread
+  bool searching = false;  // own thread; never while code of others runs: that may wait for another worker
   bool is_poller = false;  // own thread
 
   bool is_blocked() const noexcept {

@@ -16,7 +16,8 @@
 //   (1 -> 2 -> 4).
 //
 // Guarantee: P2 sees S1, or S2 sees P1; so no work stays behind while all sleep.  If P2 saw a searcher, that
-//            searcher leaves the count later and looks again, however it leaves.
+//            searcher leaves the count later and looks again, however it leaves.  It leaves soon: it runs
+//            nothing of others before - a destructor that waits for somebody would keep him from being woken.
 //
 // Blocked workers: a worker whose thread blocks in an announced call is replaced by a spare, which is listed
 // as idle - a producer's ordinary wake finds it - and then the queues are looked at as by a parker
