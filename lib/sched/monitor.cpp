@@ -15,6 +15,8 @@
 //   that is awake, and 8 us for one that had no processor.  Where the kernel does not tell (no /proc, no
 //   descriptor left), one that had none for `blind_threshold` is taken to sleep.
 //   Its tick does not matter: one that sleeps now, and mostly, leaves its processor unused.
+//   One that sleeps until it gets a lock of weft's (os/contention.hpp) computes: it goes on as soon as the
+//   lock's holder has a processor, and nobody else would get that lock sooner.
 //   Rejected: wall - processor time - run delay (/proc's schedstat; what a hypervisor takes is in neither, so
 //   a descheduled worker would look asleep); the letter of /proc's stat alone (4.4 us a read instead of 2.9,
 //   and no system call); descriptors kept open (a read of 3 us instead of 8, and one for each of perhaps a
@@ -147,7 +149,7 @@ class monitor {
       if (!asleep) watch(w, std::min(passed, now - w.measured_when()), ran == 0);
       w.watched.tick = tick;
       w.watched.parks = parks;
-      const os::nanos contended = w.contended.load(std::memory_order_relaxed);  // relaxed: a statistic
+      const os::nanos contended = w.waits.total();
       const os::nanos waited = contended - std::exchange(w.watched.contended, contended);
       if (!w.is_blocked()) lost += std::min(waited, passed);  // one that began long ago counts as one worker
       moved = moved || ran != 0;
@@ -193,10 +195,12 @@ class monitor {
       return;
     }
     w.watched.still = still ? w.watched.still + without : 0;
+    const std::uint32_t turn = w.waits.turn();
     const os::thread_look seen = os::look_at_thread(number);
+    const bool for_us = turn % 2 != 0 || w.waits.turn() != turn;
     const bool sleeps = seen.what == os::thread_does::sleeps ||
                         (seen.what == os::thread_does::unknown && w.watched.still > blind_threshold);
-    if (sleeps && found_ < most_found) {
+    if (sleeps && !for_us && found_ < most_found) {
       stuck_[found_++] = {&w, tick, seen.call, std::max(without, w.watched.still)};
     } else {
       ++computing_;

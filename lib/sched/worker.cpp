@@ -8,7 +8,6 @@
 #include <new>
 #include <utility>
 
-#include "os/contention.hpp"
 #include "sched/current.hpp"
 #include "sched/scheduler.hpp"
 
@@ -470,7 +469,7 @@ void worker::resume(void* frame) noexcept {
 
 void worker::run() noexcept {
   set_current_worker(this);
-  if (!simulated_) os::count_contention(&contended);
+  if (!simulated_) os::count_contention(&waits);
   thread_number.store(os::thread_number(), std::memory_order_relaxed);  // relaxed: for dumps
   begin_measure();
   fetch_forks();
