@@ -26,7 +26,8 @@
 // them are found asleep again beside queued work, extra_ doubles, up to `most_extra` for each worker; it is 0
 // again once as many compute as there are workers, or nobody was found for `calm_after`.  (1,000 calls of 10
 // ms on two workers: 285 ms without, 70 to 80 with; Go 72.)  Meanwhile routines are taken out of the inject
-// queue one by one: in a batch they would wait behind the first that sleeps, and be given up again.
+// queue one by one: in a batch they would wait behind the first that sleeps, and be given up again.  One look
+// that finds somebody is no reason for that, nor for extra_: a second in a row is.
 // How a worker is taken over is in parking.hpp.
 //
 // It also sees how long workers wait for one another, and lets some rest (restraint.hpp), and starts a thread
@@ -123,7 +124,8 @@ class monitor {
     os::nanos lost = 0;
     const os::nanos now = home_.port_.now();
     const os::nanos passed = now - std::exchange(looked_at_, now);
-    found_ = computing_ = 0;
+    again_ = std::exchange(found_, 0) != 0;
+    computing_ = 0;
     soon_ = false;
     const unsigned n = home_.count();
     for (unsigned i = 0; i < n; ++i) {
@@ -218,7 +220,7 @@ class monitor {
     }
     if (done != 0) {
       calm_until_ = now + calm_after;
-      home_.inject_.limit_batches(1);
+      if (again_) home_.inject_.limit_batches(1);
       if (os::barriers_are_asymmetric()) os::heavy_barrier();            // K2, pairs with K5
       for (unsigned i = 0; i < done; ++i) stuck_[i].who->lift_queues();  // K3
       const os::nanos due = home_.next_timer();
@@ -294,7 +296,7 @@ class monitor {
       extra_ = 0;
     } else if (computing_ > found_) {
       extra_ /= 2;
-    } else if (replaced && found_ >= 3 * computing_ && home_.has_injected()) {
+    } else if (replaced && again_ && found_ >= 3 * computing_ && home_.has_injected()) {
       extra_ = std::min(std::max(2 * extra_, workers), most_extra * workers);
     }
     let_run(before);
@@ -337,6 +339,7 @@ class monitor {
   std::array<sighting, most_found> stuck_;
   unsigned found_ = 0, computing_ = 0;  // of this look
   bool soon_ = false;                   // of this look: somebody may have fallen asleep just now
+  bool again_ = false;                  // the look before has found somebody, too
   os::nanos calm_until_ = 0;
 };
 
