@@ -167,6 +167,8 @@ class blocking_pool {
   void give_up(const std::exception_ptr& why) noexcept;
   void count_starting() noexcept;
   void start_thread();
+  void count_out(pool_thread& t) noexcept;
+  void lose_one() noexcept;
   worker& take_berth();
   void wake(idle_thread& t) noexcept;
 
