@@ -322,7 +322,7 @@ void blocking_pool::start_thread() {
     const os::guard hold(lock_);
     --called_;
     --counted_;
-    --alive_;
+    lose_one();  // close() may wait for this one
     throw;
   }
 }

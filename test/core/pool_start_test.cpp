@@ -93,3 +93,14 @@ TEST_CASE("while a thread of the pool is being started nobody waits for the pool
   port.let_start(true);
   REQUIRE(called.join() == 7);
 }
+
+TEST_CASE("a stop ends though a thread of the pool cannot be started meanwhile", "[core][failure]") {
+  slow_port port;
+  weft::runtime rt({.workers = 2});
+  auto called = rt.go(calls);
+  port.await_start();
+  port.refuse_when_closing(rt);
+  rt.stop();
+  REQUIRE_THROWS_AS(called.join(), weft::routine_cancelled);
+  REQUIRE(rt.stats().blocking_threads == 0);
+}
