@@ -30,6 +30,9 @@
 // that finds somebody is no reason for that, nor for extra_: a second in a row is.
 // How a worker is taken over is in parking.hpp.
 //
+// While no worker has the time to, it asks for descriptors that are ready: threads and other runtimes wait
+// for those that this one watches, too.
+//
 // It also sees how long workers wait for one another, and lets some rest (restraint.hpp), and starts a thread
 // of the blocking pool if what is queued there has waited for long and everybody is stuck
 // (blocking_pool.hpp).
@@ -163,9 +166,10 @@ class monitor {
     ramp(replaced);
     const bool late = run_late_timers();
     const bool somebody = home_.idle() != 0;
-    // Who finds nothing parks, and is the poller.
+    // Who finds nothing parks, and is the poller.  While all compute, who waits may be another runtime's.
     const bool unattended = home_.is_unattended();
     if ((waiting || unattended) && home_.wants_searcher()) home_.wake_one();
+    if (unattended && !somebody) home_.io()->poll();
     const os::nanos threshold = home_.how_.stall_threshold;
     if ((waiting && somebody) || late || let_back || replaced || (soon_ && behind)) {
       pause_ = std::max(threshold, pause_ / 2);
