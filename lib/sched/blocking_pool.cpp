@@ -163,7 +163,6 @@ void blocking_pool::give_up(const std::exception_ptr& why) noexcept {
       while (blocking_job* job = first_) {
         unlink(*job);
         if (!job->kind->begin(*job)) continue;
-        --jobs_;
         job->next = std::exchange(refused, job);
       }
       routines = std::exchange(first_ready_, nullptr);
@@ -185,7 +184,6 @@ bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexc
     if (closing_) throw stopped("weft: the runtime was stopped and its blocking pool takes no new calls");
     if (!waits(job)) return false;
     link(job);
-    ++jobs_;
     c = call_another();
   }
   make(c);
@@ -209,7 +207,6 @@ void blocking_pool::start(waiter& r) {
     const os::guard hold(lock_);
     if (closing_) throw stopped("weft: the runtime was stopped and its blocking pool takes no new calls");
     push(r);
-    ++jobs_;
     c = call_another();
   }
   if (!c.starts) return make(c);
@@ -220,7 +217,6 @@ void blocking_pool::start(waiter& r) {
     {
       const os::guard hold(lock_);
       is_mine = counted_ == 0 && take_out(r, id);
-      if (is_mine) --jobs_;
     }
     give_up(std::current_exception());
     if (is_mine) throw;
@@ -396,6 +392,7 @@ bool blocking_pool::take_oldest(pool_thread& me, task& next) noexcept {
     }
     me.busy = true;
     me.is_call = next.job != nullptr && next.job->kind->is_call;
+    if (me.is_call) calls.add_shared();
     me.routine = party->kind() == detail::waiter_kind::routine ? detail::id_of(*party) : 0;
     return true;
   }
@@ -542,7 +539,7 @@ std::vector<blocking_pool::busy_thread> blocking_pool::busy() const {
 blocking_pool::figures blocking_pool::look() const noexcept {
   const os::guard hold(lock_);
   const os::nanos age = queued_ == 0 ? 0 : std::max<os::nanos>(home_->port().now() - oldest(), 1);
-  return {alive_, most_alive_, queued_, age, jobs_};
+  return {alive_, most_alive_, queued_, age};
 }
 
 unsigned blocking_pool::idle_threads() const noexcept {
