@@ -268,12 +268,14 @@ class monitor {
     found.worker = w.index();
     found.call = s.call;
     found.since = now - s.without;
-    w.stuck_since(found.since);
     const waiter* runs = w.current();
     const culprit_reader read = reader.load(std::memory_order_acquire);  // A1, pairs with R1
     if (runs != nullptr && read != nullptr) read(*runs, found);
-    if (w.tick() != s.tick || w.current() != runs) return;  // it is back, and this may be another
     const os::guard hold(home_.culprit_lock_);
+    const bool is_back = w.back_at > now;
+    if (!is_back) w.stuck_since(found.since);
+    if (w.tick() != s.tick || w.current() != runs) return;  // it is back, and this may be another
+    if (is_back) found.until = w.back_at;                   // and has announced a call in the same turn
     home_.culprit_ = found;
   }
 

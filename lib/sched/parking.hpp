@@ -150,7 +150,10 @@ class parking {
     {
       Guard hold(set_lock_);
       if (leaving_) return false;
-      if (w.is == role::blocked) stand_up(w);  // K6
+      if (w.is == role::blocked) {  // K6
+        stand_up(w);
+        self().note_return(w);
+      }
       if (has_too_many()) {
         retire(w);
         hold.unlock();
@@ -212,7 +215,10 @@ class parking {
   /// A spare stands in for `w`, listed as idle.  False: there is none in the reserve.
   bool replace(Worker& w) noexcept {
     const Guard hold(set_lock_);
-    if (w.is == role::blocked) return true;  // K6: it was taken over, and is not back yet
+    if (w.is == role::blocked) {  // K6: it was taken over, and the spare stays
+      self().note_return(w);
+      return true;
+    }
     if (reserve_.empty()) return false;
     stand_in_for(w);
     return true;

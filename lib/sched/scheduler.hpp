@@ -124,6 +124,8 @@ class scheduler : public parking<scheduler, worker> {
   /// The worker is back from a call that it had not announced.
   void end_takeover(worker& w) noexcept;
 
+  /// It is: for who asks how long the call took.
+  void note_return(worker& w) noexcept;
   /// Who was found asleep last; `since` is 0 if nobody was.
   culprit last_culprit() const noexcept {
     const os::guard hold(culprit_lock_);

@@ -255,6 +255,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::uint32_t injected_takes = 0;   // own thread
   std::atomic<int> thread_number{0};  // the kernel's, for dumps
   os::contention waits;               // for locks
+  os::nanos back_at = 0;              // under the culprit's lock: from a call that it was found in
   worker* next_berth = nullptr;       // of all there are
   worker* next_free = nullptr;        // of those without a thread, under the pool's lock
 

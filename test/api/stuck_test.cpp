@@ -310,6 +310,28 @@ TEST_CASE("a stuck routine is named with its spawn site and system call", "[api]
   REQUIRE(text.find("unannounced, in routine " + std::to_string(id) + " 'reader'") != std::string::npos);
 }
 
+TEST_CASE("a call that nobody announced has ended when its routine announces the next", "[api][stuck]") {
+  weft::runtime rt({.workers = 1});
+  const pipe_of_one gate;
+  weft::blocking::channel<int> ch;
+  auto stuck = rt.go([&] {
+    gate.wait();
+    ch.recv();
+  });
+  while (rt.stats().blocked_workers == 0) weft::blocking::sleep_for(1ms);
+  gate.let_go();
+  const auto length = [&] { return rt.stats().last_unannounced.nanoseconds; };
+  const auto limit = steady_clock::now() + 2s;
+  bool ended = false;
+  while (!ended && steady_clock::now() < limit) {
+    const auto before = length();
+    ended = before != 0 && before == length();
+  }
+  ch.send(1);
+  stuck.join();
+  REQUIRE(ended);
+}
+
 TEST_CASE("announced and unannounced calls may be in each other", "[api][stuck]") {
   weft::runtime rt({.workers = 1});
   const pipe_of_one gate;
