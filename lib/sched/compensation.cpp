@@ -85,8 +85,11 @@ blocked_here::~blocked_here() {
   }
 }
 
-void scheduler::reserve_spare() {
-  if (!has_spare()) add_spare();
+bool scheduler::promise_spare(worker& w) {
+  if (w.blocks != 0 || w.promised) return false;
+  if (w.is_replaced()) end_takeover(w);
+  while (!promise(w)) add_spare();
+  return true;
 }
 
 void scheduler::let_run(unsigned workers) noexcept {

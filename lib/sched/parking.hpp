@@ -63,6 +63,7 @@
 #include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/parker.hpp"
+#include "sched/reserve.hpp"
 
 namespace weft::sched {
 
@@ -200,11 +201,8 @@ class parking {
       if (idle_[i]->rests || (may_rest && self().sleeps_for_good(*idle_[i]))) take_to_reserve(i);
     }
     while (active_.load(std::memory_order_relaxed) < workers) {  // relaxed: changes under the lock
-      if (reserve_.empty()) return false;
-      Worker& spare = *reserve_.back();
-      reserve_.pop_back();
-      spare.is = role::active;
-      list_idle(spare, 0);
+      if (!reserve_.has_one()) return false;
+      list_idle(reserve_.take(), 0);
       active_.fetch_add(1, std::memory_order_relaxed);  // relaxed: M2 is of the thread that calls this
     }
     return true;
@@ -219,7 +217,7 @@ class parking {
       self().note_return(w);
       return true;
     }
-    if (reserve_.empty()) return false;
+    if (!reserve_.has_one_for(w)) return false;
     stand_in_for(w);
     return true;
   }
@@ -233,14 +231,21 @@ class parking {
     // On its way to sleep, or woken, it is in parking's own code.
     const bool is_awake = w.park_word.load(std::memory_order_relaxed) == awake;  // relaxed: a moment's sight
     if (w.is != role::active || w.in_idle || leaving_ || !is_awake || !still()) return takeover::came_back;
-    if (reserve_.empty()) return takeover::without_spare;
+    if (!reserve_.has_one_for(w)) return takeover::without_spare;
     stand_in_for(w);  // K1
     return takeover::done;
   }
 
-  bool has_spare() noexcept {
+  /// From now on until break_promise() there is a spare for each block of `w`, or one on its way to the
+  /// reserve.  False: there is none that others are not promised.
+  bool promise(Worker& w) noexcept {
     const Guard hold(set_lock_);
-    return !reserve_.empty();
+    return reserve_.promise(w);
+  }
+
+  void break_promise(Worker& w) noexcept {
+    const Guard hold(set_lock_);
+    reserve_.break_promise(w);
   }
 
   /// S2, of a worker that does not sleep as idle: blocked or retired.
@@ -274,15 +279,13 @@ class parking {
     while (w.park_word.load(std::memory_order_acquire) == parked) {  // A4, pairs with R4
       if (self().port().wait(word_of(w.park_word), parked, deadline)) continue;
       const Guard hold(set_lock_);
-      if (w.is == role::reserve &&
+      if (w.is == role::reserve && reserve_.has_one() &&
           w.park_word.load(std::memory_order_relaxed) == parked) {  // relaxed: under the lock
-        reserve_.erase(std::find(reserve_.begin(), reserve_.end(), &w));
-        w.is = role::gone;
-        gone_.push_back(&w);
+        reserve_.let_go(w);
         self().uncount_thread();
         return false;
       }
-      // Listed as idle for now, or not in the reserve yet.
+      // Listed as idle for now, not in the reserve yet, or promised to somebody.
       deadline = self().port().now() + std::max(self().how().blocking_idle_timeout, shortest_rest);
     }
     w.park_word.store(awake, std::memory_order_relaxed);  // relaxed: nobody notifies who is not listed
@@ -405,30 +408,24 @@ class parking {
   void reserve_room(std::size_t workers) {
     const Guard hold(set_lock_);
     idle_.reserve(workers);
-    reserve_.reserve(workers);
-    gone_.reserve(workers);
+    reserve_.make_room(workers);
   }
 
   /// A worker whose thread has ended, or null.
   Worker* take_gone() noexcept {
     const Guard hold(set_lock_);
-    if (gone_.empty()) return nullptr;
-    Worker* last = gone_.back();
-    gone_.pop_back();
-    return last;
+    return reserve_.take_gone();
   }
 
   void put_gone(Worker& w) noexcept {
     const Guard hold(set_lock_);
-    w.is = role::gone;
-    gone_.push_back(&w);
+    reserve_.put_gone(w);
   }
 
   /// A new spare, whose thread is in sleep_in_reserve() or about to.
   void put_in_reserve(Worker& w) noexcept {
     const Guard hold(set_lock_);
-    w.is = role::reserve;
-    reserve_.push_back(&w);
+    reserve_.put(w);
   }
 
   // state_ = {searching:16, idle:16}; idle is idle_.size().
@@ -441,8 +438,7 @@ class parking {
   alignas(64) Atomic<std::uint32_t> state_{0};
   alignas(64) mutable std::uint32_t set_lock_ = 0;  // guards the lists and every worker's role
   std::vector<Worker*> idle_;                       // newest last
-  std::vector<Worker*> reserve_;
-  std::vector<Worker*> gone_;
+  reserve<Worker> reserve_;
   Atomic<unsigned> active_{0};   // changes under the lock
   Atomic<unsigned> allowed_{0};  // same: so many may be active
   Atomic<unsigned> blocked_{0};  // same
@@ -491,10 +487,8 @@ class parking {
 
   /// Under the lock; there is a spare.
   void stand_in_for(Worker& w) noexcept {
-    Worker& spare = *reserve_.back();
-    reserve_.pop_back();
-    spare.is = role::active;
-    w.is = role::blocked;
+    Worker& spare = reserve_.take();
+    reserve_.becomes_blocked(w);
     w.blocked.store(true, std::memory_order_seq_cst);  // B2, pairs with B1: S2 counts all it has
     blocked_.fetch_add(1, std::memory_order_seq_cst);  // B2, pairs with B1
     list_idle(spare, 0);
@@ -502,7 +496,7 @@ class parking {
 
   /// Under the lock.
   void stand_up(Worker& w) noexcept {
-    w.is = role::active;
+    reserve_.becomes_active(w);
     w.blocked.store(false, std::memory_order_seq_cst);  // B2, pairs with B1
     blocked_.fetch_sub(1, std::memory_order_seq_cst);   // B2, pairs with B1
     active_.fetch_add(1, std::memory_order_seq_cst);    // W1, pairs with M2
@@ -512,9 +506,8 @@ class parking {
   void retire(Worker& w) noexcept {
     if (w.searching) state_.fetch_sub(one_searching, std::memory_order_seq_cst);  // S9, pairs with P2
     w.searching = false;
-    w.is = role::reserve;
     w.rests = true;
-    reserve_.push_back(&w);
+    reserve_.put(w);
     active_.fetch_sub(1, std::memory_order_seq_cst);       // M2 may find all parked now
     w.park_word.store(parked, std::memory_order_relaxed);  // relaxed: read under the lock or exchanged
   }
@@ -532,8 +525,7 @@ class parking {
     idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(idle));
     w.in_idle = false;
     state_.fetch_sub(one_idle, std::memory_order_seq_cst);  // S1, pairs with P2
-    w.is = role::reserve;
-    reserve_.push_back(&w);
+    reserve_.put(w);
     active_.fetch_sub(1, std::memory_order_seq_cst);  // M2 may find all parked now
   }
 

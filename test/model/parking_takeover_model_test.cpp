@@ -81,6 +81,18 @@ struct searches_on : toy_home<searches_on> {
   void end_search(worker&) {}
 };
 
+/// Others take the spare that a worker was promised.
+struct forgets_promises : toy_home<forgets_promises> {
+  using toy_home::toy_home;
+
+  bool promise(worker&) {
+    const model::guard hold(set_lock_);
+    return reserve_.has_one();
+  }
+
+  void break_promise(worker&) {}
+};
+
 /// A routine makes another runnable and sleeps until that has run.
 template <typename Home>
 model::program item_of_sleeper() {
@@ -156,6 +168,18 @@ model::program woken_one_sleeps(bool announced) {
   return run(all, {injector, worker_of(all, 0), worker_of(all, 1), [=] { all->monitor(); }});
 }
 
+/// A worker that is promised a spare blocks, while the other is found asleep.
+template <typename Home>
+model::program promised_one_blocks() {
+  auto all = std::make_shared<Home>(2, 1, 0, model::nothing);
+  all->at(1).sleeps.store(1, std::memory_order_relaxed);
+  const auto blocks = [=] {
+    auto& w = all->at(0);
+    if (all->promise(w)) model::check(all->replace(w), "a spare that was promised is gone");
+  };
+  return run(all, {blocks, [=] { all->take_over_sleepers(); }});
+}
+
 /// A routine arms a timer in its own worker's heap and sleeps until that has fired.
 template <typename Home>
 model::program timer_of_sleeper(bool came_back) {
@@ -202,6 +226,11 @@ TEST_CASE("the model check catches a worker that does not see that it was taken 
 
 TEST_CASE("the model check catches a worker that comes back and is not counted", "[model][parking]") {
   require_caught(parks_as_it_is_taken_over<never_stands_up>);
+}
+
+TEST_CASE("a spare that is promised stands in for nobody else", "[model][parking]") {
+  require_sound_big(promised_one_blocks<home>, 1);
+  require_caught(promised_one_blocks<forgets_promises>);
 }
 
 TEST_CASE("the model check catches a worker that sleeps as a searcher", "[model][parking]") {
