@@ -42,6 +42,15 @@ struct options {
   unsigned failing_threads = 0;          ///< a thread cannot be had: EAGAIN
   unsigned delayed_wakes = 0;            ///< a thread that is woken stays away until others have run
   unsigned spurious_wakes = 0;  ///< a thread that falls asleep wakes for no reason; not twice in a row
+
+  // Of descriptors and files.
+  unsigned short_transfers = 0;  ///< a read or write moves less than it could, but something
+  unsigned delays = 0;  ///< takes 1 us to 1 s: what is sent over TCP and UDP, a connection, its end; a
+                        ///< call of the file system
+  unsigned resets = 0;  ///< a TCP connection that is read, written or accepted: ECONNRESET, EPIPE
+  unsigned no_descriptors = 0;  ///< EMFILE, wherever one is needed
+  unsigned no_space = 0;        ///< ENOSPC, where a file is written, made or made longer
+  unsigned lost_datagrams = 0;  ///< those that are late are overtaken
 };
 
 /// What explore() visits.

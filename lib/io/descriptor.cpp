@@ -5,12 +5,11 @@
 #include <system_error>
 #include <utility>
 
-#include <unistd.h>
-
 #include "core/context.hpp"
 #include "core/park.hpp"
 #include "io/io_steps.hpp"
 #include "io/reactor.hpp"
+#include "io/system.hpp"
 #include "os/lock.hpp"
 
 namespace weft::io {
@@ -80,7 +79,7 @@ void leave(descriptor& d) noexcept {
     fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
     forgotten = !d.owned;
   }
-  if (fd >= 0) ::close(fd);
+  if (fd >= 0) sys::close(fd);
   if (forgotten) put_record(d);
 }
 
@@ -145,9 +144,10 @@ descriptor* adopt_descriptor(int fd) {
     d.owned = true;
     d.closed = false;
     d.fd.store(fd, std::memory_order_relaxed);  // relaxed: the handle brings it along
+    if (system* const s = simulated()) s->watch(d);
     return &d;
   } catch (...) {
-    ::close(fd);
+    sys::close(fd);
     throw;
   }
 }

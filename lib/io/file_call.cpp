@@ -19,6 +19,7 @@
 #include "core/park.hpp"
 #include "io/descriptor.hpp"
 #include "io/file_system.hpp"
+#include "io/system.hpp"
 #include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/current.hpp"
@@ -92,7 +93,7 @@ std::int64_t close_now(descriptor& d) noexcept {
     d.closed = true;
     if (d.users == 0) fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
   }
-  return fd >= 0 && ::close(fd) != 0 && errno != EINTR ? -errno : 0;
+  return fd >= 0 && sys::close(fd) != 0 && errno != EINTR ? -errno : 0;
 }
 
 }  // namespace
@@ -163,7 +164,6 @@ bool file_call::ready(waiter& w) noexcept {
   how_ = wait_end::pending;
   request_.done = 0;
   if (is_cancelled(w)) return how_ = wait_end::cancelled, true;
-  if (os::current_port().simulated()) return file_steps::over(*this, -ENOTSUP);
   if (const std::int64_t error = file_steps::take_hold(*this)) return file_steps::over(*this, error);
   if (may_be_at_once(request_)) {
     const std::int64_t n = perform_at_once(request_);

@@ -75,6 +75,7 @@ void reactor::end() noexcept {
 }
 
 bool reactor::is_attended_by(const detail::waiter& w) const noexcept {
+  if (home_ == nullptr) return true;
   if (w.kind() == detail::waiter_kind::thread) return false;
   const sched::worker* const here = sched::current_worker();
   return here != nullptr && &here->home() == home_;
