@@ -11,6 +11,7 @@
 #include <new>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "core/park.hpp"
 #include "io/descriptor.hpp"
 #include "io/file_system.hpp"
+#include "io/reactor.hpp"
 #include "io/system.hpp"
 #include "os/lock.hpp"
 #include "os/port.hpp"
@@ -91,6 +93,7 @@ std::int64_t close_now(descriptor& d) noexcept {
     const os::guard hold(d.lock);
     if (d.closed) return 0;
     d.closed = true;
+    if (d.users == 0 && d.watched_by != nullptr) std::exchange(d.watched_by, nullptr)->remove(d);
     if (d.users == 0) fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
   }
   return fd >= 0 && sys::close(fd) != 0 && errno != EINTR ? -errno : 0;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 
+#include "sim/datagram_socket.hpp"
 #include "sim/port.hpp"
 #include "sim/stream.hpp"
 #include "sim/system_call.hpp"
@@ -65,8 +66,8 @@ std::size_t machine::cut(std::size_t size, const char* fault) noexcept {
   return size - 1 - draw(size - 1);
 }
 
-void machine::later(os::nanos due, thing& who, void (*then)(system_call& by, thing& who)) {
-  wire_.at(due, [is = who.weak_from_this(), then](system_call& by) {
+void machine::later(os::nanos due, thing& who, std::function<void(system_call& by, thing& who)> then) {
+  wire_.at(due, [is = who.weak_from_this(), then = std::move(then)](system_call& by) {
     if (const auto still = is.lock()) then(by, *still);
   });
 }
@@ -145,8 +146,8 @@ int machine::poll(int fd, int wanted) noexcept {
 }
 
 void machine::watch(io::descriptor& d) noexcept {
-  if (at(d.fd.load(std::memory_order_relaxed)) != nullptr)  // relaxed: under its lock
-    static_cast<void>(events_.add(d));
+  const auto what = at(d.fd.load(std::memory_order_relaxed));  // relaxed: under its lock
+  if (what != nullptr && what->as_file() == nullptr) static_cast<void>(events_.add(d));
 }
 
 int machine::events::begin_watch(io::descriptor& d, int fd) noexcept {
@@ -240,6 +241,7 @@ int machine::socket(int family, int type) noexcept {
   const system_call by(*this);
   const bool is_ip = family == AF_INET || family == AF_INET6;
   if (!is_ip && family != AF_UNIX) return -EAFNOSUPPORT;
+  if (is_ip && type == SOCK_DGRAM) return add(std::make_shared<datagram_socket>(*this, family));
   if (type != SOCK_STREAM) return -EPROTONOSUPPORT;
   const auto k = is_ip ? stream::kind::tcp : stream::kind::local;
   return add(std::make_shared<stream>(*this, k, family));

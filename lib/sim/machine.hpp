@@ -48,7 +48,7 @@ class machine final : public io::system {
   /// 0: what is to happen happens now.
   os::nanos delay(const char* fault) noexcept;
   /// If it is still there then.
-  void later(os::nanos due, thing& who, void (*then)(system_call& by, thing& who));
+  void later(os::nanos due, thing& who, std::function<void(system_call& by, thing& who)> then);
   /// Less than could be moved, but something.
   std::size_t cut(std::size_t size, const char* fault) noexcept;
   /// A number for it, or -EMFILE.

@@ -55,7 +55,8 @@ constexpr auto read_in_pieces = [](auto f, auto* from) -> task<decltype(f), std:
 
 }  // namespace
 
-TEST_CASE("both: what one side of a connection writes the other reads, both ways at once", "[sim][io]") {
+TEST_CASE("on both systems what one side of a connection writes the other reads, both ways at once",
+          "[sim][io]") {
   const auto body = [](auto f, int thousands) -> task<decltype(f)> {
     const std::size_t total = static_cast<std::size_t>(thousands) * 1'000 + 17;
     connection c = co_await connect_by(f);
@@ -76,7 +77,7 @@ TEST_CASE("both: what one side of a connection writes the other reads, both ways
   everywhere(body, 1'000, 100);
 }
 
-TEST_CASE("both: a pipe carries what is written, to its end", "[sim][io]") {
+TEST_CASE("on both systems a pipe carries what is written, to its end", "[sim][io]") {
   const auto body = [](auto f, int thousands) -> task<decltype(f)> {
     const std::size_t total = static_cast<std::size_t>(thousands) * 1'000;
     auto ends = make_pipe();
@@ -95,7 +96,7 @@ TEST_CASE("both: a pipe carries what is written, to its end", "[sim][io]") {
   everywhere(body, 500, 90);
 }
 
-TEST_CASE("both: writing where nobody reads any more is EPIPE", "[sim][io]") {
+TEST_CASE("on both systems writing where nobody reads any more is EPIPE", "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     auto ends = make_pipe();
     ends.first.close();
@@ -116,7 +117,7 @@ TEST_CASE("both: writing where nobody reads any more is EPIPE", "[sim][io]") {
   everywhere(body, 0, 0);
 }
 
-TEST_CASE("both: a closed end ends the other's write_all in the middle", "[sim][io]") {
+TEST_CASE("on both systems a closed end ends the other's write_all in the middle", "[sim][io]") {
   const auto body = [](auto f, int thousands) -> task<decltype(f)> {
     const auto write = [](auto g, auto* to, std::size_t n) -> task<decltype(g), int> {
       const std::string much(n, 'x');
@@ -147,7 +148,7 @@ TEST_CASE("both: a closed end ends the other's write_all in the middle", "[sim][
   everywhere(body, 10'000, 300);
 }
 
-TEST_CASE("both: a peer that stops writing reads on what is answered", "[sim][io]") {
+TEST_CASE("on both systems a peer that stops writing reads on what is answered", "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     connection c = co_await connect_by(f);
     co_await f.wait(c.near.write_all("question"));
@@ -166,7 +167,8 @@ TEST_CASE("both: a peer that stops writing reads on what is answered", "[sim][io
   everywhere(body, 0, 0);
 }
 
-TEST_CASE("both: read_exactly tells an end before the first byte from one in the middle", "[sim][io]") {
+TEST_CASE("on both systems read_exactly tells an end before the first byte from one in the middle",
+          "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     connection c = co_await connect_by(f);
     co_await f.wait(c.near.write_all("abcde"));
@@ -182,7 +184,7 @@ TEST_CASE("both: read_exactly tells an end before the first byte from one in the
   everywhere(body, 0, 0);
 }
 
-TEST_CASE("both: a peer that resets is an error of reads and writes", "[sim][io]") {
+TEST_CASE("on both systems a peer that resets is an error of reads and writes", "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     connection c = co_await connect_by(f);
     const auto read = [](auto g, tcp_stream* from) -> task<decltype(g), int> {
@@ -203,7 +205,7 @@ TEST_CASE("both: a peer that resets is an error of reads and writes", "[sim][io]
   everywhere(body, 0, 0);
 }
 
-TEST_CASE("both: who answers a peer that has gone is told by the second write", "[sim][io]") {
+TEST_CASE("on both systems who answers a peer that has gone is told by the second write", "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     connection c = co_await connect_by(f);
     c.near.close();
@@ -217,7 +219,8 @@ TEST_CASE("both: who answers a peer that has gone is told by the second write", 
   everywhere(body, 0, 0);
 }
 
-TEST_CASE("both: a connection that nobody listens for is refused, a taken port is taken", "[sim][io]") {
+TEST_CASE("on both systems a connection that nobody listens for is refused, a taken port is taken",
+          "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     ip_endpoint nobody;
     {
@@ -239,7 +242,7 @@ TEST_CASE("both: a connection that nobody listens for is refused, a taken port i
   everywhere(body, 0, 0);
 }
 
-TEST_CASE("both: each connection goes to one of those that accept", "[sim][io]") {
+TEST_CASE("on both systems each connection goes to one of those that accept", "[sim][io]") {
   const auto body = [](auto f, int connections) -> task<decltype(f)> {
     tcp_listener listener(ip_endpoint::loopback());
     channel<int> served(static_cast<std::size_t>(connections));
@@ -282,7 +285,8 @@ TEST_CASE("both: each connection goes to one of those that accept", "[sim][io]")
   everywhere(body, 60, 7);
 }
 
-TEST_CASE("both: a connection knows both addresses, and one listener takes both families", "[sim][io]") {
+TEST_CASE("on both systems a connection knows both addresses, and one listener takes both families",
+          "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     tcp_listener listener(":0");
     const std::uint16_t port = listener.local_endpoint().port();
@@ -302,7 +306,7 @@ TEST_CASE("both: a connection knows both addresses, and one listener takes both 
   everywhere(body, 0, 0);
 }
 
-TEST_CASE("both: local connections go by path and by abstract name", "[sim][io]") {
+TEST_CASE("on both systems local connections go by path and by abstract name", "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     const std::string path = "/tmp/weft-test-" + std::to_string(::getpid());
     const std::array all{unix_endpoint(path), unix_endpoint::abstract(path)};
@@ -326,7 +330,7 @@ TEST_CASE("both: local connections go by path and by abstract name", "[sim][io]"
   everywhere(body, 0, 0);
 }
 
-TEST_CASE("both: what is under way when a stream is closed ends by ECANCELED", "[sim][io]") {
+TEST_CASE("on both systems what is under way when a stream is closed ends by ECANCELED", "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     auto ends = make_pipe();
     const auto read = [](auto g, pipe_end* from) -> task<decltype(g), int> {
@@ -345,7 +349,7 @@ TEST_CASE("both: what is under way when a stream is closed ends by ECANCELED", "
   everywhere(body, 0, 0);
 }
 
-TEST_CASE("both: a number is waited for, also by select", "[sim][io]") {
+TEST_CASE("on both systems a number is waited for, also by select", "[sim][io]") {
   const auto body = [](auto f, int) -> task<decltype(f)> {
     auto ends = make_pipe();
     const int from = ends.first.native_handle(), to = ends.second.native_handle();
