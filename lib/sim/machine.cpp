@@ -147,7 +147,11 @@ int machine::poll(int fd, int wanted) noexcept {
 
 void machine::watch(io::descriptor& d) noexcept {
   const auto what = at(d.fd.load(std::memory_order_relaxed));  // relaxed: under its lock
-  if (what != nullptr && what->as_file() == nullptr) static_cast<void>(events_.add(d));
+  if (what == nullptr || what->as_file() != nullptr) return;
+  static_cast<void>(events_.add(d));
+  // What has ended before, as a connection that nobody had accepted, tells no more: a short read is not the
+  // last word.
+  if ((what->look() & (POLLRDHUP | POLLERR)) != 0) d.sides[weft::detail::to_read].ended = true;
 }
 
 int machine::events::begin_watch(io::descriptor& d, int fd) noexcept {
