@@ -19,8 +19,8 @@ namespace weft::sim {
 namespace {
 
 /// What is late is late by 1 us to 1 s: each magnitude as often as another.
-constexpr os::nanos least_delay = 1'000;
-constexpr std::size_t delay_magnitudes = 21;
+constexpr std::size_t least_delay = 1'000;
+constexpr std::size_t delay_magnitudes = 20;
 
 }  // namespace
 
@@ -58,7 +58,9 @@ std::size_t machine::draw(std::size_t n) noexcept {
 }
 
 os::nanos machine::delay(const char* fault) noexcept {
-  return happens(how_.delays, fault) ? least_delay << draw(delay_magnitudes) : 0;
+  if (!happens(how_.delays, fault)) return 0;
+  const std::size_t least = least_delay << draw(delay_magnitudes);
+  return static_cast<os::nanos>(least + draw(least));
 }
 
 std::size_t machine::cut(std::size_t size, const char* fault) noexcept {
