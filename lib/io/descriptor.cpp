@@ -30,6 +30,9 @@ constinit record_pool pool;
 
 constexpr std::size_t batch = 64;
 
+/// Of what a user's program gets from the kernel unless it asks for more.
+constexpr unsigned address_bits = 48;
+
 /// Records that were used are told apart from new ones by nothing: each is set up anew.
 descriptor& take_record() {
   {
@@ -48,21 +51,9 @@ void put_record(descriptor& d) noexcept {
   d.after = std::exchange(pool.free, &d);
 }
 
-/// E2, under the lock.
-void claim_all(io_side& side, winners& won) noexcept {
-  while (detail::wait_node* n = side.queue.first) {
-    core::remove(side.queue, *n);
-    waiter& w = core::owner_of(*n);
-    const bool is_case = n->in_case;
-    const claimed how = core::word_of(w).claim(n->index);
-    if (how == claimed::parked && !is_case && w.kind() != detail::waiter_kind::thread) look_again_first(w);
-    won.add(w, how);
-  }
-}
-
-void note_side(io_side& side, bool ended, winners& won) noexcept {
+void note_side(io_side& side, bool mixed, winners& won) noexcept {
   side.ready = true;
-  side.ended = side.ended || ended;
+  side.mixed = side.mixed || mixed;
   ++side.events;
   claim_all(side, won);
 }
@@ -74,7 +65,7 @@ void leave(descriptor& d) noexcept {
   bool forgotten = false;
   {
     const os::guard hold(d.lock);
-    if (--d.users != 0 || !d.closed) return;
+    if (--d.users != 0 || !is_closed(d)) return;
     if (d.watched_by != nullptr) std::exchange(d.watched_by, nullptr)->remove(d);
     fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
     forgotten = !d.owned;
@@ -85,13 +76,30 @@ void leave(descriptor& d) noexcept {
 
 }  // namespace
 
+void claim_all(io_side& side, winners& won) noexcept {
+  while (detail::wait_node* n = side.queue.first) {
+    core::remove(side.queue, *n);
+    waiter& w = core::owner_of(*n);
+    const bool is_case = n->in_case;
+    const claimed how = core::word_of(w).claim(n->index);
+    if (how == claimed::parked && !is_case && w.kind() != detail::waiter_kind::thread)
+      look_again_first(w, side.events);
+    won.add(w, how);
+  }
+}
+
 bool begin_use(descriptor& d, io_direction way, std::uint32_t& events, bool& worth_trying) noexcept {
   const os::guard hold(d.lock);
-  if (d.closed) return false;
+  if (is_closed(d)) return false;
   ++d.users;
   events = d.sides[way].events;
   worth_trying = d.sides[way].ready;
   return true;
+}
+
+void note_looked_at(descriptor& d) noexcept {
+  const os::guard hold(d.lock);
+  for (io_side& each : d.sides) each.ready = false;
 }
 
 bool note_drained(descriptor& d, io_direction way, std::uint32_t& events) noexcept {
@@ -106,8 +114,8 @@ void end_use(descriptor& d, io_direction way, std::uint32_t events, bool drained
   {
     const os::guard hold(d.lock);
     io_side& side = d.sides[way];
-    if (drained && d.watched_by != nullptr && side.events == events && !side.ended) side.ready = false;
-    if (!d.closed) {
+    if (drained && d.watched_by != nullptr && side.events == events && !side.mixed) side.ready = false;
+    if (!is_closed(d)) {
       --d.users;
       return;
     }
@@ -115,18 +123,26 @@ void end_use(descriptor& d, io_direction way, std::uint32_t events, bool drained
   leave(d);
 }
 
-void note_event(descriptor& d, const what_happened& what, winners& won) noexcept {
-  const os::guard hold(d.lock);
-  if (d.watched_by == nullptr) return;
-  if (what.readable) note_side(d.sides[detail::to_read], what.read_ended, won);
-  if (what.writable) note_side(d.sides[detail::to_write], what.write_ended, won);
+std::uint64_t tag_of(const descriptor& d) noexcept {
+  return reinterpret_cast<std::uint64_t>(&d) | std::uint64_t{d.life} << address_bits;
 }
 
-void unwatch(descriptor& d, reactor& by, winners& won) noexcept {
+void note_event(std::uint64_t tag, const what_happened& what, winners& won) noexcept {
+  auto& d = *reinterpret_cast<descriptor*>(tag & ((std::uint64_t{1} << address_bits) - 1));
+  const os::guard hold(d.lock);
+  if (d.watched_by == nullptr || d.life != tag >> address_bits) return;
+  if (what.readable) note_side(d.sides[detail::to_read], what.mixed, won);
+  if (what.writable) note_side(d.sides[detail::to_write], what.mixed, won);
+}
+
+void unwatch(descriptor& d, reactor& by, reactor* heir, winners& won) noexcept {
   const os::guard hold(d.lock);
   if (d.watched_by != &by) return;
   d.watched_by = nullptr;
   by.remove(d);
+  if (d.of_thread.load(std::memory_order_relaxed) &&  // relaxed: written under the lock
+      heir != nullptr && heir->add(d) == 0)
+    return;
   for (io_side& side : d.sides) note_side(side, false, won);
 }
 
@@ -142,7 +158,9 @@ descriptor* adopt_descriptor(int fd) {
     const os::guard hold(d.lock);  // an event of its last life may look at it
     d.sides = {};
     d.owned = true;
-    d.closed = false;
+    d.of_thread.store(false, std::memory_order_relaxed);  // relaxed: same
+    d.closed.store(false, std::memory_order_relaxed);     // relaxed: written under the lock
+    ++d.life;
     d.fd.store(fd, std::memory_order_relaxed);  // relaxed: the handle brings it along
     if (system* const s = simulated()) s->watch(d);
     return &d;
@@ -157,7 +175,7 @@ void close_descriptor(descriptor& d) noexcept {
   core::winners won;
   {
     const os::guard hold(d.lock);
-    if (std::exchange(d.closed, true)) return;
+    if (d.closed.exchange(true, std::memory_order_relaxed)) return;  // relaxed: same
     for (io_side& side : d.sides) note_side(side, true, won);
     ++d.users;  // this call, which may be the one that closes the number
   }
@@ -185,7 +203,7 @@ int release_descriptor(descriptor& d) {
     }
     if (d.watched_by != nullptr) std::exchange(d.watched_by, nullptr)->remove(d);
     fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
-    d.closed = true;
+    d.closed.store(true, std::memory_order_relaxed);    // relaxed: same
     d.owned = false;
   }
   put_record(d);
@@ -193,8 +211,8 @@ int release_descriptor(descriptor& d) {
 }
 
 int number_of(const descriptor& d) noexcept {
-  return d.fd.load(
-      std::memory_order_relaxed);  // relaxed: a number; closed meanwhile, it is the caller's race
+  // relaxed, both: closed meanwhile, it is the caller's race
+  return d.closed.load(std::memory_order_relaxed) ? -1 : d.fd.load(std::memory_order_relaxed);
 }
 
 }  // namespace weft::detail

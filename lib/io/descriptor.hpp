@@ -17,15 +17,18 @@
 //
 // Invariants
 //   1. Records are never given back to the allocator: an event that was under way when its descriptor was
-//      closed finds the next one's record, whose operations look once more for nothing.
-//   2. `ready` is false only while a driver watches the descriptor and EAGAIN was seen since the last event -
-//      or less came over TCP than was asked for, which says the same (epoll(7)).
+//      closed may find the next one's record.  It carries the number of the life that it belongs to, which is
+//      compared under the lock.  (Of a record that lives 65,536 times meanwhile it would be taken for new:
+//      operations look once more, a select's case would be believed.)
+//   2. `ready` is false only until a driver watches the descriptor, or if the system said since the last
+//   event
+//      that there is no more - or less came over TCP than was asked for, which says the same as long as
+//      nothing but data is in the queue (epoll(7)): see `mixed`.
 //   3. An operation is a user from its beginning to its end, so a record that somebody waits on is not the
 //      next one's.
 //
 // Source: Go's fdMutex and pollDesc; Tokio's ScheduledIo for the count of events.
-// Rejected: a generation in what the driver hands back (1 makes it superfluous); waking one of several
-//           waiters (who is cancelled at that moment would swallow the event).
+// Rejected: waking one of several waiters (who is cancelled at that moment would swallow the event).
 
 #include <weft/detail/descriptor.hpp>
 #include <weft/detail/waiter.hpp>
@@ -50,17 +53,19 @@ struct io_side {
   wait_queue queue;
   std::uint32_t events = 0;
   bool ready = true;
-  bool ended = false;  // it will never be otherwise: the peer is gone
+  bool mixed = false;  // an end, an error or urgent data has come, where a read stops short: see 2
 };
 
 enum io_direction : std::uint8_t { to_read, to_write };
 
 struct descriptor {
   std::uint32_t lock = 0;
-  std::atomic<int> fd{-1};  // written under the lock
-  std::uint32_t users = 0;  // operations that have begun and not ended
-  bool owned = false;       // by a handle
-  bool closed = false;
+  std::atomic<int> fd{-1};             // written under the lock
+  std::uint32_t users = 0;             // operations that have begun and not ended
+  bool owned = false;                  // by a handle
+  std::atomic<bool> of_thread{false};  // a thread's that belongs to no runtime: does not end with one
+  std::atomic<bool> closed{false};     // written under the lock
+  std::uint16_t life = 0;              // under the lock
   std::array<io_side, 2> sides;
   io::reactor* watched_by = nullptr;
   descriptor* before = nullptr;  // among those that it watches, under its lock
@@ -75,8 +80,15 @@ using detail::descriptor;
 using detail::io_direction;
 using detail::io_side;
 
+/// C1 has happened.  Without the lock: perhaps it is happening.
+inline bool is_closed(const descriptor& d) noexcept {
+  return d.closed.load(std::memory_order_relaxed);  // relaxed: it brings nothing along
+}
+
 /// O1.  False: it is closed.
 bool begin_use(descriptor& d, io_direction way, std::uint32_t& events, bool& worth_trying) noexcept;
+/// Nobody uses it yet, and it was not ready just now: it is to be watched before anything is tried.
+void note_looked_at(descriptor& d) noexcept;
 /// O3.  True: nothing has happened meanwhile.
 bool note_drained(descriptor& d, io_direction way, std::uint32_t& events) noexcept;
 /// C3.  `drained`: less came than was asked for.
@@ -85,12 +97,18 @@ void end_use(descriptor& d, io_direction way, std::uint32_t events, bool drained
 /// What an event says.
 struct what_happened {
   bool readable, writable;
-  bool read_ended, write_ended;
+  bool mixed;
 };
 
+/// What a driver gives the system to hand back: the record, and which of its lives.  Under its lock.
+std::uint64_t tag_of(const descriptor& d) noexcept;
+
 /// E1, E2.  The caller delivers.
-void note_event(descriptor& d, const what_happened& what, core::winners& won) noexcept;
+void note_event(std::uint64_t tag, const what_happened& what, core::winners& won) noexcept;
+/// E2.  Under the lock.
+void claim_all(io_side& side, core::winners& won) noexcept;
 /// Its driver ends: who waits looks for another one.
-void unwatch(descriptor& d, reactor& by, core::winners& won) noexcept;
+/// `heir` watches it then, if that is to be; null: nobody.
+void unwatch(descriptor& d, reactor& by, reactor* heir, core::winners& won) noexcept;
 
 }  // namespace weft::io

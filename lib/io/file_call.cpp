@@ -91,8 +91,7 @@ std::int64_t close_now(descriptor& d) noexcept {
   int fd = -1;
   {
     const os::guard hold(d.lock);
-    if (d.closed) return 0;
-    d.closed = true;
+    if (d.closed.exchange(true, std::memory_order_relaxed)) return 0;  // relaxed: under the lock
     if (d.users == 0 && d.watched_by != nullptr) std::exchange(d.watched_by, nullptr)->remove(d);
     if (d.users == 0) fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
   }

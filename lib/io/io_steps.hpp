@@ -5,10 +5,15 @@
 #include <weft/detail/io_wait.hpp>
 #include <weft/detail/waiter.hpp>
 
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
 namespace weft::io {
 
 /// A waiter, not a thread, that queues on a descriptor was claimed: before it goes on, the call is tried.
-void look_again_first(detail::waiter& w) noexcept;
+/// `events` were there by then.
+void look_again_first(detail::waiter& w, std::uint32_t events) noexcept;
 
 /// One try of an operation's call.
 struct io_try {
@@ -20,7 +25,10 @@ struct io_try {
   bool again;        // it is not the first
 };
 
-/// What the call gives, or the system's error below zero: -EAGAIN, the descriptor is not ready.
+/// A try that came too early.  No system error: EAGAIN may also be an answer, as of a local connect().
+inline constexpr std::int64_t not_ready = std::numeric_limits<std::int64_t>::min();
+
+/// What the call gives, the system's error below zero, or not_ready.
 std::int64_t attempt(const io_try& what) noexcept;
 
 }  // namespace weft::io

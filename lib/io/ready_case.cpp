@@ -38,7 +38,7 @@ struct ready_steps {
 
   static bool is_ready(ready_watch& x) noexcept {
     const std::int64_t n = attempt({x.call_, x.fd_, x.to_, x.size_, 0, false});
-    if (n == -EAGAIN) return false;
+    if (n == not_ready) return false;
     x.error_ = n < 0 ? static_cast<int>(-n) : 0;
     return x.has_looked_ = true;
   }
@@ -60,6 +60,14 @@ struct ready_steps {
 
   static void nothing(select_case&) noexcept {}
 
+  static int watch(const ready_watch& x, descriptor& d, reactor& by) noexcept {
+    const os::guard hold(d.lock);
+    d.of_thread.store(x.kept_ != nullptr, std::memory_order_relaxed);  // relaxed: written under the lock
+    const int error = by.add(d);
+    for (io_side& each : d.sides) each.ready = false;  // whatever has come before is the first event
+    return error;
+  }
+
   /// 0, or the system's error.
   static int watch(ready_watch& x, const waiter& w) noexcept {
     const int copy = sys::duplicate(x.fd_);
@@ -69,14 +77,15 @@ struct ready_steps {
     } catch (const std::bad_alloc&) {  // closed
       return ENOMEM;
     }
-    descriptor& d = *x.own_.get();
+    if (simulated() != nullptr) return note_looked_at(*x.own_.get()), 0;  // it is watched
     int error = 0;
-    reactor* const by = simulated() == nullptr ? reactor_for(w, x.kept_, error) : nullptr;
-    if (by == nullptr && error != 0) return error;
-    const os::guard hold(d.lock);
-    if (by != nullptr) error = by->add(d);             // else it is watched already
-    for (io_side& each : d.sides) each.ready = false;  // whatever has come before is the first event
-    return error;
+    reactor* by = reactor_for(w, x.kept_, error);
+    if (by == nullptr) return error;
+    descriptor& d = *x.own_.get();
+    error = watch(x, d, *by);
+    if (error != ECANCELED || x.kept_ == nullptr) return error;
+    by = reactor_of_threads(error);
+    return by == nullptr ? error : watch(x, d, *by);
   }
 
   static void unwatch(ready_watch& x) noexcept {

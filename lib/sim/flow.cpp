@@ -30,7 +30,6 @@ void scatter(const parts& to, const char* from, std::size_t size) noexcept {
 
 void flow::put(const parts& from, std::size_t size, os::nanos due) {
   latest_ = std::max(latest_, due);
-  if (discards_) return;
   append(bytes_, from, size);
   late_.push_back({size, latest_});
 }
@@ -57,13 +56,6 @@ os::nanos flow::end(os::nanos due) noexcept {
   latest_ = std::max(latest_, due);
   end_ = std::min(end_, latest_);
   return end_;
-}
-
-void flow::discard() noexcept {
-  discards_ = true;
-  bytes_.clear();
-  late_.clear();
-  begin_ = arrived_ = 0;
 }
 
 void flow::break_off(os::nanos now) {

@@ -48,9 +48,6 @@ class flow {
   /// The same at once, and what is still on its way is lost.
   void break_off(os::nanos now);
 
-  /// What is there, and what comes.
-  void discard() noexcept;
-
   bool has_ended(os::nanos now) const noexcept { return end_ <= now; }
 
   /// When all that was put, and the end, has come.
@@ -71,7 +68,6 @@ class flow {
   std::deque<mark> late_;    // and then these, in order
   os::nanos latest_ = 0;
   os::nanos end_ = os::never;
-  bool discards_ = false;
 };
 
 }  // namespace weft::sim

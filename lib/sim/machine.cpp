@@ -35,7 +35,7 @@ system_call::~system_call() {
 
 void system_call::tell(const thing& of, const io::what_happened& what) noexcept {
   for (const int fd : of.numbers) {
-    if (io::descriptor* const d = on_.watcher_of(fd)) io::note_event(*d, what, won_);
+    if (const std::uint64_t watcher = on_.watcher_of(fd)) io::note_event(watcher, what, won_);
   }
 }
 
@@ -116,7 +116,7 @@ int machine::why_not(int fd) const noexcept {
   return fd >= 0 && fd < io::first_simulated ? -ENOTSUP : -EBADF;
 }
 
-io::descriptor* machine::watcher_of(int fd) const noexcept {
+std::uint64_t machine::watcher_of(int fd) const noexcept {
   return numbers_[index_of(fd)].watcher;
 }
 
@@ -153,16 +153,16 @@ void machine::watch(io::descriptor& d) noexcept {
   static_cast<void>(events_.add(d));
   // What has ended before, as a connection that nobody had accepted, tells no more: a short read is not the
   // last word.
-  if ((what->look() & (POLLRDHUP | POLLERR)) != 0) d.sides[weft::detail::to_read].ended = true;
+  if ((what->look() & (POLLRDHUP | POLLERR)) != 0) d.sides[weft::detail::to_read].mixed = true;
 }
 
 int machine::events::begin_watch(io::descriptor& d, int fd) noexcept {
-  of_.numbers_[index_of(fd)].watcher = &d;
+  of_.numbers_[index_of(fd)].watcher = io::tag_of(d);
   return 0;
 }
 
 void machine::events::end_watch(int fd) noexcept {
-  of_.numbers_[index_of(fd)].watcher = nullptr;
+  of_.numbers_[index_of(fd)].watcher = 0;
 }
 
 bool machine::has_open() const noexcept {

@@ -69,7 +69,8 @@ class machine final : public io::system {
 
   port& by() noexcept { return port_; }
 
-  io::descriptor* watcher_of(int fd) const noexcept;
+  /// What io::note_event() takes; 0: nobody watches it.
+  std::uint64_t watcher_of(int fd) const noexcept;
 
   // --- io::system ---
 
@@ -113,7 +114,7 @@ class machine final : public io::system {
   /// A number that is open refers to something; weft knows who waits there.
   struct place {
     std::shared_ptr<thing> is;
-    io::descriptor* watcher = nullptr;
+    std::uint64_t watcher = 0;
   };
 
   /// Tells of events when they happen.

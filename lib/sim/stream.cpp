@@ -39,7 +39,7 @@ std::int64_t stream::read(system_call& by, const parts& to) {
   if (in_ == nullptr) return kind_ == kind::pipe ? -EBADF : error_ != 0 ? -take_error() : -ENOTCONN;
   meet_resets(by);
   const std::size_t there = in_->readable(on_.now());
-  if (there == 0 || reading_is_over_) {
+  if (there == 0) {
     if (error_ != 0) return -take_error();
     return reading_is_over_ || in_->has_ended(on_.now()) ? 0 : -EAGAIN;
   }
@@ -142,15 +142,13 @@ void stream::end_writing(system_call& by) {
   }
 }
 
-/// Local ones and pipes tell the writer; TCP discards.
+/// Local ones and pipes tell the writer; TCP goes on receiving.
 void stream::stop_reading(system_call& by) {
   if (in_ == nullptr || std::exchange(reading_is_over_, true)) return;
   by.tell_read_end(*this);
-  in_->discard();
-  in_->reader_gone = kind_ != kind::tcp;
-  if (const auto peer = peer_.lock())
-    by.tell(*peer,
-            {.readable = false, .writable = true, .read_ended = false, .write_ended = in_->reader_gone});
+  if (kind_ == kind::tcp) return;
+  in_->reader_gone = true;
+  if (const auto peer = peer_.lock()) by.tell_write_end(*peer);
 }
 
 int stream::shut_down(system_call& by, int how) {

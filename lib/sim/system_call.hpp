@@ -22,24 +22,22 @@ class system_call {
   void tell(const thing& of, const io::what_happened& what) noexcept;
 
   void tell_readable(const thing& of) noexcept {
-    tell(of, {.readable = true, .writable = false, .read_ended = false, .write_ended = false});
+    tell(of, {.readable = true, .writable = false, .mixed = false});
   }
 
   void tell_writable(const thing& of) noexcept {
-    tell(of, {.readable = false, .writable = true, .read_ended = false, .write_ended = false});
+    tell(of, {.readable = false, .writable = true, .mixed = false});
   }
 
   void tell_read_end(const thing& of) noexcept {
-    tell(of, {.readable = true, .writable = false, .read_ended = true, .write_ended = false});
+    tell(of, {.readable = true, .writable = false, .mixed = true});
   }
 
   void tell_write_end(const thing& of) noexcept {
-    tell(of, {.readable = false, .writable = true, .read_ended = false, .write_ended = true});
+    tell(of, {.readable = false, .writable = true, .mixed = true});
   }
 
-  void tell_end(const thing& of) noexcept {
-    tell(of, {.readable = true, .writable = true, .read_ended = true, .write_ended = true});
-  }
+  void tell_end(const thing& of) noexcept { tell(of, {.readable = true, .writable = true, .mixed = true}); }
 
  private:
   machine& on_;

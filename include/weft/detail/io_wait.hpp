@@ -21,7 +21,8 @@ enum class io_call : std::uint8_t {
   // Of bytes; `whole`: goes on until all have been moved, or the end.
   read,     // into `data`
   write,    // from `data`
-  receive,  // the same of TCP
+  receive,  // the same of sockets
+  receive_tcp,
   send,     // of all sockets
   gather,   // `data` are `size` buffers, to be written one after the other
   scatter,  // to be read into
@@ -101,6 +102,7 @@ class WEFT_API io_wait : public op_base, public second_look {
   bool whole_;
   bool holds_ = false;  // counted in the descriptor
   bool was_tried_ = false;
+  bool gives_way_ = false;  // to others, before it goes on
   wait_end how_ = wait_end::pending;
 };
 

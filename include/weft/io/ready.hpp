@@ -34,7 +34,7 @@ class [[nodiscard("co_await it")]] ready_op : public detail::io_wait {
 /// \throws cancelled
 /// \throws std::system_error  EBADF; EMFILE: no number for the copy; ENOTSUP: a descriptor of the system's in
 ///                            a simulated run
-/// \par Cost  one system call if it is ready, else five
+/// \par Cost  one system call if it is ready, else six
 inline ready_op wait_readable(int fd) noexcept {
   return ready_op(fd, detail::io_call::none);
 }
