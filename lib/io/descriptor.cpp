@@ -35,11 +35,12 @@ constexpr unsigned address_bits = 48;
 
 /// Records that were used are told apart from new ones by nothing: each is set up anew.
 descriptor& take_record() {
+  os::may_fail();  // whatever earlier runs have left
   {
     const os::guard hold(pool.lock);
     if (pool.free != nullptr) return *std::exchange(pool.free, pool.free->after);
   }
-  os::may_fail();
+  const os::spared_allocations asked_already;
   auto* const made = new descriptor[batch];
   const os::guard hold(pool.lock);
   for (std::size_t i = 1; i < batch; ++i) made[i].after = std::exchange(pool.free, &made[i]);

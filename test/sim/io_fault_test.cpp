@@ -1,6 +1,5 @@
-// Faults of descriptors by the seed, and what the reports say.
+// Faults of descriptors and files by the seed.
 
-#include <weft/io/connect.hpp>
 #include <weft/io/directory.hpp>
 #include <weft/io/file.hpp>
 #include <weft/io/pipe.hpp>
@@ -14,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -319,6 +319,50 @@ TEST_CASE("without a descriptor each call fails by EMFILE, and no connection is 
   REQUIRE(refused > 50);
 }
 
+TEST_CASE("without memory an operation throws bad_alloc, and no descriptor is left", "[sim][io]") {
+  int failed = 0, passed = 0;
+  const auto program = [&]() -> routine<> {
+    bool has_failed = false;
+    const auto talk = [](ip_endpoint to, bool* fails) -> routine<> {
+      try {
+        tcp_stream s = co_await tcp_stream::connect(to);
+        co_await s.write_all("x");
+      } catch (const std::exception&) {
+        *fails = true;
+      }
+    };
+    try {
+      tcp_listener listener(ip_endpoint::loopback());
+      auto talking = go(talk, listener.local_endpoint(), &has_failed);
+      try {
+        tcp_stream s = co_await with_timeout(1h, listener.accept());
+        std::array<char, 1> byte;
+        co_await s.read_exactly(byte);
+      } catch (const std::exception&) {
+        has_failed = true;
+      }
+      listener.close();
+      co_await std::move(talking);
+      (void)make_pipe();
+      (void)unix_stream::pair();
+      file f = co_await file::open("/tmp/a", open_flags::write | open_flags::create);
+      co_await write_file("/tmp/b", "content", {.atomic = true});
+      const directory_listing names = co_await list_directory("/tmp");
+      check(!names.empty(), "nothing is there");
+    } catch (const std::bad_alloc&) {
+      has_failed = true;
+    }
+    (has_failed ? failed : passed) += 1;
+  };
+  const sim::options how{.schedule = sim::strategy::mixed, .failing_allocations = 60};
+  const auto r = sim::for_each_seed(seeds, program, how);
+  INFO(r.report);
+  REQUIRE(r.ok);
+  REQUIRE(failed > 20);
+  REQUIRE(passed > 20);
+  REQUIRE(sim::run(3, program, how).hash == sim::run(3, program, how).hash);
+}
+
 TEST_CASE("datagrams are lost, and overtake one another", "[sim][io]") {
   std::set<std::string> orders;
   const auto program = [&]() -> routine<> {
@@ -340,87 +384,6 @@ TEST_CASE("datagrams are lost, and overtake one another", "[sim][io]") {
   REQUIRE(r.ok);
   for (const char* const each : {"", "1", "3", "13", "123", "213", "312", "32"})
     REQUIRE(orders.contains(each));
-}
-
-TEST_CASE("a connection that finds the line full waits until somebody accepts", "[sim][io]") {
-  const auto program = []() -> routine<> {
-    tcp_listener listener(ip_endpoint::loopback(), {.backlog = 0});
-    const ip_endpoint at = listener.local_endpoint();
-    tcp_stream first = co_await tcp_stream::connect(at);
-    bool gave_up = false;
-    try {
-      (void)co_await with_timeout(1h, tcp_stream::connect(at));
-    } catch (const timeout_error&) {
-      gave_up = true;
-    }
-    check(gave_up, "there was room");
-    auto second =
-        go([](ip_endpoint to) -> routine<tcp_stream> { co_return co_await tcp_stream::connect(to); }, at);
-    co_await sleep_for(1h);
-    check(!second.done(), "there was still room");
-    tcp_stream served = co_await listener.accept();
-    tcp_stream other = co_await std::move(second);
-    auto third = go([](ip_endpoint to) -> routine<> { (void)co_await tcp_stream::connect(to); }, at);
-    co_await sleep_for(1h);
-    listener.close();
-    std::array<char, 1> byte;
-    const int error = co_await error_of(
-        [](tcp_stream& s, mutable_buffer b) -> routine<> { co_await s.read_some(b); }(other, byte));
-    check(error == ECONNRESET, "nobody accepted it");
-    int refused = 0;
-    try {
-      co_await std::move(third);
-    } catch (const std::system_error& e) {
-      refused = e.code().value();
-    }
-    check(refused == ECONNREFUSED, "it was let in");
-  };
-  const auto r = sim::for_each_seed(100, program);
-  INFO(r.report);
-  REQUIRE(r.ok);
-}
-
-TEST_CASE("a deadlock on descriptors is reported with what each waits for, and what is open", "[sim][io]") {
-  const auto r = sim::run(1, []() -> routine<> {
-    connection c = co_await connect_here();
-    const auto wait = [](tcp_stream& from) -> routine<> {
-      std::array<char, 1> byte;
-      (void)co_await from.read_some(byte);
-    };
-    auto other = go(spawn_options{.name = "other"}, wait, std::ref(c.near));
-    co_await wait(c.far);
-  });
-  REQUIRE(!r.ok);
-  REQUIRE_THAT(r.report, Contains("deadlock") && Contains("'other': waits in read of descriptor 107374182") &&
-                             Contains("'main': waits in read of descriptor 107374182") &&
-                             Contains(": a connection from 127.0.0.1:"));
-}
-
-TEST_CASE("a descriptor that is still open when the program returns is reported", "[sim][io]") {
-  std::vector<pipe_end> kept;
-  tcp_listener* listener = nullptr;
-  const auto r = sim::run(1, [&]() -> routine<> {
-    kept.push_back(make_pipe().first);
-    listener = new tcp_listener(ip_endpoint::loopback(8'080));
-    co_return;
-  });
-  REQUIRE(!r.ok);
-  REQUIRE_THAT(r.report, Contains("has returned and left open") && Contains("a pipe, to read from") &&
-                             Contains("a listener at 127.0.0.1:8080"));
-  delete listener;
-}
-
-TEST_CASE("names are resolved and connected to in a simulated run", "[sim][io]") {
-  const auto program = []() -> routine<> {
-    tcp_listener listener(ip_endpoint::loopback());
-    const std::uint16_t port = listener.local_endpoint().port();
-    tcp_stream near = co_await connect_tcp("localhost", port);  // ::1 is refused first
-    tcp_stream far = co_await listener.accept();
-    check(far.peer_endpoint() == near.local_endpoint(), "another connection");
-  };
-  const auto r = sim::for_each_seed(100, program, {.schedule = sim::strategy::mixed, .delays = 100});
-  INFO(r.report);
-  REQUIRE(r.ok);
 }
 
 TEST_CASE("a run that is cancelled in the middle of everything comes to its end", "[sim][io]") {
