@@ -6,8 +6,9 @@
 // Faults are decisions of the schedule, as all others: see options.  How much of it happens - how short, how
 // late - is drawn.
 //
-// The thread may change at the end of a call, if it has made something ready; in those of files before each
-// one, as elsewhere at operations; and calls that what they do can be seen by others begin with a step.
+// The thread may change at the end of a call that has made something ready (system_call), and before those
+// that others can see though no operation of weft begins with them: bind, listen, shutdown, and each of
+// files.
 
 #include <weft/sim.hpp>
 
