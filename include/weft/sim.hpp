@@ -42,6 +42,15 @@ struct options {
   unsigned failing_threads = 0;          ///< a thread cannot be had: EAGAIN
   unsigned delayed_wakes = 0;            ///< a thread that is woken stays away until others have run
   unsigned spurious_wakes = 0;  ///< a thread that falls asleep wakes for no reason; not twice in a row
+
+  // Of descriptors and files.
+  unsigned short_transfers = 0;  ///< a read or write moves less than it could, but something
+  unsigned delays = 0;           ///< of 1 us to 1 s: what is sent over TCP or UDP, a connection, its end, a
+                                 ///< call of the file system
+  unsigned resets = 0;           ///< of a TCP connection that is read, written or accepted: ECONNRESET, EPIPE
+  unsigned no_descriptors = 0;   ///< EMFILE, wherever one is needed
+  unsigned no_space = 0;         ///< ENOSPC, where a file is written, made or made longer
+  unsigned lost_datagrams = 0;   ///< those that are late are overtaken
 };
 
 /// What explore() visits.
@@ -103,12 +112,18 @@ struct call {
 /// deadline.  go() uses a runtime of the run's own; f may make others.
 ///
 /// Not ok, and a report, if f throws, if an exception is joined by nobody, if routines are left when f has
-/// returned and no more can run, if a sim::thread was not joined, on a deadlock - nothing can run and no time
-/// limit is pending - and after `max_steps`.  Then every wait is cancelled, so that f comes to its end.
+/// returned and no more can run, if a sim::thread was not joined, if descriptors are open, on a deadlock -
+/// nothing can run and no time limit is pending - and after `max_steps`.  Then every wait is cancelled, so
+/// that f comes to its end.
 ///
 /// Only what is done through weft is simulated.  Not so: other clocks and random numbers, std::mutex and
 /// system calls (a thread that waits in one stops the run), threads that weft did not start (use
 /// sim::thread), and objects shared with code outside of the run.
+///
+/// A run has a machine of its own, which is memory: sockets on loopback, TCP, UDP and local ones; pipes; and
+/// files, of which there is "/tmp" at the beginning, without links and permissions, with times of the virtual
+/// clock.  Its descriptors have numbers from 2^30 on.  Those of the system, processes, signals and passing a
+/// descriptor are ENOTSUP.  Nothing takes time but by `options::delays`.
 ///
 /// \throws std::system_error if the first thread cannot be had
 template <typename F>

@@ -15,6 +15,10 @@ namespace weft::detail {
 struct promise_base;
 }
 
+namespace weft::io {
+class system;
+}
+
 namespace weft::sched {
 class scheduler;
 }
@@ -33,6 +37,8 @@ class simulation {
   virtual void unhandled(const detail::promise_base&, const std::exception_ptr&) noexcept = 0;
   /// For last words: which run it is, and what it has reported.
   virtual void describe_run(int fd) const noexcept = 0;
+  /// The operating system of this run.
+  virtual io::system& system() noexcept = 0;
   /// A runtime that is destroyed does not end: the run does, and this thread stays here.
   [[noreturn]] virtual void give_up() noexcept = 0;
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "io/io_steps.hpp"
+#include "io/system.hpp"
 #include "sched/current.hpp"
 #include "sched/scheduler.hpp"
 
@@ -77,7 +78,7 @@ class without_sigpipe {
 
 std::int64_t write_quietly(int fd, const iovec* parts, std::size_t count) noexcept {
   without_sigpipe quiet;
-  const std::int64_t n = call([&] { return ::writev(fd, parts, static_cast<int>(count)); });
+  const std::int64_t n = call([&] { return sys::writev(fd, parts, static_cast<int>(count)); });
   if (n == -EPIPE) quiet.note_raised();
   return n;
 }
@@ -110,11 +111,11 @@ class parts_left {
 };
 
 std::int64_t send_message(int fd, msghdr& m) noexcept {
-  return call([&] { return ::sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT); });
+  return call([&] { return sys::sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT); });
 }
 
 std::int64_t receive_message(int fd, msghdr& m) noexcept {
-  return call([&] { return ::recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  return call([&] { return sys::recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
 }
 
 std::int64_t gather(const io_try& t) noexcept {
@@ -133,7 +134,7 @@ std::int64_t scatter(const io_try& t) noexcept {
   m.msg_iovlen = parts.size();
   const std::int64_t n = receive_message(t.fd, m);
   if (n != -ENOTSOCK) return n;
-  return call([&] { return ::readv(t.fd, parts.data(), static_cast<int>(parts.size())); });
+  return call([&] { return sys::readv(t.fd, parts.data(), static_cast<int>(parts.size())); });
 }
 
 std::int64_t send_datagram(const io_try& t) noexcept {
@@ -203,24 +204,23 @@ std::int64_t take_descriptor(const io_try& t) noexcept {
 /// Woken early, by another change of the socket, it may still be under way.
 std::int64_t connect_result(int fd) noexcept {
   int error = 0;
-  socklen_t size = sizeof error;
-  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return -errno;
+  if (sys::take_error(fd, &error) != 0) return -errno;
   if (error != 0) return -error;
   sockaddr_storage peer;
   socklen_t length = sizeof peer;
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0) return 0;
+  if (sys::getpeername(fd, &peer, &length) == 0) return 0;
   return errno == ENOTCONN ? not_ready : -errno;
 }
 
 std::int64_t connect(const io_try& t) noexcept {
   if (t.again) return connect_result(t.fd);
-  if (::connect(t.fd, static_cast<const sockaddr*>(t.data), static_cast<socklen_t>(t.size)) == 0) return 0;
+  if (sys::connect(t.fd, t.data, static_cast<socklen_t>(t.size)) == 0) return 0;
   return errno == EINPROGRESS || errno == EINTR ? not_ready : -errno;
 }
 
 std::int64_t look(const io_try& t, short events) noexcept {
   pollfd p{t.fd, events, 0};
-  const std::int64_t n = call([&] { return ::poll(&p, 1, 0); });
+  const std::int64_t n = call([&] { return sys::poll(&p); });
   if (n <= 0) return n == 0 ? not_ready : n;
   return (p.revents & POLLNVAL) != 0 ? -EBADF : 0;
 }
@@ -254,8 +254,7 @@ bool is_of_the_connection(std::int64_t error) noexcept {
 
 std::int64_t accept(const io_try& t) noexcept {
   for (;;) {
-    const std::int64_t fd =
-        call([&] { return ::accept4(t.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC); });
+    const std::int64_t fd = call([&] { return sys::accept(t.fd); });
     if (!is_of_the_connection(fd)) return fd;
   }
 }
@@ -272,12 +271,12 @@ std::int64_t attempt(const io_try& t) noexcept {
   const std::size_t left = t.size - t.done;
   switch (t.call) {
     case io_call::read:
-      return call([&] { return ::read(t.fd, at, left); });
+      return call([&] { return sys::read(t.fd, at, left); });
     case io_call::receive:
     case io_call::receive_tcp:
-      return call([&] { return ::recv(t.fd, at, left, MSG_DONTWAIT); });
+      return call([&] { return sys::recv(t.fd, at, left, MSG_DONTWAIT); });
     case io_call::send:
-      return call([&] { return ::send(t.fd, at, left, MSG_NOSIGNAL | MSG_DONTWAIT); });
+      return call([&] { return sys::send(t.fd, at, left, MSG_NOSIGNAL | MSG_DONTWAIT); });
     case io_call::write: {
       const iovec one{at, left};
       return write_quietly(t.fd, &one, 1);

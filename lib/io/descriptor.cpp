@@ -5,12 +5,11 @@
 #include <system_error>
 #include <utility>
 
-#include <unistd.h>
-
 #include "core/context.hpp"
 #include "core/park.hpp"
 #include "io/io_steps.hpp"
 #include "io/reactor.hpp"
+#include "io/system.hpp"
 #include "os/lock.hpp"
 
 namespace weft::io {
@@ -36,11 +35,12 @@ constexpr unsigned address_bits = 48;
 
 /// Records that were used are told apart from new ones by nothing: each is set up anew.
 descriptor& take_record() {
+  os::may_fail();  // whatever earlier runs have left
   {
     const os::guard hold(pool.lock);
     if (pool.free != nullptr) return *std::exchange(pool.free, pool.free->after);
   }
-  os::may_fail();
+  const os::spared_allocations asked_already;
   auto* const made = new descriptor[batch];
   const os::guard hold(pool.lock);
   for (std::size_t i = 1; i < batch; ++i) made[i].after = std::exchange(pool.free, &made[i]);
@@ -67,7 +67,7 @@ void close_number(descriptor& d) noexcept {
     fd = d.fd.exchange(no_number, std::memory_order_relaxed);  // relaxed: written under the lock
     forgotten = !d.owned;
   }
-  if (fd >= 0) ::close(fd);
+  if (fd >= 0) sys::close(fd);
   if (forgotten) put_record(d);
 }
 
@@ -141,9 +141,10 @@ descriptor* adopt_descriptor(int fd) {
     d.of_thread.store(false, std::memory_order_relaxed);  // relaxed: written under the lock
     ++d.life;
     d.fd.store(fd, std::memory_order_relaxed);  // relaxed: the handle brings it along
+    if (system* const s = simulated()) s->watch(d);
     return &d;
   } catch (...) {
-    ::close(fd);
+    sys::close(fd);
     throw;
   }
 }

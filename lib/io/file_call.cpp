@@ -13,6 +13,7 @@
 #include <new>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -22,6 +23,8 @@
 #include "io/descriptor.hpp"
 #include "io/file_system.hpp"
 #include "io/io_steps.hpp"
+#include "io/reactor.hpp"
+#include "io/system.hpp"
 #include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/current.hpp"
@@ -96,9 +99,10 @@ std::int64_t close_now(descriptor& d) noexcept {
   int fd = -1;
   if (d.uses.is_only(2)) {
     const os::guard hold(d.lock);
+    if (reactor* const by = watcher_of(d)) by->give_up(d);
     fd = d.fd.exchange(given_back, std::memory_order_relaxed);  // relaxed: written under the lock
   }
-  const std::int64_t result = fd >= 0 && ::close(fd) != 0 && errno != EINTR ? -errno : 0;
+  const std::int64_t result = fd >= 0 && sys::close(fd) != 0 && errno != EINTR ? -errno : 0;
   end_use(d, to_read, 0, false);
   return result;
 }
@@ -171,7 +175,6 @@ bool file_call::ready(waiter& w) noexcept {
   how_ = wait_end::pending;
   request_.done = 0;
   if (is_cancelled(w)) return how_ = wait_end::cancelled, true;
-  if (os::current_port().simulated()) return file_steps::over(*this, -ENOTSUP);
   if (const std::int64_t error = file_steps::take_hold(*this)) return file_steps::over(*this, error);
   if (may_be_at_once(request_)) {
     const std::int64_t n = perform_at_once(request_);

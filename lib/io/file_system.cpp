@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "io/byte_room.hpp"
+#include "io/system.hpp"
 #include "io/whole_file.hpp"
 
 namespace weft::io {
@@ -92,17 +93,17 @@ off_t place_of(const file_request& r) noexcept {
 }
 
 std::int64_t read(file_request r) noexcept {
-  return move_all(r, [&](const parts_left& p) { return ::preadv(r.fd, p.data(), p.count(), place_of(r)); });
+  return move_all(r,
+                  [&](const parts_left& p) { return sys::preadv(r.fd, p.data(), p.count(), place_of(r)); });
 }
 
 std::int64_t write(file_request r) noexcept {
-  return move_all(r, [&](const parts_left& p) { return ::pwritev(r.fd, p.data(), p.count(), place_of(r)); });
+  return move_all(r,
+                  [&](const parts_left& p) { return sys::pwritev(r.fd, p.data(), p.count(), place_of(r)); });
 }
 
 std::int64_t append(file_request r) noexcept {
-  return move_all(r, [&](const parts_left& p) {
-    return ::pwritev2(r.fd, p.data(), p.count(), -1, RWF_APPEND);  // -1: no offset, for what has none
-  });
+  return move_all(r, [&](const parts_left& p) { return sys::appendv(r.fd, p.data(), p.count()); });
 }
 
 template <typename F>
@@ -162,9 +163,9 @@ void fill(file_metadata& out, const struct stat& in) noexcept {
 std::int64_t examine(const file_request& r) noexcept {
   struct stat about {};
 
-  const int n = r.action == file_action::examine        ? ::fstat(r.fd, &about)
-                : r.action == file_action::examine_path ? ::stat(r.path, &about)
-                                                        : ::lstat(r.path, &about);
+  const int n = r.action == file_action::examine        ? sys::fstat(r.fd, &about)
+                : r.action == file_action::examine_path ? sys::stat(r.path, &about)
+                                                        : sys::lstat(r.path, &about);
   if (n != 0) return -errno;
   fill(*static_cast<file_metadata*>(r.data), about);
   return 0;
@@ -172,7 +173,7 @@ std::int64_t examine(const file_request& r) noexcept {
 
 std::int64_t open(const file_request& r) noexcept {
   if (r.flags == -1) return -EINVAL;
-  return simple([&] { return ::open(r.path, r.flags | O_CLOEXEC | O_NOCTTY, r.mode); });
+  return simple([&] { return sys::open(r.path, r.flags, r.mode); });
 }
 
 /// Of one whose directory does not say.
@@ -183,18 +184,32 @@ file_kind kind_in(int directory, const char* name) noexcept {
                                                                       : file_kind::unknown;
 }
 
-bool append_entry(byte_room& to, int directory, const dirent& entry) noexcept {
-  const std::size_t size = std::strlen(entry.d_name) + 1;
+bool append_entry(byte_room& to, const char* name, file_kind kind) noexcept {
+  const std::size_t size = std::strlen(name) + 1;
   if (!to.make_room(1 + size)) return false;
-  const file_kind kind = entry.d_type == DT_UNKNOWN ? kind_in(directory, entry.d_name)
-                                                    : kind_of(static_cast<mode_t>(DTTOIF(entry.d_type)));
   *to.end() = static_cast<char>(kind);
-  std::memcpy(to.end() + 1, entry.d_name, size);
+  std::memcpy(to.end() + 1, name, size);
   to.add(1 + size);
   return true;
 }
 
+file_kind kind_of(int directory, const dirent& entry) noexcept {
+  return entry.d_type == DT_UNKNOWN ? kind_in(directory, entry.d_name)
+                                    : kind_of(static_cast<mode_t>(DTTOIF(entry.d_type)));
+}
+
+std::int64_t list_simulated(system& of, const file_request& r) {
+  byte_room names;
+  const auto add = [](void* to, const char* name, mode_t mode) {
+    return append_entry(*static_cast<byte_room*>(to), name, kind_of(mode));
+  };
+  const std::int64_t result = of.list(r.path, add, &names);
+  if (result == 0) *static_cast<owned_bytes*>(r.data) = names.take();
+  return result == -ENOMEM ? no_memory : result;
+}
+
 std::int64_t list(const file_request& r) noexcept {
+  if (system* const s = simulated()) return list_simulated(*s, r);
   DIR* const directory = ::opendir(r.path);
   if (directory == nullptr) return errno == ENOMEM ? no_memory : -errno;
   byte_room names;
@@ -207,7 +222,8 @@ std::int64_t list(const file_request& r) noexcept {
       break;
     }
     const bool is_none = std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0;
-    if (!is_none && !append_entry(names, ::dirfd(directory), *entry)) result = no_memory;
+    if (!is_none && !append_entry(names, entry->d_name, kind_of(::dirfd(directory), *entry)))
+      result = no_memory;
   }
   ::closedir(directory);
   if (result == 0) *static_cast<owned_bytes*>(r.data) = names.take();
@@ -222,7 +238,7 @@ bool may_be_at_once(const file_request& r) noexcept {
 
 std::int64_t perform_at_once(file_request& r) noexcept {
   const std::int64_t n = move_all(
-      r, [&](const parts_left& p) { return ::preadv2(r.fd, p.data(), p.count(), place_of(r), RWF_NOWAIT); });
+      r, [&](const parts_left& p) { return sys::preadv_at_once(r.fd, p.data(), p.count(), place_of(r)); });
   return n == -EOPNOTSUPP || n == -ENOSYS ? -EAGAIN : n;
 }
 
@@ -237,11 +253,11 @@ std::int64_t perform(const file_request& r) noexcept {
     case file_action::append:
       return append(r);
     case file_action::sync:
-      return simple([&] { return ::fsync(r.fd); });
+      return simple([&] { return sys::fsync(r.fd); });
     case file_action::sync_data:
-      return simple([&] { return ::fdatasync(r.fd); });
+      return simple([&] { return sys::fdatasync(r.fd); });
     case file_action::truncate:
-      return simple([&] { return ::ftruncate(r.fd, static_cast<off_t>(r.offset)); });
+      return simple([&] { return sys::ftruncate(r.fd, static_cast<off_t>(r.offset)); });
     case file_action::examine:
     case file_action::examine_path:
     case file_action::examine_link:
@@ -249,13 +265,13 @@ std::int64_t perform(const file_request& r) noexcept {
     case file_action::open:
       return open(r);
     case file_action::remove_file:
-      return simple([&] { return ::unlink(r.path); });
+      return simple([&] { return sys::unlink(r.path); });
     case file_action::remove_directory:
-      return simple([&] { return ::rmdir(r.path); });
+      return simple([&] { return sys::rmdir(r.path); });
     case file_action::rename:
-      return simple([&] { return ::rename(r.path, r.second_path); });
+      return simple([&] { return sys::rename(r.path, r.second_path); });
     case file_action::make_directory:
-      return simple([&] { return ::mkdir(r.path, r.mode); });
+      return simple([&] { return sys::mkdir(r.path, r.mode); });
     case file_action::list:
       return list(r);
     case file_action::read_whole:

@@ -6,8 +6,7 @@
 #include <system_error>
 #include <utility>
 
-#include <fcntl.h>
-#include <unistd.h>
+#include "io/system.hpp"
 
 namespace weft::io {
 
@@ -27,7 +26,7 @@ class owned_fd {
   owned_fd& operator=(owned_fd&&) = delete;
 
   ~owned_fd() {
-    if (fd_ >= 0) ::close(fd_);
+    if (fd_ >= 0) sys::close(fd_);
   }
 
   int number() const noexcept { return fd_; }
@@ -40,10 +39,7 @@ class owned_fd {
 
 /// Weft's calls must not block, and children that are executed do not get it.
 inline void set_up(const owned_fd& fd) {
-  const int flags = ::fcntl(fd.number(), F_GETFL);
-  if (flags < 0 || ::fcntl(fd.number(), F_SETFL, flags | O_NONBLOCK) < 0 ||
-      ::fcntl(fd.number(), F_SETFD, FD_CLOEXEC) < 0)
-    throw_errno("weft: descriptor");
+  if (sys::set_up(fd.number()) < 0) throw_errno("weft: descriptor");
 }
 
 }  // namespace weft::io

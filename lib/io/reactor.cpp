@@ -93,12 +93,13 @@ bool reactor::watches_for_thread() noexcept {
 }
 
 bool reactor::is_anothers_host(const detail::waiter& w) const noexcept {
-  if (!home_->how().manual) return false;
+  if (home_ == nullptr || !home_->how().manual) return false;
   if (w.worker != nullptr) return &core::worker_of(w).home() != home_;
   return sched::hosted_here() != home_;
 }
 
 bool reactor::is_attended_by(const detail::waiter& w) const noexcept {
+  if (home_ == nullptr) return true;
   if (w.kind() == detail::waiter_kind::thread) return false;
   const sched::worker* const here = sched::current_worker();
   return here != nullptr && &here->home() == home_;

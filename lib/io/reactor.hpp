@@ -21,6 +21,9 @@ class reactor : public sched::driver {
  public:
   explicit reactor(sched::scheduler& home) noexcept : home_(&home) {}
 
+  /// Of a simulated run, whose events need no poller.
+  reactor() noexcept : home_(nullptr) {}
+
   sched::scheduler& home() const noexcept { return *home_; }
 
   /// Under the descriptor's lock: watches it.  0, or the system's error; ECANCELED: it has ended.
@@ -37,7 +40,8 @@ class reactor : public sched::driver {
 
   /// Its home is driven by a host, who need not be at it, and `w` is none of its routines.
   bool is_anothers_host(const detail::waiter& w) const noexcept;
-  /// `w` runs on a worker of the home, and not to block it: that worker will be the poller.
+  /// `w` runs on a worker of the home, and not to block it: that worker will be the poller.  Or none is
+  /// needed.
   bool is_attended_by(const detail::waiter& w) const noexcept;
 
   void end() noexcept override;

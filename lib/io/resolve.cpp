@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <exception>
 #include <memory>
 #include <new>
@@ -21,6 +22,7 @@
 #include "core/context.hpp"
 #include "core/global.hpp"
 #include "core/park.hpp"
+#include "io/system.hpp"
 #include "os/port.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/current.hpp"
@@ -80,7 +82,7 @@ struct resolution : sched::blocking_job {
 
   /// True: neither the pool nor the network is needed.
   bool ask_at_once() noexcept {
-    if (!ask(AI_NUMERICHOST | AI_NUMERICSERV)) return false;
+    if (!(io::simulated() == nullptr ? ask(numbers) : ask_simulated(true))) return false;
     over.set();
     return true;
   }
@@ -100,6 +102,27 @@ struct resolution : sched::blocking_job {
     } else if (error == 0) {
       const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(all, ::freeaddrinfo);
       keep(all);
+    }
+    return true;
+  }
+
+  /// There is one host, and services are numbers.  False: not at once.
+  bool ask_simulated(bool at_once) noexcept {
+    const bool is_localhost = host == "localhost";
+    if (is_localhost && at_once) return false;
+    if (!is_localhost && !host.empty()) {
+      if (ask(numbers)) return true;
+      error = at_once ? 0 : EAI_NONAME;
+      return !at_once;
+    }
+    std::uint16_t port = 0;
+    const char* const end = service.data() + service.size();
+    const auto [last, wrong] = std::from_chars(service.data(), end, port);
+    if (!service.empty() && (wrong != std::errc() || last != end)) return error = EAI_SERVICE, true;
+    if (make_room(2)) {
+      found.first_[0] = ip_endpoint::loopback_v6(port);
+      found.first_[1] = ip_endpoint::loopback(port);
+      found.size_ = 2;
     }
     return true;
   }
@@ -143,11 +166,17 @@ struct resolution : sched::blocking_job {
   }
 
  private:
+  static constexpr int numbers = AI_NUMERICHOST | AI_NUMERICSERV;
+
   static bool always(sched::blocking_job&) noexcept { return true; }
 
   static waiter* run_job(sched::blocking_job& j) noexcept {
     auto& self = static_cast<resolution&>(j);
-    self.ask(0);
+    if (io::simulated() == nullptr) {
+      self.ask(0);
+    } else {
+      self.ask_simulated(false);
+    }
     self.over.set();
     self.leave_pool();
     return nullptr;
@@ -165,16 +194,18 @@ struct resolution : sched::blocking_job {
   void keep(const addrinfo* all) noexcept {
     std::size_t n = 0;
     for (const addrinfo* each = all; each != nullptr; each = each->ai_next) n += is_ip(*each) ? 1U : 0U;
-    found.first_ = new (std::nothrow) ip_endpoint[n];
-    if (found.first_ == nullptr) {
-      system_error = ENOMEM;
-      return;
-    }
+    if (!make_room(n)) return;
     for (const addrinfo* each = all; each != nullptr; each = each->ai_next) {
       if (is_ip(*each))
         found.first_[found.size_++] = ip_endpoint::from_native(each->ai_addr, each->ai_addrlen);
     }
     if (n == 0) error = EAI_NONAME;
+  }
+
+  bool make_room(std::size_t n) noexcept {
+    found.first_ = new (std::nothrow) ip_endpoint[n];
+    if (found.first_ == nullptr) system_error = ENOMEM;
+    return found.first_ != nullptr;
   }
 
   static bool is_ip(const addrinfo& a) noexcept { return a.ai_family == AF_INET || a.ai_family == AF_INET6; }
@@ -193,11 +224,7 @@ bool resolve_op::ready(detail::waiter& w) noexcept {
     state_ = nullptr;
     return true;
   }
-  if (os::current_port().simulated()) {
-    if (!state_->over.is_set()) state_->end_with(ENOTSUP);
-  } else if (!core::is_cancelled(w) && !state_->over.is_set()) {
-    (void)state_->ask_at_once();
-  }
+  if (!core::is_cancelled(w) && !state_->over.is_set()) (void)state_->ask_at_once();
   return state_->wait.ready(w);
 }
 

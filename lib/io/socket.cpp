@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "io/owned_fd.hpp"
+#include "io/system.hpp"
 
 namespace weft {
 
@@ -23,7 +24,7 @@ namespace {
 static_assert(tcp_stream::socket_type == SOCK_STREAM && unix_stream::socket_type == SOCK_STREAM);
 
 owned_fd new_socket(int family, int type) {
-  return {::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "weft: socket"};
+  return {io::sys::socket(family, type), "weft: socket"};
 }
 
 int family_of(const void* address) noexcept {
@@ -31,12 +32,11 @@ int family_of(const void* address) noexcept {
 }
 
 void bind_to(const descriptor_handle& s, const void* address, std::size_t size) {
-  if (::bind(s.number(), static_cast<const sockaddr*>(address), static_cast<socklen_t>(size)) != 0)
-    io::throw_errno("weft: bind");
+  if (io::sys::bind(s.number(), address, static_cast<socklen_t>(size)) != 0) io::throw_errno("weft: bind");
 }
 
 descriptor_handle listening(descriptor_handle s, int backlog) {
-  if (::listen(s.number(), backlog) != 0) io::throw_errno("weft: listen");
+  if (io::sys::listen(s.number(), backlog) != 0) io::throw_errno("weft: listen");
   return s;
 }
 
@@ -72,18 +72,19 @@ descriptor_handle open_socket(const void* address, int type) {
 }
 
 void set_socket_option(const descriptor_handle& s, int level, int name, int value) {
-  if (::setsockopt(s.number(), level, name, &value, sizeof value) != 0)
+  if (io::sys::setsockopt(s.number(), level, name, &value, sizeof value) != 0)
     io::throw_errno("weft: socket option");
 }
 
 void shut_down_socket(const descriptor_handle& s, int how) {
-  if (::shutdown(s.number(), how) != 0) io::throw_errno("weft: shutdown");
+  if (io::sys::shutdown(s.number(), how) != 0) io::throw_errno("weft: shutdown");
 }
 
 std::size_t name_of_socket(const descriptor_handle& s, bool of_peer, void* address, std::size_t size) {
   auto length = static_cast<socklen_t>(size);
-  auto* const at = static_cast<sockaddr*>(address);
-  if ((of_peer ? ::getpeername(s.number(), at, &length) : ::getsockname(s.number(), at, &length)) != 0)
+  const int fd = s.number();
+  if ((of_peer ? io::sys::getpeername(fd, address, &length) : io::sys::getsockname(fd, address, &length)) !=
+      0)
     io::throw_errno(of_peer ? "weft: peer's address" : "weft: own address");
   return length;
 }
@@ -112,7 +113,7 @@ tcp_stream::tcp_stream(descriptor_handle socket)
     : socket_stream(std::move(socket), detail::io_call::receive_tcp) {
   // A peer that is gone already refuses it; the next operation says so.
   const int on = 1;
-  ::setsockopt(is_.number(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  io::sys::setsockopt(is_.number(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 tcp_stream tcp_stream::adopt(int socket) {
@@ -129,14 +130,13 @@ void tcp_stream::set_keep_alive(bool on) {
 
 void tcp_stream::set_reset_on_close(bool on) {
   const linger how{on ? 1 : 0, 0};
-  if (::setsockopt(is_.number(), SOL_SOCKET, SO_LINGER, &how, sizeof how) != 0)
+  if (io::sys::setsockopt(is_.number(), SOL_SOCKET, SO_LINGER, &how, sizeof how) != 0)
     io::throw_errno("weft: socket option");
 }
 
 std::pair<unix_stream, unix_stream> unix_stream::pair() {
   std::array<int, 2> both;
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, both.data()) != 0)
-    io::throw_errno("weft: socketpair");
+  if (io::sys::socket_pair(both.data()) != 0) io::throw_errno("weft: socketpair");
   owned_fd second(both[1], "weft: socketpair");
   unix_stream first{descriptor_handle(both[0])};
   return {std::move(first), unix_stream(descriptor_handle(second.release()))};
@@ -193,8 +193,7 @@ udp_socket::udp_socket(const ip_endpoint& on) : is_(detail::open_socket(on.nativ
 }
 
 void udp_socket::connect(const ip_endpoint& peer) {
-  const auto* const to = static_cast<const sockaddr*>(peer.native());
-  if (::connect(is_.number(), to, static_cast<socklen_t>(peer.native_size())) != 0)
+  if (io::sys::connect(is_.number(), peer.native(), static_cast<socklen_t>(peer.native_size())) != 0)
     io::throw_errno("weft: connect");
 }
 

@@ -8,12 +8,10 @@
 #include <cerrno>
 #include <system_error>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "io/descriptor.hpp"
 #include "io/io_steps.hpp"
 #include "io/owned_fd.hpp"
+#include "io/system.hpp"
 #include "os/port.hpp"
 
 namespace weft {
@@ -56,7 +54,7 @@ std::size_t read_exactly_op::finish(detail::waiter& w) {
 
 std::pair<pipe_end, pipe_end> make_pipe() {
   std::array<int, 2> both;
-  if (::pipe2(both.data(), O_NONBLOCK | O_CLOEXEC) != 0) io::throw_errno("weft: pipe");
+  if (io::sys::pipe(both.data()) != 0) io::throw_errno("weft: pipe");
   io::owned_fd second(both[1], "weft: pipe");
   pipe_end first{descriptor_handle(both[0])};
   return {std::move(first), pipe_end(descriptor_handle(second.release()))};
@@ -74,7 +72,7 @@ bool ready_op::ready(detail::waiter& w) noexcept {
     if (n == io::not_ready) {
       // A number of its own: that of the other library may be closed, and be another thing's, when it is to
       // be forgotten.
-      const int copy = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+      const int copy = io::sys::duplicate(fd_);
       n = copy < 0 ? -errno : -ENOMEM;
       try {
         if (copy >= 0) {

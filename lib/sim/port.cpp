@@ -326,6 +326,11 @@ os::thread_id port::start(os::thread_entry entry, void* argument, const char* na
   check_caller();
   const inside here(*this);
   if (happens(how_.failing_threads, "a thread cannot be had")) os::refuse_thread(EAGAIN);
+  return start_own(entry, argument, name);
+}
+
+os::thread_id port::start_own(os::thread_entry entry, void* argument, const char* name) {
+  const inside here(*this);
   auto made = std::make_unique<thread>();
   made->home = this;
   made->number = ++started_;

@@ -48,6 +48,7 @@
 
 #include "core/simulation.hpp"
 #include "os/port.hpp"
+#include "sim/machine.hpp"
 #include "sim/schedule.hpp"
 
 namespace weft::sim {
@@ -107,7 +108,15 @@ class port final : public os::port, public core::simulation {
 
   void unhandled(const weft::detail::promise_base&, const std::exception_ptr&) noexcept override;
   void describe_run(int fd) const noexcept override;
+  io::system& system() noexcept override;
   [[noreturn]] void give_up() noexcept override;
+
+  // --- the machine's ---
+
+  /// A fault with so many of a thousand chances.
+  bool happens(unsigned of_a_thousand, const char* fault) noexcept;
+  /// As start(), and no fault.
+  os::thread_id start_own(os::thread_entry entry, void* argument, const char* name);
 
  private:
   enum class phase { running, dead, ending };
@@ -169,7 +178,6 @@ class port final : public os::port, public core::simulation {
   thread& take_runnable(std::size_t i) noexcept;
   std::size_t decide(question, std::size_t n, const std::uint64_t* who) noexcept;
   std::size_t decide_thread(question, const thread* me) noexcept;
-  bool happens(unsigned of_a_thousand, const char* fault) noexcept;
   void make_runnable(thread&) noexcept;
   bool end_lateness(bool of_one) noexcept;
   void tell(std::string_view deviation) noexcept;
@@ -208,6 +216,7 @@ class port final : public os::port, public core::simulation {
   std::vector<late> late_;                        // the same
   std::vector<std::uint64_t> who_;                // what decide_thread() writes
   std::uint64_t started_ = 0;
+  std::unique_ptr<machine> machine_;  // null: no descriptor was asked for
 
   phase phase_ = phase::running;
   bool settling_ = false;     // main waits until nothing can run

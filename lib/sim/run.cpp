@@ -129,12 +129,22 @@ void port::end_runtimes() noexcept {
     global->stop();
     delete std::exchange(global, nullptr);
   }
+  if (machine_ != nullptr) machine_->end();
   if (!runtimes.empty()) {
     complain("the program has returned and left a runtime that it had made");
   } else if (!threads_.empty()) {
     complain("the program has returned and left a sim::thread that nobody has joined");
     for (const auto& each : threads_) describe(*each);
+  } else if (report_.empty() && machine_ != nullptr && machine_->has_open()) {
+    complain("the program has returned and left open");
+    machine_->describe(report_);
   }
+}
+
+io::system& port::system() noexcept {
+  const inside here(*this);
+  if (machine_ == nullptr) machine_ = std::make_unique<machine>(*this, how_);
+  return *machine_;
 }
 
 // --- stuck ---
@@ -220,6 +230,7 @@ void port::describe_all() noexcept {
   for (sched::scheduler* each : runtimes) core::describe_routines(report_, *each);
   describe(main_);
   for (const auto& each : threads_) describe(*each);
+  if (machine_ != nullptr) machine_->describe(report_);
 }
 
 /// Threads that wait in a facade call outside of routines, and main wherever it is.

@@ -452,11 +452,18 @@ TEST_CASE("stop() waits for the calls that have begun, and leaves no descriptor"
   REQUIRE(test::open_descriptors() == before);
 }
 
-TEST_CASE("a simulated run has no files", "[io][file][sim]") {
-  int error = 0;
+TEST_CASE("a simulated run does not see the real files", "[io][file][sim]") {
+  const std::size_t before = test::open_descriptors();
+  std::array<int, 2> errors{};
   const sim::result r = sim::run(1, [&]() -> routine<> {
-    error = co_await error_of([]() -> routine<> { co_await file::open("/dev/null"); }());
+    errors[0] = co_await error_of([]() -> routine<> { co_await file::open("/dev/null"); }());
+    errors[1] = co_await error_of([]() -> routine<> {
+      file real = file::adopt(::dup(0));
+      co_await real.size();
+    }());
   });
+  INFO(r.report);
   REQUIRE(r.ok);
-  REQUIRE(error == ENOTSUP);
+  REQUIRE(errors == std::array{ENOENT, ENOTSUP});
+  REQUIRE(test::open_descriptors() == before);
 }

@@ -221,15 +221,28 @@ TEST_CASE("a dump says which descriptor a routine waits for", "[io][dump]") {
   reading.join();
 }
 
-TEST_CASE("in a simulated run descriptors are refused", "[io][sim]") {
-  const auto result = sim::run(1, [] {
-    auto ends = make_pipe();
-    std::array<char, 1> byte;
-    const int error = error_in([&] { blocking::wait(ends.first.read_some(byte)); });
-    if (error != ENOTSUP) throw std::runtime_error("not refused");
+TEST_CASE("in a simulated run the real descriptors are refused, and closed by who took them", "[io][sim]") {
+  const std::size_t before = test::open_descriptors();
+  std::array<int, 3> errors{};
+  const auto result = sim::run(1, [&] {
+    errors[0] = error_in([] { blocking::wait(wait_readable(0)); });
+    errors[1] = error_in([] { (void)pipe_end::adopt(::dup(0)); });
+    errors[2] = error_in([] {
+      auto [near, far] = unix_stream::pair();
+      blocking::wait(near.send_descriptor(0));
+    });
   });
   INFO(result.report);
   REQUIRE(result.ok);
+  REQUIRE(errors == std::array{ENOTSUP, ENOTSUP, ENOTSUP});
+  REQUIRE(test::open_descriptors() == before);
+}
+
+TEST_CASE("a number of a simulated run is none outside of it", "[io][sim]") {
+  pipe_end out;
+  const auto result = sim::run(1, [&] { out = make_pipe().second; });
+  REQUIRE(result.report.find("a pipe, to write to") != std::string::npos);
+  REQUIRE(error_in([&] { blocking::wait(out.write_all("x")); }) == EBADF);
 }
 
 TEST_CASE("a host's descriptor is readable when one that its routines wait for is", "[io][embed]") {

@@ -299,10 +299,23 @@ TEST_CASE("connect_tcp gives the error of the first address, or the resolver's",
   REQUIRE(rt.go(error_of(to("a name with spaces", port))).join() != 0);
 }
 
-TEST_CASE("a simulated run has no resolver", "[io][resolve][sim]") {
-  int error = 0;
-  const sim::result r =
-      sim::run(1, [&]() -> routine<> { error = co_await error_of(resolve_them("127.0.0.1", "80")); });
+TEST_CASE("a simulated run knows numbers and localhost, and asks nobody", "[io][resolve][sim]") {
+  std::vector<std::size_t> found;
+  std::vector<int> errors;
+  bool is_loopback = false;
+  const sim::result r = sim::run(1, [&]() -> routine<> {
+    const std::vector<std::string> hosts{"10.1.2.3", "::1", "localhost", ""};
+    for (const std::string& host : hosts) {
+      const endpoint_list all = co_await resolve_them(host, "80");
+      found.push_back(all.size());
+      is_loopback = has(all, ip_endpoint::loopback(80)) && has(all, ip_endpoint::loopback_v6(80));
+    }
+    errors.push_back(co_await error_of(resolve_them("example.org", "80")));
+    errors.push_back(co_await error_of(resolve_them("localhost", "http")));
+  });
+  INFO(r.report);
   REQUIRE(r.ok);
-  REQUIRE(error == ENOTSUP);
+  REQUIRE(found == std::vector<std::size_t>{1, 1, 2, 2});
+  REQUIRE(is_loopback);
+  REQUIRE(errors == std::vector<int>{EAI_NONAME, EAI_SERVICE});
 }

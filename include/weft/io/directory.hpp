@@ -5,7 +5,7 @@
 // Every operation here is one call on the blocking pool, during which the routine is suspended; in plain code
 // `blocking::wait(metadata(path))`.  Paths are copied.  Cancellation reaches it only before the call has
 // begun: then it has done nothing.  Errors: cancelled, std::system_error with the system's code (ENOENT,
-// EACCES ...), ENOTSUP in a simulated run.
+// EACCES ...).
 
 #include <weft/io/file.hpp>
 #include <weft/io/path.hpp>

@@ -144,7 +144,8 @@ class [[nodiscard("co_await it")]] open_op : public detail::file_call {
 ///
 /// \throws cancelled
 /// \throws std::system_error  the system's code.  EBADF: not open, or not for this; EINVAL: at 2^63 or
-///                            beyond; ENOTSUP: in a simulated run
+///                            beyond; ENOTSUP: a file of the system's in a simulated run, which has files of
+///                            its own
 /// \par Cost  a call on the blocking pool, two thread switches; what of a read is in the system's cache needs
 ///            none of that, only the system call (up to 256 KiB)
 class WEFT_API file {

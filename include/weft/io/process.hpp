@@ -137,9 +137,10 @@ class WEFT_API process {
   ///
   /// Does not suspend: it blocks until the program is there, some 0.1 ms, and on a worker another thread
   /// takes over meanwhile.
-  /// \throws std::system_error  ENOENT, EACCES: of the program or the directory; EINVAL; EMFILE, EAGAIN ...
-  ///                            Nothing runs then.  One exception: other threads take the last numbers for
-  ///                            descriptors while it starts; then it is killed
+  /// \throws std::system_error  ENOENT, EACCES: of the program or the directory; EINVAL; EMFILE, EAGAIN ...;
+  ///                            ENOTSUP: in a simulated run.  Nothing runs then.  One exception: other
+  ///                            threads take the last numbers for descriptors while it starts; then it is
+  ///                            killed
   /// \throws std::bad_alloc
   static process spawn(std::initializer_list<std::string_view> argv, const process_options& how = {}) {
     return spawn(std::span<const std::string_view>(argv.begin(), argv.size()), how);

@@ -105,8 +105,7 @@ void finish(detail::waiter& w) {
 /// thread of the blocking pool reads; once that has begun it cannot be cancelled, so a FIFO that nobody
 /// writes to keeps a thread.  The path is copied.
 ///
-/// \throws cancelled, std::system_error (ENOENT, EACCES, EISDIR ...; ENOTSUP: in a simulated run),
-///         std::bad_alloc
+/// \throws cancelled, std::system_error (ENOENT, EACCES, EISDIR ...), std::bad_alloc
 /// \par Cost  One call on the blocking pool: two thread switches, four system calls.
 template <detail::path_like P>
 read_file_op read_file(const P& path) {
@@ -120,7 +119,7 @@ read_file_op read_file(const P& path) {
 /// left - unless the error is that of the directory's sync, or the process ends in between, which may leave a
 /// file `.weft-*.tmp`.  Cancellation reaches it only before it has begun: then nothing was written.
 ///
-/// \throws cancelled, std::system_error (EACCES, ENOSPC, EISDIR ...; ENOTSUP: in a simulated run)
+/// \throws cancelled, std::system_error (EACCES, ENOSPC, EISDIR ...)
 /// \par Cost  One call on the blocking pool.
 template <detail::path_like P, std::convertible_to<const_buffer> B>
 write_file_op write_file(const P& path, B&& bytes, write_options how = {}) {

@@ -32,7 +32,8 @@ class [[nodiscard("co_await it")]] ready_op : public detail::io_wait {
 /// wait for one descriptor; that it is readable is true when the routine is resumed, unless somebody else
 /// reads.
 /// \throws cancelled
-/// \throws std::system_error  EBADF; EMFILE: no number for the copy
+/// \throws std::system_error  EBADF; EMFILE: no number for the copy; ENOTSUP: a descriptor of the system's in
+///                            a simulated run
 /// \par Cost  one system call if it is ready, else six
 inline ready_op wait_readable(int fd) noexcept {
   return ready_op(fd, detail::io_call::none);

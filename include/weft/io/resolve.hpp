@@ -87,9 +87,10 @@ class WEFT_API [[nodiscard("co_await it")]] resolve_op : public detail::op_base 
 /// and a service that are numbers need none of that.  Cancelled, the routine goes on at once; the resolver
 /// goes on by itself, for seconds if the network does not answer, and stop() waits for it.
 ///
+/// A simulated run asks nobody: it knows "localhost" and numbers.
+///
 /// \throws cancelled
-/// \throws std::system_error  of resolver_category(): "Name or service not known"; ENOTSUP: in a simulated
-///                            run
+/// \throws std::system_error  of resolver_category(): "Name or service not known"
 /// \par Cost  one call on the blocking pool, and an allocation
 inline resolve_op resolve(std::string_view host, std::string_view service) {
   return {host, service};

@@ -54,7 +54,8 @@ class ready_case final : public case_shared<ready_case<Kind, F>, F> {
 /// makes it non-blocking.
 ///
 /// \throws std::system_error  out of select, and no case has happened.  EBADF; EMFILE: no number for a copy,
-///                            which is what select waits on
+///                            which is what select waits on; ENOTSUP: a descriptor of the system's in a
+///                            simulated run
 /// \par Cost  one system call if some case is ready, else six
 template <typename F = detail::no_handler>
 auto on_readable(int fd, F&& f = F{}) {

@@ -81,6 +81,7 @@ class WEFT_API signal_set {
   ~signal_set();
 
   /// Waits for the next signal of the set.  \throws cancelled, no signal was taken; std::system_error
+  /// (ENOTSUP: in a simulated run)
   signal_wait_op wait() noexcept { return signal_wait_op(is_.get()); }
 
   /// A signalfd(2).

@@ -54,7 +54,8 @@ class WEFT_API unix_stream : public socket_stream {
   /// Takes over a connected socket; closes it if this throws.
   static unix_stream adopt(int socket);
 
-  /// Gives the peer a copy of `fd`, which stays the caller's, beside one byte of the stream.
+  /// Gives the peer a copy of `fd`, which stays the caller's, beside one byte of the stream.  ENOTSUP: in a
+  /// simulated run.
   send_descriptor_op send_descriptor(int fd) noexcept { return send_descriptor_op(is_.get(), fd); }
 
   /// Waits for the next byte and the descriptor that came with it: the caller's to close, -1 if there was
