@@ -16,6 +16,7 @@
 
 #include "io/support.hpp"
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace weft;
 using namespace std::chrono_literals;
@@ -317,6 +318,8 @@ TEST_CASE("a selector waits for descriptors again and again, and keeps none of t
   REQUIRE(ended == 1);
 }
 
+#if !WEFT_TEST_ASAN  // UBSan looks at objects through a pipe of its own, and there is none to be had
+
 TEST_CASE("a selector that has failed for want of a number waits when there are some again", "[io][select]") {
   const unsigned workers = GENERATE(1U, 2U);
   runtime rt({.workers = workers});
@@ -346,6 +349,8 @@ TEST_CASE("a selector that has failed for want of a number waits when there are 
   REQUIRE(failed == EMFILE);
   REQUIRE(again == 1);
 }
+
+#endif
 
 TEST_CASE("stop() ends selects on descriptors, and leaves no descriptor", "[io][select][stop]") {
   const unsigned workers = GENERATE(1U, 2U, 8U);
