@@ -217,7 +217,7 @@ class parking {
       self().note_return(w);
       return true;
     }
-    if (!reserve_.has_one_for(w)) return false;
+    if (reserve_.size() == 0) return false;
     stand_in_for(w);
     return true;
   }
@@ -236,8 +236,7 @@ class parking {
     return takeover::done;
   }
 
-  /// From now on until break_promise() there is a spare for each block of `w`, or one on its way to the
-  /// reserve.  False: there is none that others are not promised.
+  /// From now on until break_promise() the monitor leaves a spare for `w`.  False: there is none.
   bool promise(Worker& w) noexcept {
     const Guard hold(set_lock_);
     return reserve_.promise(w);

@@ -3,9 +3,9 @@
 // reserve: the spare workers of a set, which sleep and are not listed as idle, and those whose threads have
 // ended.  All under the set's lock.
 //
-// Promised: who starts something that it will have to wait for makes sure of a spare before, and nobody else
-// gets that one.  While the spare stands in, the promise asks for no other; when it has gone back there is
-// one again.
+// Promised: who starts something that it will have to wait for makes sure of a spare before, and the monitor
+// leaves that one alone; a call that announces itself takes any.  While a spare stands in, the promise asks
+// for no other.
 //
 // Invariant: promised_ is the number of workers that have a promise and are not blocked.
 
@@ -51,7 +51,7 @@ class reserve {
 
   /// False: there is none.
   bool promise(Worker& w) noexcept {
-    if (!has_one()) return false;
+    if (spares_.empty()) return false;
     w.promised = true;
     if (w.is != role::blocked) ++promised_;
     return true;
