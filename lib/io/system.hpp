@@ -123,7 +123,7 @@ inline int close(int fd) noexcept {
   return told(s == nullptr ? -EBADF : s->close(fd));
 }
 
-/// A number above `at_least`, which a child that is executed does not get.
+/// One more number, which a child that is executed does not get.
 int duplicate(int fd) noexcept;
 /// Weft's calls must not block, and children that are executed do not get it.
 int set_up(int fd) noexcept;

@@ -40,7 +40,7 @@ std::int64_t stream::read(system_call& by, const parts& to) {
   meet_resets(by);
   const std::size_t there = in_->readable(on_.now());
   if (there == 0) {
-    if (error_ != 0) return -take_error();
+    if (error_ == ECONNRESET) return -take_error();  // who has read the end reads it again
     return reading_is_over_ || in_->has_ended(on_.now()) ? 0 : -EAGAIN;
   }
   const std::size_t most = std::min(there, to.size());

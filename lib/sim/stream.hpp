@@ -5,8 +5,9 @@
 //
 // As Linux has it: who closes with bytes unread resets the connection; bytes for one who has closed are taken
 // and answered by a reset; what had come before a reset is read before its error, which is told once
-// (ECONNRESET; EPIPE if the peer had ended before), then reads find the end and writes EPIPE.  A connection
-// that finds the listener's line full knocks until there is room; a local one is refused by EAGAIN.
+// (ECONNRESET; EPIPE, and to a writer only, if the peer had ended before), then reads find the end and writes
+// EPIPE.  A connection that finds the listener's line full knocks until there is room; a local one is refused
+// by EAGAIN.
 
 #include <cstddef>
 #include <cstdint>

@@ -213,6 +213,8 @@ TEST_CASE("on both systems who answers a peer that has gone is told by the secon
     const std::size_t end = co_await f.wait(c.far.read_some(byte));
     f.expect(end == 0, "it reads the end");
     co_await f.wait(c.far.write_all("x"));
+    const std::size_t again = co_await f.wait(c.far.read_some(byte));
+    f.expect(again == 0, "it reads the end again");
     const int error = co_await error_of_op(f, [&] { return c.far.write_all("x"); });
     f.expect(error == EPIPE, "the second write");
   };
