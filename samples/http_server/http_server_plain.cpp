@@ -74,9 +74,14 @@ class connection {
   // False: the peer has ended or was idle for too long, or the server stops.
   bool await_request() {
     if (!input_.empty()) return true;
-    const std::size_t which = select(biased, on_readable(peer_.native_handle()), on_event(server_.stopping),
-                                     on_timeout(limits_.idle));
-    return which == 0 && read_more(limits_.head_time);
+    try {
+      const std::size_t which = select(biased, on_readable(peer_.native_handle()), on_event(server_.stopping),
+                                       on_timeout(limits_.idle));
+      if (which != 0) return false;
+    } catch (const std::system_error& e) {
+      if (!is_shortage(e)) throw;  // select waits on a copy of the descriptor; a read does without
+    }
+    return read_more(limits_.head_time);
   }
 
   bool read_more(std::chrono::milliseconds limit) {
