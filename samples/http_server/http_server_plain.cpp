@@ -173,30 +173,35 @@ void serve(server& s, weft::tcp_stream peer) {
   connection(s, std::move(peer)).serve();
 }
 
-// Somebody has connected.
-void accept_one(server& s, task_scope& connections) {
+void accept_all(server& s, task_scope& connections) {
+  while (true) {
+    try {
+      connections.go(serve, std::ref(s), wait(s.listener.accept()));
+    } catch (const std::system_error& e) {
+      if (!is_shortage(e)) throw;
+      sleep_for(50ms);  // until some connection has ended; clients wait
+    }
+  }
+}
+
+// Those that have connected and that nobody has accepted.
+void accept_waiting(server& s, task_scope& connections) {
   try {
-    weft::tcp_stream peer = with_timeout(10ms, s.listener.accept());
-    connections.go(serve, std::ref(s), std::move(peer));
-  } catch (const weft::timeout_error&) {  // and has gone again
-  } catch (const std::system_error& e) {
-    if (!is_shortage(e)) throw;
-    sleep_for(50ms);
+    for (int i = 0; i < weft::listen_options().backlog; ++i)
+      connections.go(serve, std::ref(s), with_timeout(10ms, s.listener.accept()));
+  } catch (const weft::timeout_error&) {
+  } catch (const std::system_error&) {
   }
 }
 
 void serve_until_told(signal_set& signals, server& s) {
   scope([&](task_scope& connections) {
-    const int listener = s.listener.native_handle();
-    bool is_stopping = false;
-    while (!is_stopping) {
-      select(on_signal(signals, [&] { is_stopping = true; }),
-             on_readable(listener, [&] { accept_one(s, connections); }));
-    }
-    for (int i = 0; i < weft::listen_options().backlog; ++i) {  // who has connected before that
-      if (select(biased, on_readable(listener), otherwise()) != 0) break;
-      accept_one(s, connections);
-    }
+    scope([&](task_scope& acceptors) {
+      acceptors.go(accept_all, std::ref(s), std::ref(connections));
+      wait(signals.wait());
+      acceptors.cancel();
+    });
+    accept_waiting(s, connections);
     s.listener.close();
     s.stopping.set();
   });

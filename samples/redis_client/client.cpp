@@ -4,14 +4,12 @@
 #include <weft/io/tcp.hpp>
 
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <exception>
 #include <functional>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 namespace {
@@ -21,12 +19,8 @@ using namespace std::chrono_literals;
 using answers =
     weft::channel<weft::channel_sender<reply>>;  // who waits for one, in the order of the commands
 
-constexpr std::size_t most_under_way = 1024;  // commands without an answer; then call() waits
+constexpr std::size_t most_under_way = 1024;  // commands without an answer; then say() waits
 constexpr std::size_t most_at_once = 65'536;  // bytes that are gathered for one write
-
-[[noreturn]] void throw_lost(int code) {
-  throw std::system_error(code, std::system_category(), "redis");
-}
 
 // Reads all the time, so that the end of the connection is noticed when nothing is asked, too.
 weft::routine<> read_replies(weft::tcp_stream& server, answers waiting) {
@@ -34,7 +28,7 @@ weft::routine<> read_replies(weft::tcp_stream& server, answers waiting) {
   std::array<char, 65'536> piece;
   while (true) {
     const std::size_t n = co_await server.read_some(piece);
-    if (n == 0) throw_lost(ENOTCONN);
+    if (n == 0) throw bad_reply("the server has closed the connection");
     parser.add(std::string_view(piece.data(), n));
     while (auto r = parser.next()) {
       auto next = waiting.try_recv();
@@ -54,13 +48,11 @@ redis_client::~redis_client() {
   requests_.close();
 }
 
-weft::routine<reply> redis_client::call(std::vector<std::string> command) {
+weft::routine<weft::channel_receiver<reply>> redis_client::say(std::vector<std::string> command) {
   auto [answered, answer] = weft::make_channel<reply>(1);
   request r{encoded(command), std::move(answered)};
   co_await requests_.send(std::move(r));
-  auto got = co_await answer.recv();
-  if (!got) throw_lost(ENOTCONN);
-  co_return *std::move(got);
+  co_return std::move(answer);
 }
 
 // Ends when the client is gone, which closes the channel.

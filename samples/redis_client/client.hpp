@@ -18,12 +18,11 @@ class redis_client {
   redis_client& operator=(const redis_client&) = delete;
   ~redis_client();
 
-  /// Says one command, of one word or more, and waits for its answer, which may be an error of the server's.
-  /// Commands that are called at the same time share a connection and do not wait for one another.
-  ///
-  /// \throws std::system_error  ENOTCONN: the connection was lost or could not be made, and nobody knows if
-  ///                            the server has done it
-  weft::routine<reply> call(std::vector<std::string> command);
+  /// Says a command, of one word or more, behind those that were said before, and does not wait for its
+  /// answer, which may be an error of the server's: `co_await answer.recv()` does.  Nothing is received, the
+  /// channel is closed, if the connection was lost or could not be made; nobody knows then if the server has
+  /// done it.
+  weft::routine<weft::channel_receiver<reply>> say(std::vector<std::string> command);
 
  private:
   /// Whoever drops `answered` without an answer says that there is none.

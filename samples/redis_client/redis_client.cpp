@@ -2,9 +2,9 @@
 //
 //   redis_client PORT       on loopback; says each line of its input, and prints the answers in that order
 //
-// No line waits for the answers to those before it: each is a routine of its own, and all share a connection
-// (client.hpp), whose commands are pipelined.  A connection that is lost is told to those who wait, and made
-// anew with the next command.
+// No line waits for the answers to those before it: they are pipelined.  One routine says the lines, another
+// prints the answers; the client (client.hpp) has two of its own for the connection.  One that is lost is
+// told to those who wait, and made anew with the next command.
 
 #include <weft/weft.hpp>
 
@@ -17,7 +17,6 @@
 #include <optional>
 #include <sstream>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -28,7 +27,7 @@
 
 namespace {
 
-using call = weft::join_handle<reply>;
+using answer = weft::channel_receiver<reply>;
 
 void print(const reply& r, const std::string& indent = "") {
   switch (r.is) {
@@ -63,25 +62,24 @@ std::optional<std::string> read_line() {
   return line;
 }
 
-weft::routine<> say_lines(redis_client& redis, weft::channel_sender<call> said) {
+weft::routine<> say_lines(redis_client& redis, weft::channel_sender<answer> said) {
   while (auto line = co_await weft::block_on_io(read_line)) {
     std::istringstream words(*line);
     std::vector<std::string> command;
     for (std::string word; words >> word;) command.push_back(word);
     if (command.empty()) continue;
-    call started = weft::go(redis.call(std::move(command)));
-    co_await said.send(std::move(started));
+    answer coming = co_await redis.say(std::move(command));
+    co_await said.send(std::move(coming));
   }
 }
 
-weft::routine<> print_answers(weft::channel_receiver<call> said) {
-  while (auto next = co_await said.recv()) {
-    try {
-      const reply r = co_await *std::move(next);
-      print(r);
-    } catch (const std::system_error& e) {
-      fmt::print("(lost) {}\n", e.what());
-    }
+weft::routine<> print_answers(weft::channel_receiver<answer> said) {
+  while (auto coming = co_await said.recv()) {
+    const std::optional<reply> got = co_await coming->recv();
+    if (got)
+      print(*got);
+    else
+      fmt::print("(lost)\n");
     std::fflush(stdout);
   }
 }
@@ -89,7 +87,7 @@ weft::routine<> print_answers(weft::channel_receiver<call> said) {
 weft::routine<> talk(weft::ip_endpoint server) {
   redis_client redis(server);
   co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
-    auto [said, to_print] = weft::make_channel<call>(1000);
+    auto [said, to_print] = weft::make_channel<answer>(1000);
     s.go(say_lines, std::ref(redis), std::move(said));
     s.go(print_answers, std::move(to_print));
     co_return;
