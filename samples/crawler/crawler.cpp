@@ -196,7 +196,6 @@ options parse_options(int argc, char** argv) {
       chosen.timeout = std::chrono::milliseconds(number(argv[++i]));
     else
       start = parse_url(name);
-    if (i >= argc) break;
   }
   if (!start) refuse("no http:// URL");
   if (chosen.jobs == 0) refuse("--jobs 0 would fetch nothing");

@@ -21,7 +21,7 @@ class pg_pool {
   }
 
   /// Runs a statement in the next session that is free, for at most so long.  One that has broken is replaced
-  /// by its next user.
+  /// by its next user, who has as long for that.
   /// \throws pg_error, weft::timeout_error, weft::cancelled
   weft::routine<rows> query(std::string statement, std::chrono::milliseconds limit) {
     place taken(*this);
@@ -29,7 +29,7 @@ class pg_pool {
     taken.session = *std::move(free);
     taken.is_held = true;
     if (!taken.session || taken.session->is_broken())
-      taken.session = co_await pg_connection::connect(conninfo_);
+      taken.session = co_await weft::with_timeout(limit, pg_connection::connect(conninfo_));
     co_return co_await weft::with_timeout(limit, taken.session->query(statement));
   }
 

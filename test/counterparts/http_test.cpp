@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -27,7 +28,7 @@ std::string content_of(const std::filesystem::path& file) {
 
 struct site {
   explicit site(const std::string& face)
-      : large(root.write("large.bin", test::text(0, 3'000'000))),
+      : large(root.write("large.bin", test::text(0, 1'000'000))),
         small(root.write("index.html", "<p>hello</p>\n")),
         server({WEFT_SAMPLES "/" + face, "--root", root.path().string(), "--port", "0"}),
         at("http://127.0.0.1:" + std::to_string(server.read_port())) {}
@@ -56,6 +57,11 @@ struct site {
   std::string at;
 };
 
+std::ptrdiff_t descriptors_of(int process) {
+  const std::filesystem::directory_iterator all("/proc/" + std::to_string(process) + "/fd");
+  return std::distance(begin(all), end(all));
+}
+
 /// The number in front of a word of wrk's report.
 long number_before(const std::string& report, const std::string& word) {
   const std::size_t end = report.find(word);
@@ -82,10 +88,10 @@ TEST_CASE("curl gets files and ranges of them byte for byte", "[counterparts][ht
   const std::pair<std::string, std::string> ranges[] = {
       {"0-0", all.substr(0, 1)},
       {"1000-70000", all.substr(1'000, 69'001)},
-      {"2999999-", all.substr(2'999'999)},
-      {"-1", all.substr(2'999'999)},
-      {"-100000", all.substr(2'900'000)},
-      {"1234567-99999999", all.substr(1'234'567)},
+      {"999999-", all.substr(999'999)},
+      {"-1", all.substr(999'999)},
+      {"-100000", all.substr(900'000)},
+      {"123456-99999999", all.substr(123'456)},
       {"-99999999", all},
   };
   for (const auto& [range, expected] : ranges) {
@@ -93,8 +99,8 @@ TEST_CASE("curl gets files and ranges of them byte for byte", "[counterparts][ht
     REQUIRE(s.code("/large.bin", {"--range", range}) == "206");
     REQUIRE(content_of(s.body()) == expected);
   }
-  REQUIRE(s.code("/large.bin", {"--range", "3000000-"}) == "416");
-  std::ofstream(s.body(), std::ios::binary) << all.substr(0, 1'500'000);
+  REQUIRE(s.code("/large.bin", {"--range", "1000000-"}) == "416");
+  std::ofstream(s.body(), std::ios::binary) << all.substr(0, 500'000);
   REQUIRE(s.code("/large.bin", {"--continue-at", "-"}) == "206");
   REQUIRE(content_of(s.body()) == all);
   s.stop();
@@ -118,7 +124,7 @@ TEST_CASE("curl's other requests are answered as HTTP has it", "[counterparts][h
   REQUIRE(s.code("/", {"--header", "A: " + std::string(20'000, 'a')}) == "431");
   REQUIRE(s.code("/", {"--http1.0"}) == "200");
   const test::outcome head = s.curl({"--head", s.at + "/large.bin"});
-  REQUIRE(head.output.find("Content-Length: 3000000\r\n") != std::string::npos);
+  REQUIRE(head.output.find("Content-Length: 1000000\r\n") != std::string::npos);
   s.stop();
 }
 
@@ -162,7 +168,7 @@ TEST_CASE("a server that is stopped under wrk's load answers what was begun", "[
   if (test::is_missing("wrk")) return;
   site s(GENERATE("http_server", "http_server_plain"));
   test::program wrk({"wrk", "--threads", "1", "--connections", "50", "--duration", "2s", s.at + "/"});
-  blocking::sleep_for(500ms);  // wrk says nothing before its end
+  while (descriptors_of(s.server.id()) < 50) blocking::sleep_for(1ms);  // wrk says nothing before its end
   s.stop();
   const std::string report = wrk.read_rest();
   CAPTURE(report);

@@ -39,7 +39,7 @@ struct running {
     root.write("secret", "secret\n");
     root.write("www/index.html", "<p>index</p>\n");
     root.write("www/sub/index.html", "<p>sub</p>\n");
-    root.write("www/large.bin", test::text(0, 1'000'000));
+    root.write("www/large.bin", test::text(0, 200'000));
     test::words argv = under;
     for (const std::string& each : {std::string(WEFT_SAMPLES "/") + face, std::string("--root"),
                                     (root.path() / "www").string(), std::string("--port"), std::string("0")})
@@ -103,13 +103,13 @@ TEST_CASE("both servers answer from the directory and end with 0 on SIGTERM and 
   http_client c(r.at);
   REQUIRE(c.get("/").body == "<p>index</p>\n");
   REQUIRE(c.get("/sub/").body == "<p>sub</p>\n");
-  REQUIRE(c.get("/large.bin").body == test::text(0, 1'000'000));
-  REQUIRE(c.get("/large.bin", "Range: bytes=500000-600000\r\n").body == test::text(500'000, 100'001));
+  REQUIRE(c.get("/large.bin").body == test::text(0, 200'000));
+  REQUIRE(c.get("/large.bin", "Range: bytes=50000-150000\r\n").body == test::text(50'000, 100'001));
   REQUIRE(c.get("/none").code == 404);
   c.send("HEAD /large.bin HTTP/1.1\r\nHost: x\r\n\r\n" + get_large);
   const response head = c.read(true), all = c.read();
   REQUIRE(head.head == all.head);
-  REQUIRE(all.body.size() == 1'000'000);
+  REQUIRE(all.body.size() == 200'000);
   r.server->kill(signal);
   REQUIRE(c.read().code == 0);
   REQUIRE(r.server->wait().success());
@@ -153,7 +153,7 @@ TEST_CASE("a stop answers every request that was begun and closes idle connectio
   for (int i = 0; i < 50; ++i)
     begun[static_cast<std::size_t>(i)].send(get_large.substr(1 + static_cast<std::size_t>(i) % 10));
   for (std::deque<http_client>* each : {&begun, &sent})
-    for (http_client& c : *each) REQUIRE(c.read().body == test::text(0, 1'000'000));
+    for (http_client& c : *each) REQUIRE(c.read().body == test::text(0, 200'000));
   begun.clear();
   sent.clear();
   REQUIRE(r.server->wait().success());
@@ -178,6 +178,7 @@ TEST_CASE("a stop under load loses no request", "[samples][http]") {
 TEST_CASE("a server without descriptors lets clients wait and goes on", "[samples][http]") {
   const std::string face = GENERATE("http_server", "http_server_plain");
   running r(face, {}, {"prlimit", "--nofile=40:40"});
+  REQUIRE(http_client(r.at).get("/").code == 200);  // who waits for the first time needs one, too
   std::deque<http_client> clients;
   for (int i = 0; i < 100; ++i) clients.emplace_back(r.at).send("GET / HTTP/1.0\r\n\r\n");
   int served = 0;
@@ -219,8 +220,8 @@ TEST_CASE("idle connections cost little memory", "[samples][http]") {
   };
 
   const auto [face, wanted, bytes] =
-      GENERATE(values<face_case>({{"http_server", test::unless_sanitized(10'000, 1'000), 4'096},
-                                  {"http_server_plain", test::unless_sanitized(1'000, 200), 200'000}}));
+      GENERATE(values<face_case>({{"http_server", test::unless_sanitized(10'000, 300), 4'096},
+                                  {"http_server_plain", test::unless_sanitized(1'000, 100), 200'000}}));
   const int each_takes = face == "http_server" ? 1 : 2;  // descriptors of the server
   const int connections = std::min(wanted, (raise_descriptors() - 100) / each_takes);
   running r(face, {"--workers", "2"});

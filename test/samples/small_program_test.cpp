@@ -28,7 +28,9 @@ TEST_CASE("echo_server gives back what comes, survives resets and descriptors th
   const ip_endpoint at = ip_endpoint::loopback(server.read_port());
   {
     tcp_stream gone = blocking::wait(tcp_stream::connect(at));
+    char byte;
     blocking::wait(gone.write_all("x"));
+    blocking::wait(gone.read_exactly(mutable_buffer(&byte, 1)));
     gone.set_reset_on_close();
   }
   std::deque<tcp_stream> clients;
