@@ -47,6 +47,7 @@ std::span<const bench> foreign_benches();
 std::span<const bench> network_benches();
 std::span<const bench> mutex_benches();
 std::span<const bench> blocking_benches();
+std::span<const bench> io_benches();
 
 class stopwatch {
  public:

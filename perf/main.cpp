@@ -34,10 +34,10 @@ struct request {
   bool is_announced = false;
 };
 
-std::array<std::span<const bench>, 10> all_benches() {
-  return {perf::spawn_benches(),   perf::tree_benches(),    perf::channel_benches(), perf::select_benches(),
-          perf::time_benches(),    perf::network_benches(), perf::mutex_benches(),   perf::cancel_benches(),
-          perf::foreign_benches(), perf::blocking_benches()};
+std::array<std::span<const bench>, 11> all_benches() {
+  return {perf::spawn_benches(),   perf::tree_benches(),     perf::channel_benches(), perf::select_benches(),
+          perf::time_benches(),    perf::network_benches(),  perf::mutex_benches(),   perf::cancel_benches(),
+          perf::foreign_benches(), perf::blocking_benches(), perf::io_benches()};
 }
 
 const bench* find(std::string_view name) {

@@ -1,4 +1,6 @@
-// The system calls of operations.  None of them blocks, none raises SIGPIPE, EINTR is tried again.
+// The system calls of operations.  None of them raises SIGPIPE; EINTR is tried again.  None blocks: those on
+// sockets say so each time, but for accept(), which cannot.  That one, and what is no socket, must be
+// non-blocking, as weft makes it; another process that shares it can undo that.
 
 #include <weft/io/buffer.hpp>
 
@@ -15,6 +17,8 @@
 #include <unistd.h>
 
 #include "io/io_steps.hpp"
+#include "sched/current.hpp"
+#include "sched/scheduler.hpp"
 
 namespace weft::io {
 
@@ -30,17 +34,24 @@ std::int64_t call(F f) noexcept {
   for (;;) {
     const std::int64_t n = f();
     if (n >= 0) return n;
-    if (errno != EINTR) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    if (errno != EINTR) return errno == EWOULDBLOCK ? not_ready : -errno;
   }
 }
 
+/// One that weft has started: not that of a host, which is a worker while it polls.
+bool is_own_thread() noexcept {
+  const sched::worker* const w = sched::current_worker();
+  return w != nullptr ? !w->home().how().manual : sched::current_pool() != nullptr;
+}
+
 /// Pipes know no MSG_NOSIGNAL.  Weft's own threads have SIGPIPE blocked; on another it is blocked for the
-/// call, and one that the call has raised is taken away.
+/// call.  One that the call has raised is taken away.
 class without_sigpipe {
  public:
   without_sigpipe() noexcept {
     sigemptyset(&pipe_);
     sigaddset(&pipe_, SIGPIPE);
+    if (is_blocked_) return;
     sigset_t pending;
     sigpending(&pending);
     was_pending_ = sigismember(&pending, SIGPIPE) == 1;
@@ -56,15 +67,16 @@ class without_sigpipe {
     const timespec now{};
     while (raised_ && ::sigtimedwait(&pipe_, nullptr, &now) < 0 && errno == EINTR) {
     }
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    if (!is_blocked_) pthread_sigmask(SIG_SETMASK, &before_, nullptr);
     errno = error;
   }
 
   void note_raised() noexcept { raised_ = true; }
 
  private:
+  const bool is_blocked_ = is_own_thread();
   sigset_t pipe_, before_;
-  bool was_pending_;
+  bool was_pending_ = false;
   bool raised_ = false;
 };
 
@@ -106,6 +118,10 @@ std::int64_t send_message(int fd, msghdr& m) noexcept {
   return call([&] { return ::sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT); });
 }
 
+std::int64_t receive_message(int fd, msghdr& m) noexcept {
+  return call([&] { return ::recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+}
+
 std::int64_t gather(const io_try& t) noexcept {
   parts_left<const_buffer> parts(t);
   msghdr m{};
@@ -117,6 +133,11 @@ std::int64_t gather(const io_try& t) noexcept {
 
 std::int64_t scatter(const io_try& t) noexcept {
   parts_left<mutable_buffer> parts(t);
+  msghdr m{};
+  m.msg_iov = parts.data();
+  m.msg_iovlen = parts.size();
+  const std::int64_t n = receive_message(t.fd, m);
+  if (n != -ENOTSOCK) return n;
   return call([&] { return ::readv(t.fd, parts.data(), static_cast<int>(parts.size())); });
 }
 
@@ -139,7 +160,7 @@ std::int64_t receive_datagram(const io_try& t) noexcept {
   m.msg_namelen = static_cast<socklen_t>(what.address == nullptr ? 0 : what.address_size);
   m.msg_iov = &one;
   m.msg_iovlen = 1;
-  const std::int64_t n = call([&] { return ::recvmsg(t.fd, &m, MSG_DONTWAIT); });
+  const std::int64_t n = receive_message(t.fd, m);
   if (n >= 0) what.address_size = m.msg_namelen;
   return n;
 }
@@ -155,7 +176,7 @@ struct one_descriptor {
     message.msg_iov = &part;
     message.msg_iovlen = 1;
     message.msg_control = room.data();
-    message.msg_controllen = room.size();
+    message.msg_controllen = CMSG_LEN(sizeof(int));  // with its padding there would be room for a second one
   }
 
   one_descriptor(const one_descriptor&) = delete;
@@ -174,7 +195,7 @@ std::int64_t pass_descriptor(const io_try& t) noexcept {
 
 std::int64_t take_descriptor(const io_try& t) noexcept {
   one_descriptor one;
-  const std::int64_t n = call([&] { return ::recvmsg(t.fd, &one.message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  const std::int64_t n = receive_message(t.fd, one.message);
   int& fd = static_cast<detail::passed_descriptor*>(t.data)->fd;
   fd = -1;
   if (n <= 0) return n;
@@ -193,19 +214,19 @@ std::int64_t connect_result(int fd) noexcept {
   sockaddr_storage peer;
   socklen_t length = sizeof peer;
   if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0) return 0;
-  return errno == ENOTCONN ? -EAGAIN : -errno;
+  return errno == ENOTCONN ? not_ready : -errno;
 }
 
 std::int64_t connect(const io_try& t) noexcept {
   if (t.again) return connect_result(t.fd);
   if (::connect(t.fd, static_cast<const sockaddr*>(t.data), static_cast<socklen_t>(t.size)) == 0) return 0;
-  return errno == EINPROGRESS || errno == EINTR ? -EAGAIN : -errno;
+  return errno == EINPROGRESS || errno == EINTR ? not_ready : -errno;
 }
 
 std::int64_t look(const io_try& t, short events) noexcept {
   pollfd p{t.fd, events, 0};
   const std::int64_t n = call([&] { return ::poll(&p, 1, 0); });
-  if (n <= 0) return n == 0 ? -EAGAIN : n;
+  if (n <= 0) return n == 0 ? not_ready : n;
   return (p.revents & POLLNVAL) != 0 ? -EBADF : 0;
 }
 
@@ -243,6 +264,7 @@ std::int64_t attempt(const io_try& t) noexcept {
     case io_call::read:
       return call([&] { return ::read(t.fd, at, left); });
     case io_call::receive:
+    case io_call::receive_tcp:
       return call([&] { return ::recv(t.fd, at, left, MSG_DONTWAIT); });
     case io_call::send:
       return call([&] { return ::send(t.fd, at, left, MSG_NOSIGNAL | MSG_DONTWAIT); });

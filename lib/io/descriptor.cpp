@@ -31,6 +31,9 @@ constinit record_pool pool;
 
 constexpr std::size_t batch = 64;
 
+/// Of what a user's program gets from the kernel unless it asks for more.
+constexpr unsigned address_bits = 48;
+
 /// Records that were used are told apart from new ones by nothing: each is set up anew.
 descriptor& take_record() {
   {
@@ -49,35 +52,19 @@ void put_record(descriptor& d) noexcept {
   d.after = std::exchange(pool.free, &d);
 }
 
-/// E2, under the lock.
-void claim_all(io_side& side, winners& won) noexcept {
-  while (detail::wait_node* n = side.queue.first) {
-    core::remove(side.queue, *n);
-    waiter& w = core::owner_of(*n);
-    const bool is_case = n->in_case;
-    const claimed how = core::word_of(w).claim(n->index);
-    if (how == claimed::parked && !is_case && w.kind() != detail::waiter_kind::thread) look_again_first(w);
-    won.add(w, how);
-  }
-}
-
-void note_side(io_side& side, bool ended, winners& won) noexcept {
-  side.ready = true;
-  side.ended = side.ended || ended;
-  ++side.events;
+void note_side(io_side& side, bool mixed, winners& won) noexcept {
+  side.word.note_event(mixed);
   claim_all(side, won);
 }
 
-/// One user less.  The last one of a closed descriptor gives the number back; and the record, if there is no
-/// handle any more.
-void leave(descriptor& d) noexcept {
+/// C3: gives the number back; and the record, if there is no handle any more.
+void close_number(descriptor& d) noexcept {
   int fd = -1;
   bool forgotten = false;
   {
     const os::guard hold(d.lock);
-    if (--d.users != 0 || !d.closed) return;
-    if (d.watched_by != nullptr) std::exchange(d.watched_by, nullptr)->remove(d);
-    fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
+    if (reactor* const by = watcher_of(d)) by->give_up(d);
+    fd = d.fd.exchange(no_number, std::memory_order_relaxed);  // relaxed: written under the lock
     forgotten = !d.owned;
   }
   if (fd >= 0) ::close(fd);
@@ -86,48 +73,55 @@ void leave(descriptor& d) noexcept {
 
 }  // namespace
 
-bool begin_use(descriptor& d, io_direction way, std::uint32_t& events, bool& worth_trying) noexcept {
-  const os::guard hold(d.lock);
-  if (d.closed) return false;
-  ++d.users;
-  events = d.sides[way].events;
-  worth_trying = d.sides[way].ready;
-  return true;
-}
-
-bool note_drained(descriptor& d, io_direction way, std::uint32_t& events) noexcept {
-  const os::guard hold(d.lock);
-  io_side& side = d.sides[way];
-  if (std::exchange(events, side.events) != side.events) return false;
-  side.ready = d.watched_by == nullptr;
-  return true;
-}
-
-void end_use(descriptor& d, io_direction way, std::uint32_t events, bool drained) noexcept {
-  {
-    const os::guard hold(d.lock);
-    io_side& side = d.sides[way];
-    if (drained && d.watched_by != nullptr && side.events == events && !side.ended) side.ready = false;
-    if (!d.closed) {
-      --d.users;
-      return;
-    }
+void claim_all(io_side& side, winners& won) noexcept {
+  while (detail::wait_node* n = side.queue.first) {
+    core::remove(side.queue, *n);
+    waiter& w = core::owner_of(*n);
+    const bool is_case = n->in_case;
+    const claimed how = core::word_of(w).claim(n->index);
+    if (how == claimed::parked && !is_case && w.kind() != detail::waiter_kind::thread)
+      look_again_first(w, side.word.look());
+    won.add(w, how);
   }
-  leave(d);
 }
 
-void note_event(descriptor& d, const what_happened& what, winners& won) noexcept {
+void note_looked_at(descriptor& d) noexcept {
   const os::guard hold(d.lock);
-  if (d.watched_by == nullptr) return;
-  if (what.readable) note_side(d.sides[detail::to_read], what.read_ended, won);
-  if (what.writable) note_side(d.sides[detail::to_write], what.write_ended, won);
+  for (io_side& each : d.sides) each.word.note_unready();
 }
 
-void unwatch(descriptor& d, reactor& by, winners& won) noexcept {
+bool note_drained(descriptor& d, io_direction way, side_view& seen) noexcept {
+  io_side& side = d.sides[way];
+  // relaxed: who watches it from now on makes it unready, and who does no more makes an event
+  const bool watched = d.watched_by.load(std::memory_order_relaxed) != nullptr;
+  return watched ? side.word.note_drained(seen) : side.word.is_unchanged(seen);
+}
+
+void end_use(descriptor& d, io_direction way, side_view seen, bool drained) noexcept {
+  if (drained && d.watched_by.load(std::memory_order_relaxed) != nullptr)  // relaxed: as above
+    d.sides[way].word.note_short(seen);
+  if (d.uses.end()) close_number(d);
+}
+
+std::uint64_t tag_of(const descriptor& d) noexcept {
+  return reinterpret_cast<std::uint64_t>(&d) | std::uint64_t{d.life} << address_bits;
+}
+
+void note_event(std::uint64_t tag, const what_happened& what, winners& won) noexcept {
+  auto& d = *reinterpret_cast<descriptor*>(tag & ((std::uint64_t{1} << address_bits) - 1));
   const os::guard hold(d.lock);
-  if (d.watched_by != &by) return;
-  d.watched_by = nullptr;
-  by.remove(d);
+  if (watcher_of(d) == nullptr || d.life != tag >> address_bits) return;
+  if (what.readable) note_side(d.sides[detail::to_read], what.mixed, won);
+  if (what.writable) note_side(d.sides[detail::to_write], what.mixed, won);
+}
+
+void unwatch(descriptor& d, reactor& by, reactor* heir, winners& won) noexcept {
+  const os::guard hold(d.lock);
+  if (watcher_of(d) != &by) return;
+  by.give_up(d);
+  if (d.of_thread.load(std::memory_order_relaxed) &&  // relaxed: written under the lock
+      heir != nullptr && heir->add(d) == 0)
+    return;
   for (io_side& side : d.sides) note_side(side, false, won);
 }
 
@@ -141,9 +135,11 @@ descriptor* adopt_descriptor(int fd) {
   try {
     descriptor& d = take_record();
     const os::guard hold(d.lock);  // an event of its last life may look at it
-    d.sides = {};
+    for (io_side& each : d.sides) each.word.start();
+    d.uses.reopen();
     d.owned = true;
-    d.closed = false;
+    d.of_thread.store(false, std::memory_order_relaxed);  // relaxed: written under the lock
+    ++d.life;
     d.fd.store(fd, std::memory_order_relaxed);  // relaxed: the handle brings it along
     return &d;
   } catch (...) {
@@ -154,14 +150,13 @@ descriptor* adopt_descriptor(int fd) {
 
 void close_descriptor(descriptor& d) noexcept {
   os::step();
+  if (!d.uses.close()) return;
   core::winners won;
   {
     const os::guard hold(d.lock);
-    if (std::exchange(d.closed, true)) return;
     for (io_side& side : d.sides) note_side(side, true, won);
-    ++d.users;  // this call, which may be the one that closes the number
   }
-  leave(d);
+  if (d.uses.end()) close_number(d);
   won.deliver_all();
 }
 
@@ -170,22 +165,23 @@ void drop_descriptor(descriptor& d) noexcept {
   {
     const os::guard hold(d.lock);
     d.owned = false;
-    if (d.users != 0) return;  // the last of them gives the record back
+    if (d.fd.load(std::memory_order_relaxed) != no_number)
+      return;  // relaxed: C3 is to come, and sees `owned`
   }
   put_record(d);
 }
 
 int release_descriptor(descriptor& d) {
+  if (!d.uses.close_unused()) {
+    if (is_closed(d)) return drop_descriptor(d), -1;
+    throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
+                            "weft: release() of a descriptor that operations are under way on");
+  }
   int fd;
   {
     const os::guard hold(d.lock);
-    if (d.users != 0) {
-      throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
-                              "weft: release() of a descriptor that operations are under way on");
-    }
-    if (d.watched_by != nullptr) std::exchange(d.watched_by, nullptr)->remove(d);
-    fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
-    d.closed = true;
+    if (reactor* const by = watcher_of(d)) by->give_up(d);
+    fd = d.fd.exchange(no_number, std::memory_order_relaxed);  // relaxed: written under the lock
     d.owned = false;
   }
   put_record(d);
@@ -193,8 +189,8 @@ int release_descriptor(descriptor& d) {
 }
 
 int number_of(const descriptor& d) noexcept {
-  return d.fd.load(
-      std::memory_order_relaxed);  // relaxed: a number; closed meanwhile, it is the caller's race
+  // relaxed: closed meanwhile, it is the caller's race
+  return is_closed(d) ? -1 : d.fd.load(std::memory_order_relaxed);
 }
 
 }  // namespace weft::detail

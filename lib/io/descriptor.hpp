@@ -3,29 +3,33 @@
 // descriptor: what weft knows of one open descriptor - who waits on it, whether the next call is worth
 // trying.
 //
-// Protocol (all of it under the descriptor's lock but the system calls)
-//   operation   O1 not closed? count me as a user, note `events`
+// Protocol (descriptor_words.hpp; what is marked * under the descriptor's lock)
+//   operation   O1 not closed? count me as a user; note the side's word
 //               O2 the system call: EAGAIN
-//               O3 `events` as noted? not ready; else O2 again
-//               O4 ready? O2 again; else queue, begin to wait
-//   event       E1 ready, events + 1; E2 claim all who queue
+//               O3 the word as noted? not ready; else O2 again
+//               O4* ready? O2 again; else queue, begin to wait
+//   event       E1* ready, events + 1; E2* claim all who queue
 // Guarantee: an event after O2 is seen by O3 or O4, or its E2 finds the waiter.  (Edge-triggered: the system
 // tells of each change once, so a flag that says "not ready" must never outlive a change.)
 //
-//   close       C1 closed; C2 claim all who queue; C3 the last user closes the number
+//   close       C1 closed; C2* claim all who queue; C3 the last user closes the number*
 // Guarantee: no system call is under way on a number when it is given back, so none can meet its next owner.
 //
 // Invariants
 //   1. Records are never given back to the allocator: an event that was under way when its descriptor was
-//      closed finds the next one's record, whose operations look once more for nothing.
-//   2. `ready` is false only while a driver watches the descriptor and EAGAIN was seen since the last event -
-//      or less came over TCP than was asked for, which says the same (epoll(7)).
+//      closed may find the next one's record.  It carries the number of the life that it belongs to, which is
+//      compared under the lock.  (Of a record that lives 65,536 times meanwhile it would be taken for new:
+//      operations look once more, a select's case would be believed.)
+//   2. `ready` is false only until a driver watches the descriptor, or if the system said since the last
+//   event
+//      that there is no more - or less came over TCP than was asked for, which says the same as long as
+//      nothing but data is in the queue (epoll(7)): after an end, an error or urgent data the word is
+//      `mixed`.
 //   3. An operation is a user from its beginning to its end, so a record that somebody waits on is not the
 //      next one's.
 //
 // Source: Go's fdMutex and pollDesc; Tokio's ScheduledIo for the count of events.
-// Rejected: a generation in what the driver hands back (1 makes it superfluous); waking one of several
-//           waiters (who is cancelled at that moment would swallow the event).
+// Rejected: waking one of several waiters (who is cancelled at that moment would swallow the event).
 
 #include <weft/detail/descriptor.hpp>
 #include <weft/detail/waiter.hpp>
@@ -35,35 +39,42 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "io/descriptor_words.hpp"
+
 namespace weft::core {
 class winners;
 }
 
 namespace weft::io {
+
 class reactor;
-}
+
+/// In the place of a descriptor's number.
+inline constexpr int no_number = -1;   // C3 has happened, or nothing yet
+inline constexpr int given_back = -2;  // C3 is to come, and has nothing to close
+
+}  // namespace weft::io
 
 namespace weft::detail {
 
 /// One direction.
 struct io_side {
-  wait_queue queue;
-  std::uint32_t events = 0;
-  bool ready = true;
-  bool ended = false;  // it will never be otherwise: the peer is gone
+  wait_queue queue;  // under the lock
+  io::side_word<> word;
 };
 
 enum io_direction : std::uint8_t { to_read, to_write };
 
 struct descriptor {
   std::uint32_t lock = 0;
-  std::atomic<int> fd{-1};  // written under the lock
-  std::uint32_t users = 0;  // operations that have begun and not ended
-  bool owned = false;       // by a handle
-  bool closed = false;
+  io::use_count<> uses;
+  std::atomic<int> fd{io::no_number};  // written under the lock
+  bool owned = false;                  // by a handle; under the lock
+  std::uint16_t life = 0;              // under the lock
+  std::atomic<bool> of_thread{false};  // a thread's that belongs to no runtime: does not end with one
   std::array<io_side, 2> sides;
-  io::reactor* watched_by = nullptr;
-  descriptor* before = nullptr;  // among those that it watches, under its lock
+  std::atomic<io::reactor*> watched_by{nullptr};  // written under the lock
+  descriptor* before = nullptr;                   // among those that it watches, under its lock
   descriptor* after = nullptr;
 };
 
@@ -75,22 +86,38 @@ using detail::descriptor;
 using detail::io_direction;
 using detail::io_side;
 
-/// O1.  False: it is closed.
-bool begin_use(descriptor& d, io_direction way, std::uint32_t& events, bool& worth_trying) noexcept;
+/// Under the lock; null: nobody.
+inline reactor* watcher_of(const descriptor& d) noexcept {
+  return d.watched_by.load(std::memory_order_relaxed);  // relaxed: written under the lock
+}
+
+/// C1 has happened.
+inline bool is_closed(const descriptor& d) noexcept {
+  return d.uses.is_closed();
+}
+
+/// Nobody uses it yet, and it was not ready just now: it is to be watched before anything is tried.
+void note_looked_at(descriptor& d) noexcept;
 /// O3.  True: nothing has happened meanwhile.
-bool note_drained(descriptor& d, io_direction way, std::uint32_t& events) noexcept;
+bool note_drained(descriptor& d, io_direction way, side_view& seen) noexcept;
 /// C3.  `drained`: less came than was asked for.
-void end_use(descriptor& d, io_direction way, std::uint32_t events, bool drained) noexcept;
+void end_use(descriptor& d, io_direction way, side_view seen, bool drained) noexcept;
 
 /// What an event says.
 struct what_happened {
   bool readable, writable;
-  bool read_ended, write_ended;
+  bool mixed;
 };
 
+/// What a driver gives the system to hand back: the record, and which of its lives.  Under its lock.
+std::uint64_t tag_of(const descriptor& d) noexcept;
+
 /// E1, E2.  The caller delivers.
-void note_event(descriptor& d, const what_happened& what, core::winners& won) noexcept;
-/// Its driver ends: who waits looks for another one.
-void unwatch(descriptor& d, reactor& by, core::winners& won) noexcept;
+void note_event(std::uint64_t tag, const what_happened& what, core::winners& won) noexcept;
+/// E2.  Under the lock.
+void claim_all(io_side& side, core::winners& won) noexcept;
+/// Its driver ends: `heir`, unless null, watches what is a thread's; who waits for others looks for a new
+/// one.
+void unwatch(descriptor& d, reactor& by, reactor* heir, core::winners& won) noexcept;
 
 }  // namespace weft::io

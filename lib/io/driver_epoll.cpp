@@ -59,13 +59,13 @@ class epoll_driver final : public reactor {
 
   bool wait(os::nanos deadline) noexcept override {
     found_ = sleep(deadline);
-    if (found_ < 0) {  // a signal
+    if (found_ < 0) {  // a signal, or sleep() is to do without a call
       found_ = 0;
       return true;
     }
     const epoll_event* const all = events_.data();
     const bool interrupted =
-        std::any_of(all, all + found_, [](const epoll_event& e) { return e.data.ptr == nullptr; });
+        std::any_of(all, all + found_, [](const epoll_event& e) { return e.data.u64 == 0; });
     if (interrupted) wake_.clear();
     return interrupted && found_ == 1;
   }
@@ -87,8 +87,8 @@ class epoll_driver final : public reactor {
  private:
   int begin_watch(detail::descriptor& d, int fd) noexcept override {
     epoll_event e{};
-    e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    e.data.ptr = &d;
+    e.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
+    e.data.u64 = tag_of(d);
     return ::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : errno;
   }
 
@@ -99,10 +99,15 @@ class epoll_driver final : public reactor {
     if (deadline == os::never) return ::epoll_wait(epoll_.number(), events_.data(), batch, -1);
     const os::nanos left = std::max<os::nanos>(deadline - home().port().now(), 0);
     const timespec limit{static_cast<time_t>(left / second), static_cast<long>(left % second)};
-    const auto n =
-        ::syscall(SYS_epoll_pwait2, epoll_.number(), events_.data(), batch, &limit, nullptr, std::size_t{0});
-    if (n >= 0 || errno != ENOSYS) return static_cast<int>(n);
-    pollfd all{epoll_.number(), POLLIN, 0};  // before Linux 5.11: epoll's own limit is in milliseconds
+    if (has_fine_limit_) {
+      const auto n = ::syscall(SYS_epoll_pwait2, epoll_.number(), events_.data(), batch, &limit, nullptr,
+                               std::size_t{0});
+      if (n >= 0) return static_cast<int>(n);
+      has_fine_limit_ = errno == EINTR;
+      return -1;
+    }
+    // Before Linux 5.11, or forbidden by a filter: epoll's own limit is in milliseconds.
+    pollfd all{epoll_.number(), POLLIN, 0};
     os::wait_readable(&all, 1, deadline);
     return ::epoll_wait(epoll_.number(), events_.data(), batch, 0);
   }
@@ -110,14 +115,13 @@ class epoll_driver final : public reactor {
   static void hand_out(const epoll_event* events, int n) noexcept {
     core::winners won;
     for (int i = 0; i < n; ++i) {
-      if (events[i].data.ptr == nullptr) continue;
-      constexpr unsigned failed = EPOLLERR | EPOLLHUP, gone = EPOLLHUP | EPOLLRDHUP;
+      if (events[i].data.u64 == 0) continue;
+      constexpr unsigned failed = EPOLLERR | EPOLLHUP, mixed = failed | EPOLLRDHUP | EPOLLPRI;
       const unsigned e = events[i].events;
-      note_event(*static_cast<detail::descriptor*>(events[i].data.ptr),
+      note_event(events[i].data.u64,
                  {.readable = (e & (EPOLLIN | EPOLLRDHUP | EPOLLPRI | failed)) != 0,
                   .writable = (e & (EPOLLOUT | failed)) != 0,
-                  .read_ended = (e & gone) != 0,
-                  .write_ended = (e & EPOLLHUP) != 0},
+                  .mixed = (e & mixed) != 0},
                  won);
     }
     won.deliver_all();
@@ -127,6 +131,7 @@ class epoll_driver final : public reactor {
   os::wake_event wake_;
   std::array<epoll_event, batch> events_;  // the poller's, from wait() to deliver()
   int found_ = 0;
+  bool has_fine_limit_ = true;  // same
 };
 
 }  // namespace

@@ -83,16 +83,18 @@ bool wants_own_thread(file_action action) noexcept {
   return may_raise && sched::current_worker() == nullptr && sched::current_pool() == nullptr;
 }
 
-/// The number goes back to the system now, or with the last operation that is under way.
+/// The number goes back to the system now, or with the last operation that is under way beside the one that
+/// asks for this.
 std::int64_t close_now(descriptor& d) noexcept {
+  if (!d.uses.close()) return 0;
   int fd = -1;
-  {
+  if (d.uses.is_only(2)) {
     const os::guard hold(d.lock);
-    if (d.closed) return 0;
-    d.closed = true;
-    if (d.users == 0) fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
+    fd = d.fd.exchange(given_back, std::memory_order_relaxed);  // relaxed: written under the lock
   }
-  return fd >= 0 && ::close(fd) != 0 && errno != EINTR ? -errno : 0;
+  const std::int64_t result = fd >= 0 && ::close(fd) != 0 && errno != EINTR ? -errno : 0;
+  end_use(d, to_read, 0, false);
+  return result;
 }
 
 }  // namespace
@@ -115,12 +117,9 @@ struct file_steps {
       return 0;
     }
     if (op.on_ == nullptr) return -EBADF;
-    if (r.action == file_action::close) return 0;  // itself it would keep the file open
-    std::uint32_t events = 0;
-    bool worth_trying = false;
-    if (!begin_use(*op.on_, to_read, events, worth_trying)) return -EBADF;
-    op.holds_ = true;
-    r.fd = number_of(*op.on_);
+    op.holds_ = op.on_->uses.begin();
+    if (!op.holds_) return r.action == file_action::close ? 0 : -EBADF;
+    r.fd = op.on_->fd.load(std::memory_order_relaxed);  // relaxed: this is a user, so it stays
     return 0;
   }
 
@@ -130,7 +129,11 @@ struct file_steps {
 
   static void make_call(file_call& op) noexcept {
     const file_request& r = op.request_;
-    op.result_ = r.action == file_action::close ? close_now(*op.on_) : perform(r);
+    if (r.action != file_action::close) {
+      op.result_ = perform(r);
+    } else {
+      op.result_ = op.holds_ ? close_now(*op.on_) : 0;  // it was closed before
+    }
   }
 
   static void call_on_pool(pool_call& c) noexcept { make_call(*static_cast<file_call::own_call&>(c).owner); }

@@ -5,10 +5,17 @@
 #include <weft/detail/io_wait.hpp>
 #include <weft/detail/waiter.hpp>
 
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "io/descriptor_words.hpp"
+
 namespace weft::io {
 
 /// A waiter, not a thread, that queues on a descriptor was claimed: before it goes on, the call is tried.
-void look_again_first(detail::waiter& w) noexcept;
+/// `now` is what is known of its direction.
+void look_again_first(detail::waiter& w, side_view now) noexcept;
 
 /// One try of an operation's call.
 struct io_try {
@@ -20,7 +27,10 @@ struct io_try {
   bool again;        // it is not the first
 };
 
-/// What the call gives, or the system's error below zero: -EAGAIN, the descriptor is not ready.
+/// A try that came too early.  No system error: EAGAIN may also be an answer, as of a local connect().
+inline constexpr std::int64_t not_ready = std::numeric_limits<std::int64_t>::min();
+
+/// What the call gives, the system's error below zero, or not_ready.
 std::int64_t attempt(const io_try& what) noexcept;
 
 }  // namespace weft::io

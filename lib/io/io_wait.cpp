@@ -25,6 +25,7 @@ io_direction way_of(io_call call) noexcept {
   switch (call) {
     case io_call::read:
     case io_call::receive:
+    case io_call::receive_tcp:
     case io_call::scatter:
     case io_call::accept:
     case io_call::message:
@@ -40,6 +41,7 @@ const char* name_of(io_call call) noexcept {
   switch (call) {
     case io_call::read:
     case io_call::receive:
+    case io_call::receive_tcp:
     case io_call::scatter:
     case io_call::message:
     case io_call::take_fd:
@@ -59,8 +61,12 @@ const char* name_of(io_call call) noexcept {
 /// Less than was asked for says that there is no more, for now.  Not so of terminals, which give line after
 /// line, nor of local sockets, which stop where a descriptor was passed.
 bool says_by_size(io_call call) noexcept {
-  return call == io_call::receive;
+  return call == io_call::receive_tcp;
 }
+
+/// Of an operation that goes on until all is done, before those that are ready have their turn, and it asks
+/// whether it is cancelled: over loopback a peer may keep pace with it for ever.
+constexpr int calls_in_turn = 16;
 
 bool moves_bytes(io_call call) noexcept {
   return call <= io_call::scatter;
@@ -79,17 +85,25 @@ struct io_steps {
   }
 
   static void let_go(io_wait& op, bool drained) noexcept {
-    if (std::exchange(op.holds_, false)) end_use(*op.on_, way_of(op.call_), op.events_, drained);
+    if (std::exchange(op.holds_, false)) end_use(*op.on_, way_of(op.call_), op.seen_, drained);
   }
 
-  /// O2, O3.  False: the descriptor is not ready.
+  /// What O3 is to compare with.
+  static void note_seen(io_wait& op, side_view now) noexcept { op.seen_ = now; }
+
+  /// O2, O3.  False: the descriptor is not ready, or it is others' turn.
   static bool try_it(io_wait& op) noexcept {
-    for (;;) {
+    for (int calls = 0;; ++calls) {
+      if (calls == calls_in_turn) {
+        op.gives_way_ = true;
+        return false;
+      }
+      if (is_closed(*op.on_)) return over(op, -ECANCELED);
       const int fd = op.on_->fd.load(std::memory_order_relaxed);  // relaxed: this is a user, so it stays
       const std::int64_t n = attempt({op.call_, fd, op.data_, op.size_, op.done_, op.was_tried_});
       op.was_tried_ = true;
-      if (n == -EAGAIN) {
-        if (note_drained(*op.on_, way_of(op.call_), op.events_)) return false;
+      if (n == not_ready) {
+        if (note_drained(*op.on_, way_of(op.call_), op.seen_)) return false;
         continue;
       }
       const auto bytes = static_cast<std::size_t>(n);
@@ -99,30 +113,52 @@ struct io_steps {
     }
   }
 
-  enum class queued { waits, ready, over, unwatched };
+  enum class queued { waits, ready, over, unwatched, ended };
 
-  /// O4.  `by` watches the descriptor if nobody does.
-  static queued queue_up(io_wait& op, waiter& w, reactor* by) noexcept {
+  /// O4.  `by` watches the descriptor if nobody does whom `w` may rely on.
+  static queued queue_up(io_wait& op, waiter& w, reactor* by, winners& won) noexcept {
     descriptor& d = *op.on_;
     io_side& side = d.sides[way_of(op.call_)];
     const os::guard hold(d.lock);
-    if (d.closed) return fail(op, ECANCELED);
-    if (d.watched_by == nullptr) {
-      if (by == nullptr) return queued::unwatched;
-      if (const int error = by->add(d)) return fail(op, error);
-      side.ready = false;  // by EAGAIN; whatever has changed since is the first event
+    if (is_closed(d)) return fail(op, ECANCELED);
+    if (std::exchange(op.gives_way_, false) &&
+        side.word.is_ready(side.word.look())) {  // as if it became so just now
+      const queued how = begin(op, w, side);
+      claim_all(side, won);
+      return how;
     }
-    if (side.ready) return queued::ready;
-    reactor& watcher = *d.watched_by;
-    const bool attended = watcher.is_attended_by(w);
+    reactor* watcher = watcher_of(d);
+    if (watcher == nullptr || (watcher != by && watcher->is_anothers_host(w))) {
+      if (by == nullptr) return queued::unwatched;
+      if (watcher != nullptr) watcher->give_up(d);
+      if (const int error = by->add(d)) return error == ECANCELED ? queued::ended : fail(op, error);
+      side.word.note_unready();  // it has just been tried; whatever has changed since is the first event
+      watcher = by;
+    }
+    if (side.word.is_ready(side.word.look())) return queued::ready;
+    const bool attended = watcher->is_attended_by(w);
+    const queued how = begin(op, w, side);
+    if (how == queued::waits && !attended) watcher->watch_began();  // under the lock, which keeps it
+    return how;
+  }
+
+  static queued begin(io_wait& op, waiter& w, io_side& side) noexcept {
     const wait_reason why = way_of(op.call_) == to_read ? wait_reason::readable : wait_reason::writable;
     if (!begin_waiting(w, why, &op)) {
       op.how_ = wait_end::cancelled;
       return queued::over;
     }
     append(side.queue, w.node);
-    if (!attended) watcher.watch_began();  // under the lock, which keeps it
     return queued::waits;
+  }
+
+  /// Itself among others, perhaps: from here on it may be gone.
+  static void deliver_in_turn(winners& won) noexcept {
+    for (waiter* r = won.take_routines(); r != nullptr;) {
+      waiter* const next = r->next;
+      sched::scheduler::wake_in_turn(*r);
+      r = next;
+    }
   }
 
   static queued fail(io_wait& op, int error) noexcept {
@@ -136,8 +172,10 @@ struct io_steps {
     reactor* by = nullptr;
     int error = 0;
     for (;;) {
-      switch (queue_up(op, w, by)) {
+      winners won;
+      switch (queue_up(op, w, by, won)) {
         case queued::waits:
+          deliver_in_turn(won);
           return true;
         case queued::ready:
           if (try_it(op)) return false;
@@ -146,6 +184,12 @@ struct io_steps {
           by = reactor_for(w, op.kept_, error);
           if (by != nullptr) break;
           fail(op, error);
+          let_go(op, false);
+          return false;
+        case queued::ended:
+          by = op.kept_ != nullptr ? reactor_of_threads(error) : nullptr;
+          if (by != nullptr) break;
+          fail(op, op.kept_ != nullptr ? error : ECANCELED);
           [[fallthrough]];
         case queued::over:
           let_go(op, false);
@@ -171,16 +215,16 @@ bool io_wait::ready(waiter& w) noexcept {
   os::step();
   result_ = 0;
   done_ = 0;
-  was_tried_ = false;
+  was_tried_ = gives_way_ = false;
   how_ = wait_end::pending;
   if (is_cancelled(w)) return how_ = wait_end::cancelled, true;
   if (os::may_be_simulated() && os::current_port().simulated()) return io_steps::over(*this, -ENOTSUP);
-  bool worth_trying = false;
   if (on_ == nullptr) return io_steps::over(*this, absent_);
   if (total_ == 0 && moves_bytes(call_)) return io_steps::over(*this, 0);  // the system would wait for some
-  if (!begin_use(*on_, way_of(call_), events_, worth_trying)) return io_steps::over(*this, -EBADF);
+  if (!on_->uses.begin()) return io_steps::over(*this, -EBADF);
   holds_ = true;
-  if (!worth_trying || !io_steps::try_it(*this)) return false;
+  seen_ = on_->sides[way_of(call_)].word.look();
+  if (!side_word<>::is_ready(seen_) || !io_steps::try_it(*this)) return false;
   return may_go_on(w);
 }
 
@@ -223,8 +267,10 @@ int io_wait::number() const noexcept {
 
 namespace weft::io {
 
-void look_again_first(detail::waiter& w) noexcept {
-  core::look_first<detail::io_wait, &detail::io_steps::look>(*static_cast<detail::io_wait*>(w.node.op), w);
+void look_again_first(detail::waiter& w, side_view now) noexcept {
+  auto& op = *static_cast<detail::io_wait*>(w.node.op);
+  detail::io_steps::note_seen(op, now);
+  core::look_first<detail::io_wait, &detail::io_steps::look>(op, w);
 }
 
 }  // namespace weft::io

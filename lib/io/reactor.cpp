@@ -8,6 +8,8 @@
 #include "core/global.hpp"
 #include "core/park.hpp"
 #include "os/lock.hpp"
+#include "os/port.hpp"
+#include "sched/hosting.hpp"
 
 namespace weft::io {
 
@@ -36,11 +38,11 @@ int reactor::add(descriptor& d) noexcept {
     if (first_ != nullptr) first_->before = &d;
     first_ = &d;
   }
-  watched_.fetch_add(1, std::memory_order_seq_cst);  // D1, pairs with D3
-  d.watched_by = this;
+  watched_.fetch_add(1, std::memory_order_seq_cst);     // D1, pairs with D3
+  d.watched_by.store(this, std::memory_order_relaxed);  // relaxed: written under the lock
   const int error = begin_watch(d, fd);
   if (error != 0) {
-    d.watched_by = nullptr;
+    d.watched_by.store(nullptr, std::memory_order_relaxed);  // relaxed: same
     unlist(d);
   }
   return error;
@@ -53,25 +55,47 @@ void reactor::unlist(descriptor& d) noexcept {
   watched_.fetch_sub(1, std::memory_order_seq_cst);  // D1, pairs with D3
 }
 
-void reactor::remove(descriptor& d) noexcept {
-  end_watch(d.fd.load(std::memory_order_relaxed));  // relaxed: under its lock
+void reactor::give_up(descriptor& d) noexcept {
+  d.watched_by.store(nullptr, std::memory_order_relaxed);  // relaxed: written under the lock
+  end_watch(d.fd.load(std::memory_order_relaxed));         // relaxed: under its lock
   unlist(d);
 }
 
 /// One after the other, each under its own lock, which comes before this one's.
 void reactor::end() noexcept {
   core::winners won;
+  reactor* heir = nullptr;
+  bool has_asked = false;
   for (;;) {
     descriptor* d;
+    if (!has_asked && watches_for_thread()) {
+      has_asked = true;
+      int error = 0;
+      heir = reactor_of_threads(error);
+    }
     {
       const os::guard hold(lock_);
       ended_ = first_ == nullptr;
       d = first_;
     }
     if (d == nullptr) break;
-    unwatch(*d, *this, won);
+    unwatch(*d, *this, heir, won);
   }
   won.deliver_all();
+}
+
+bool reactor::watches_for_thread() noexcept {
+  const os::guard hold(lock_);
+  for (const descriptor* d = first_; d != nullptr; d = d->after) {
+    if (d->of_thread.load(std::memory_order_relaxed)) return true;  // relaxed: written before it was listed
+  }
+  return false;
+}
+
+bool reactor::is_anothers_host(const detail::waiter& w) const noexcept {
+  if (!home_->how().manual) return false;
+  if (w.worker != nullptr) return &core::worker_of(w).home() != home_;
+  return sched::hosted_here() != home_;
 }
 
 bool reactor::is_attended_by(const detail::waiter& w) const noexcept {
@@ -88,8 +112,25 @@ reactor& reactor_of(sched::scheduler& home) {
 reactor* reactor_for(const detail::waiter& w, sched::scheduler*& kept, int& error) noexcept {
   try {
     sched::scheduler* home = w.worker != nullptr ? &core::worker_of(w).home() : sched::scheduler::here();
+    if (home == nullptr) home = sched::hosted_here();
     if (home == nullptr && kept == nullptr) kept = &core::hold_global();
     return &reactor_of(home != nullptr ? *home : *kept);
+  } catch (...) {
+    error = current_error();
+    return nullptr;
+  }
+}
+
+reactor* reactor_of_threads(int& error) noexcept {
+  static constinit std::uint32_t lock = 0;
+  static constinit sched::scheduler* home = nullptr;
+  try {
+    {
+      const os::guard hold(lock);
+      os::may_fail();
+      if (home == nullptr) home = new sched::scheduler({.workers = 1, .name = "weft-io"}, os::real_port());
+    }
+    return &reactor_of(*home);
   } catch (...) {
     error = current_error();
     return nullptr;

@@ -26,7 +26,7 @@ class reactor : public sched::driver {
   /// Under the descriptor's lock: watches it.  0, or the system's error; ECANCELED: it has ended.
   int add(descriptor& d) noexcept;
   /// The same: does not any more.
-  void remove(descriptor& d) noexcept;
+  void give_up(descriptor& d) noexcept;
 
   bool watches() const noexcept override {
     return watched_.load(std::memory_order_seq_cst) != 0;  // D3, pairs with D1
@@ -35,6 +35,8 @@ class reactor : public sched::driver {
   /// The poller's, of a thread that is none of the home's workers.
   void watch_began() noexcept { home_->watch_began(); }
 
+  /// Its home is driven by a host, who need not be at it, and `w` is none of its routines.
+  bool is_anothers_host(const detail::waiter& w) const noexcept;
   /// `w` runs on a worker of the home, and not to block it: that worker will be the poller.
   bool is_attended_by(const detail::waiter& w) const noexcept;
 
@@ -47,6 +49,7 @@ class reactor : public sched::driver {
 
  private:
   void unlist(descriptor& d) noexcept;
+  bool watches_for_thread() noexcept;
 
   sched::scheduler* home_;
   std::atomic<std::size_t> watched_{0};
@@ -58,9 +61,13 @@ class reactor : public sched::driver {
 /// That of a runtime, made now if there is none yet.  Throws std::system_error, std::bad_alloc.
 reactor& reactor_of(sched::scheduler& home);
 
-/// That of the waiter's runtime.  A thread that has none takes the global one's, which is `kept` then: the
-/// caller's to drop.  Null: none is to be had, and why.
+/// That of the waiter's runtime.  A thread that has none takes that of a runtime which it hosts, or the
+/// global one's, which is `kept` then: the caller's to drop.  Null: none is to be had, and why.
 reactor* reactor_for(const detail::waiter& w, sched::scheduler*& kept, int& error) noexcept;
+
+/// For threads that wait while the global runtime is stopped, as their waits do not end with it: that of a
+/// runtime which nobody else has, made now if there is none yet, and never ended.  Null: the same.
+reactor* reactor_of_threads(int& error) noexcept;
 
 /// Throws the same.
 std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home);

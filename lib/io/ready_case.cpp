@@ -40,7 +40,7 @@ struct ready_steps {
   static bool is_ready(ready_watch& x) noexcept {
     const std::int64_t n =
         os::current_port().simulated() ? -ENOTSUP : attempt({x.call_, x.fd_, x.to_, x.size_, 0, false});
-    if (n == -EAGAIN) return false;
+    if (n == not_ready) return false;
     x.error_ = n < 0 ? static_cast<int>(-n) : 0;
     return x.has_looked_ = true;
   }
@@ -62,6 +62,14 @@ struct ready_steps {
 
   static void nothing(select_case&) noexcept {}
 
+  static int watch(const ready_watch& x, descriptor& d, reactor& by) noexcept {
+    const os::guard hold(d.lock);
+    d.of_thread.store(x.kept_ != nullptr, std::memory_order_relaxed);  // relaxed: written under the lock
+    const int error = by.add(d);
+    for (io_side& each : d.sides) each.word.note_unready();  // whatever has come before is the first event
+    return error;
+  }
+
   /// 0, or the system's error.
   static int watch(ready_watch& x, const waiter& w) noexcept {
     const int copy = ::fcntl(x.fd_, F_DUPFD_CLOEXEC, 0);
@@ -72,13 +80,13 @@ struct ready_steps {
       return ENOMEM;
     }
     int error = 0;
-    reactor* const by = reactor_for(w, x.kept_, error);
+    reactor* by = reactor_for(w, x.kept_, error);
     if (by == nullptr) return error;
     descriptor& d = *x.own_.get();
-    const os::guard hold(d.lock);
-    error = by->add(d);
-    for (io_side& each : d.sides) each.ready = false;  // whatever has come before is the first event
-    return error;
+    error = watch(x, d, *by);
+    if (error != ECANCELED || x.kept_ == nullptr) return error;
+    by = reactor_of_threads(error);
+    return by == nullptr ? error : watch(x, d, *by);
   }
 
   static void unwatch(ready_watch& x) noexcept {
@@ -101,9 +109,9 @@ struct ready_steps {
     const descriptor& d = *x.own_.get();
     io_side& side = side_of(x);
     const os::guard hold(x.own_.get()->lock);
-    if (side.ready) return false;
+    if (side.word.is_ready(side.word.look())) return false;
     core::append(side.queue, c.node);
-    if (!d.watched_by->is_attended_by(*c.node.owner)) d.watched_by->watch_began();
+    if (!watcher_of(d)->is_attended_by(*c.node.owner)) watcher_of(d)->watch_began();
     return true;
   }
 
@@ -113,7 +121,7 @@ struct ready_steps {
     {
       const os::guard hold(x.own_.get()->lock);
       if (c.node.linked) core::remove(side_of(x).queue, c.node);
-      is_watched = x.own_.get()->watched_by != nullptr;
+      is_watched = watcher_of(*x.own_.get()) != nullptr;
     }
     unwatch(x);
     // A driver that ends wakes all who wait on what it watches.

@@ -109,7 +109,7 @@ void socket_stream::set_receive_buffer(int bytes) {
 }
 
 tcp_stream::tcp_stream(descriptor_handle socket)
-    : socket_stream(std::move(socket), detail::io_call::receive) {
+    : socket_stream(std::move(socket), detail::io_call::receive_tcp) {
   // A peer that is gone already refuses it; the next operation says so.
   const int on = 1;
   ::setsockopt(is_.number(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "io/descriptor.hpp"
 #include "io/io_steps.hpp"
 #include "io/owned_fd.hpp"
 #include "os/port.hpp"
@@ -70,13 +71,16 @@ pipe_end pipe_end::adopt(int fd) {
 bool ready_op::ready(detail::waiter& w) noexcept {
   if (own_.get() == nullptr) {
     std::int64_t n = io::attempt({call(), fd_, nullptr, 0, 0, false});
-    if (n == -EAGAIN) {
+    if (n == io::not_ready) {
       // A number of its own: that of the other library may be closed, and be another thing's, when it is to
       // be forgotten.
       const int copy = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
       n = copy < 0 ? -errno : -ENOMEM;
       try {
-        if (copy >= 0) own_ = descriptor_handle(copy);
+        if (copy >= 0) {
+          own_ = descriptor_handle(copy);
+          io::note_looked_at(*own_.get());
+        }
       } catch (const std::bad_alloc&) {  // closed, and said by n
       }
     }

@@ -57,10 +57,14 @@ void unhost(scheduler& runtime) noexcept {
   hosted.size.fetch_sub(1, std::memory_order_relaxed);  // relaxed: as above
 }
 
-bool is_host() noexcept {
-  if (hosted.size.load(std::memory_order_relaxed) == 0) return false;  // relaxed: as above
+scheduler* hosted_here() noexcept {
+  if (hosted.size.load(std::memory_order_relaxed) == 0) return nullptr;  // relaxed: as above
   const os::guard hold(hosted.lock);
-  return nth_here(0) != nullptr;
+  return nth_here(0);
+}
+
+bool is_host() noexcept {
+  return hosted_here() != nullptr;
 }
 
 host_wait::host_wait() {

@@ -36,6 +36,8 @@ inline constexpr std::size_t drive_batch = 256;
 void host_here(scheduler& runtime) noexcept;
 /// Nobody drives it any more, from the return on.
 void unhost(scheduler& runtime) noexcept;
+/// A runtime that this thread is the host of; null: none.
+[[nodiscard]] scheduler* hosted_here() noexcept;
 /// This thread is the host of some runtime.
 [[nodiscard]] bool is_host() noexcept;
 

@@ -1,5 +1,6 @@
 """The programs that are compared: building them, and which benches and variants each has."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ class Program:
 
     def label(self, variant):
         """Its own programs' variants speak for themselves; another's carry the name that was given."""
-        if self.name in ("weft", "go", "rust"):
+        if self.name in ("weft", "epoll", "go", "rust"):
             return variant
         is_only_one = all(len(names) == 1 for names in self.variants.values())
         if is_only_one:
@@ -73,8 +74,13 @@ def command(words, where=ROOT):
 def weft(preset, is_to_build):
     if is_to_build:
         command(["cmake", "--preset", preset])
-        command(["cmake", "--build", f"build/{preset}", "--target", "weft-perf"])
+        command(["cmake", "--build", f"build/{preset}", "--target", "weft-perf", "peer-epoll"])
     return ROOT / "build" / preset / "perf" / "weft-perf"
+
+
+def epoll():
+    """Is built with weft, which it does not use."""
+    return ROOT / "build/release/perf/peer-epoll"
 
 
 def go(is_to_build):
@@ -96,7 +102,8 @@ def rust(is_to_build):
 def gather(is_to_build, has_clang, also):
     """All programs that can be had, weft first, and why others cannot.  Without weft there is nothing to compare."""
     programs, missing = [Program("weft", weft("release", is_to_build))], {}
-    makers = [("go", lambda: go(is_to_build)), ("rust", lambda: rust(is_to_build))]
+    os.environ["WEFT_ECHO_LOAD"] = str(ROOT / "build/release/perf/weft-echo-load")
+    makers = [("epoll", epoll), ("go", lambda: go(is_to_build)), ("rust", lambda: rust(is_to_build))]
     if has_clang:
         makers.append(("weft-clang", lambda: weft("clang", is_to_build)))
     makers += [(name, lambda path=path: path) for name, path in also]

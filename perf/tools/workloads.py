@@ -40,6 +40,8 @@ WORKLOADS = {
     "wake_latency": 100,
     "imbalance": 2_000,
     "blocking": 100,
+    "echo": 20_000,
+    "file_reads": 20_000,
     "skynet_fj@111111111": 111_111,
     "parked@10000000": 50_000,
 }
@@ -55,10 +57,11 @@ MEASURES = {
     "nqueens": ["total_s"],
     "sieve": ["total_s"],
     "blocking": ["total_s", "late_p99_us"],
+    "echo": ["ns_per_op", "p50_us", "p99_us"],
 }
 
 UNITS = {"ns_per_op": "ns", "cpu_ns_per_op": "ns of CPU", "bytes_per_routine": "B", "rss_mb": "MB", "total_s": "s",
-         "cpu_s": "s of CPU", "late_p99_us": "us late, p99", "wake_p50_us": "us, p50", "wake_p99_us": "us, p99"}
+         "cpu_s": "s of CPU", "p50_us": "us, p50", "p99_us": "us, p99", "late_p99_us": "us late, p99", "wake_p50_us": "us, p50", "wake_p99_us": "us, p99"}
 
 ROUTINES = [10**3, 10**4, 10**5, 10**6, 10**7]
 TREES = [1111, 11111, 111111, 1111111, 11111111]

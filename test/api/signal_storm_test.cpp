@@ -1,11 +1,11 @@
 // Signals that interrupt system calls change nothing.
 
+#include "support/signal_storm.hpp"
+
 #include <weft/weft.hpp>
 
 #include <atomic>
 #include <cerrno>
-#include <csignal>
-#include <ctime>
 #include <thread>
 #include <vector>
 
@@ -14,45 +14,9 @@
 #include "support/catch.hpp"
 
 using namespace std::chrono_literals;
+using weft::test::signal_storm;
 
 namespace {
-
-std::atomic<long> interruptions{0};
-
-/// A signal every 100 us, whose handler does not restart system calls.
-class storm {
- public:
-  storm() {
-    struct sigaction action {};
-
-    action.sa_handler = [](int) { interruptions.fetch_add(1); };
-    ::sigaction(SIGRTMIN, &action, &before_);
-    sigevent event{};
-    event.sigev_notify = SIGEV_SIGNAL;
-    event.sigev_signo = SIGRTMIN;
-    ::timer_create(CLOCK_MONOTONIC, &event, &timer_);
-    const itimerspec often{{0, 100'000}, {0, 100'000}};
-    ::timer_settime(timer_, 0, &often, nullptr);
-  }
-
-  storm(const storm&) = delete;
-  storm& operator=(const storm&) = delete;
-
-  ~storm() {
-    ::timer_delete(timer_);
-
-    struct sigaction ignore {};
-
-    ignore.sa_handler = SIG_IGN;
-    ::sigaction(SIGRTMIN, &ignore, nullptr);  // what is pending
-    ::sigaction(SIGRTMIN, &before_, nullptr);
-  }
-
- private:
-  timer_t timer_{};
-
-  struct sigaction before_ {};
-};
 
 /// All that a thread of the program may wait for; how much of it went wrong.
 int errors_here(weft::runtime& rt) {
@@ -89,8 +53,8 @@ int errors_here(weft::runtime& rt) {
     char byte = 0;
     return weft::blocking::block_on_io([&] { return ::read(ends[0], &byte, 1) == 1 ? 0 : errno; });
   });
-  const long seen = interruptions.load();
-  while (interruptions.load() < seen + 20) wrong += from.recv_for(1ms).status != weft::recv_status::empty;
+  const long seen = signal_storm::taken();
+  while (signal_storm::taken() < seen + 20) wrong += from.recv_for(1ms).status != weft::recv_status::empty;
   wrong += ::write(ends[1], "xx", 2) != 2;
   wrong += reads.join() != 0;
   wrong += plain.join() != 0;
@@ -102,7 +66,7 @@ int errors_here(weft::runtime& rt) {
 }  // namespace
 
 TEST_CASE("signals that interrupt every system call change nothing", "[api][signal]") {
-  const storm s;
+  const signal_storm s(100'000);
   weft::runtime rt({.workers = 2});
   REQUIRE(errors_here(rt) == 0);
   std::vector<std::thread> others;
@@ -111,5 +75,5 @@ TEST_CASE("signals that interrupt every system call change nothing", "[api][sign
   for (auto& t : others) t.join();
   rt.stop();
   REQUIRE(wrong == 0);
-  REQUIRE(interruptions > 100);
+  REQUIRE(signal_storm::taken() > 100);
 }

@@ -10,7 +10,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <ctime>
 #include <string>
 #include <thread>
@@ -25,6 +24,7 @@
 #include "io/support.hpp"
 #include "support/catch.hpp"
 #include "support/sanitizers.hpp"
+#include "support/signal_storm.hpp"
 
 using namespace weft;
 using namespace std::chrono_literals;
@@ -32,49 +32,10 @@ using test::connect_here;
 using test::connection;
 using test::error_in;
 using test::error_of;
+using test::signal_storm;
 using test::text;
 
 namespace {
-
-std::atomic<long> interruptions{0};
-
-/// A signal to this thread each 0.5 ms, whose handler does not restart system calls.
-class storm {
- public:
-  storm() {
-    struct sigaction action {};
-
-    action.sa_handler = [](int) {
-      interruptions.fetch_add(1, std::memory_order_relaxed);
-    };  // relaxed: a count
-    ::sigaction(SIGRTMIN + 1, &action, &before_);
-    sigevent event{};
-    event.sigev_notify = SIGEV_THREAD_ID;
-    event.sigev_signo = SIGRTMIN + 1;
-    event._sigev_un._tid = ::gettid();
-    ::timer_create(CLOCK_MONOTONIC, &event, &timer_);
-    const itimerspec often{{0, 500'000}, {0, 500'000}};
-    ::timer_settime(timer_, 0, &often, nullptr);
-  }
-
-  storm(const storm&) = delete;
-  storm& operator=(const storm&) = delete;
-
-  ~storm() {
-    ::timer_delete(timer_);
-
-    struct sigaction ignore {};
-
-    ignore.sa_handler = SIG_IGN;
-    ::sigaction(SIGRTMIN + 1, &ignore, nullptr);  // what is pending
-    ::sigaction(SIGRTMIN + 1, &before_, nullptr);
-  }
-
- private:
-  timer_t timer_{};
-
-  struct sigaction before_ {};
-};
 
 /// Of this process, in nanoseconds.
 [[maybe_unused]] std::int64_t cpu_time() {
@@ -138,10 +99,10 @@ TEST_CASE("signals that interrupt a thread's system calls are none of its reads'
           "[io][fault]") {
   runtime rt({.workers = 2});
   tcp_listener listener(ip_endpoint::loopback());
-  const long before = interruptions;
-  const storm signals;
+  const long before = signal_storm::taken();
+  const signal_storm signals(500'000, ::gettid());
   int rounds = 0, wrong = 0;
-  while (interruptions < before + 400) {
+  while (signal_storm::taken() < before + 400) {
     auto peer = rt.go(
         [](ip_endpoint to) -> routine<> {
           tcp_stream s = co_await tcp_stream::connect(to);

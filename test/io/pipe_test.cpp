@@ -22,6 +22,7 @@
 
 using namespace weft;
 using namespace std::chrono_literals;
+using test::dump_with;
 using test::error_in;
 using test::error_of;
 using test::text;
@@ -215,15 +216,7 @@ TEST_CASE("a dump says which descriptor a routine waits for", "[io][dump]") {
       },
       std::ref(ends.first));
   const std::string wanted = "waits in read of descriptor " + std::to_string(ends.first.native_handle());
-  std::string said;
-  while (said.find(wanted) == std::string::npos) {
-    auto text = make_pipe();
-    rt.dump(text.second.native_handle());
-    text.second.close();
-    said.clear();
-    std::array<char, 1'000> piece;
-    while (const std::size_t n = blocking::wait(text.first.read_some(piece))) said.append(piece.data(), n);
-  }
+  REQUIRE(dump_with(rt, wanted).find(wanted) != std::string::npos);
   ends.second.close();
   reading.join();
 }

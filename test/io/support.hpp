@@ -2,9 +2,11 @@
 
 // What tests of descriptors share.
 
+#include <weft/io/pipe.hpp>
 #include <weft/io/tcp.hpp>
 #include <weft/weft.hpp>
 
+#include <array>
 #include <cstddef>
 #include <exception>
 #include <string>
@@ -60,6 +62,19 @@ int error_in(F f) {
     return e.code().value();
   }
   return 0;
+}
+
+/// What rt.dump() says as soon as it says this, too.
+inline std::string dump_with(const runtime& rt, std::string_view wanted) {
+  for (;;) {
+    auto [from, to] = make_pipe();
+    rt.dump(to.native_handle());
+    to.close();
+    std::string said;
+    std::array<char, 1'000> piece;
+    while (const std::size_t n = blocking::wait(from.read_some(piece))) said.append(piece.data(), n);
+    if (said.find(wanted) != std::string::npos) return said;
+  }
 }
 
 struct connection {

@@ -21,7 +21,8 @@ enum class io_call : std::uint8_t {
   // Of bytes; `whole`: goes on until all have been moved, or the end.
   read,     // into `data`
   write,    // from `data`
-  receive,  // the same of TCP
+  receive,  // the same of sockets
+  receive_tcp,
   send,     // of all sockets
   gather,   // `data` are `size` buffers, to be written one after the other
   scatter,  // to be read into
@@ -96,11 +97,12 @@ class WEFT_API io_wait : public op_base, public second_look {
   std::int64_t result_ = 0;
   std::int64_t absent_ = -9;          // EBADF
   sched::scheduler* kept_ = nullptr;  // whose driver it is, of a thread without a runtime
-  std::uint32_t events_ = 0;          // of the direction, when the call was tried
+  std::uint32_t seen_ = 0;            // of the direction, when the call was tried
   io_call call_;
   bool whole_;
   bool holds_ = false;  // counted in the descriptor
   bool was_tried_ = false;
+  bool gives_way_ = false;  // to others, before it goes on
   wait_end how_ = wait_end::pending;
 };
 

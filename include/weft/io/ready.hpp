@@ -33,7 +33,7 @@ class [[nodiscard("co_await it")]] ready_op : public detail::io_wait {
 /// reads.
 /// \throws cancelled
 /// \throws std::system_error  EBADF; EMFILE: no number for the copy
-/// \par Cost  one system call if it is ready, else five
+/// \par Cost  one system call if it is ready, else six
 inline ready_op wait_readable(int fd) noexcept {
   return ready_op(fd, detail::io_call::none);
 }

@@ -54,8 +54,7 @@ class ready_case final : public case_shared<ready_case<Kind, F>, F> {
 /// makes it non-blocking.
 ///
 /// \throws std::system_error  out of select, and no case has happened.  EBADF; EMFILE: no number for a copy,
-///                            which is what select waits on; ECANCELED: the global runtime was stopped while
-///                            a thread without a runtime waited
+///                            which is what select waits on
 /// \par Cost  one system call if some case is ready, else six
 template <typename F = detail::no_handler>
 auto on_readable(int fd, F&& f = F{}) {

@@ -37,7 +37,8 @@ class WEFT_API socket_stream : public byte_stream {
  public:
   /// No more is written: the peer reads the end when it has read everything.
   void shutdown_write();
-  /// No more is read: what comes is discarded.
+  /// A read that waits, and each later one that finds nothing, gives the end.  On Linux what comes after this
+  /// is still received, and read.
   void shutdown_read();
 
   /// The sizes of the system's buffers, in bytes; it takes them as a hint.
@@ -102,7 +103,7 @@ class listening_socket {
   ///                            ECANCELED, EBADF: the listener was closed
   accept_op<Stream> accept() noexcept { return accept_op<Stream>(is_.get()); }
 
-  /// An accept() that is under way ends by ECANCELED.
+  /// An accept() that is under way ends by ECANCELED, and the address is free when it has.
   void close() noexcept { is_.close(); }
 
   [[nodiscard]] bool is_open() const noexcept { return is_.number() >= 0; }

@@ -72,7 +72,7 @@ class WEFT_API unix_stream : public socket_stream {
   friend class accept_op<unix_stream>;
 
   explicit unix_stream(detail::descriptor_handle socket) noexcept
-      : socket_stream(std::move(socket), detail::io_call::read) {}
+      : socket_stream(std::move(socket), detail::io_call::receive) {}
 };
 
 class WEFT_API unix_listener : public listening_socket<unix_stream> {

@@ -19,7 +19,7 @@ const (
 
 var allBenches = [][]bench{
 	spawnBenches, treeBenches, channelBenches, selectBenches, timeBenches, networkBenches, mutexBenches,
-	cancelBenches, foreignBenches, blockingBenches,
+	cancelBenches, foreignBenches, blockingBenches, ioBenches,
 }
 
 func find(name string) *bench {

@@ -9,6 +9,7 @@ mod cancel;
 mod channel;
 mod foreign;
 mod harness;
+mod io;
 mod kinds;
 mod mutex;
 mod network;
@@ -37,6 +38,7 @@ fn all_benches() -> impl Iterator<Item = &'static Bench> {
         cancel::BENCHES,
         foreign::BENCHES,
         blocking::BENCHES,
+        io::BENCHES,
     ];
     lists.into_iter().flatten()
 }
@@ -129,7 +131,7 @@ fn main() {
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(order.workers)
-        .enable_time()
+        .enable_all()
         .build()
         .expect("a runtime");
     let got = (taken.run)(&runtime, &order);
