@@ -49,7 +49,6 @@ class connection {
  private:
   using document = typename Site::document;
 
-  static constexpr std::chrono::milliseconds last_look{10};
   static constexpr std::chrono::seconds farewell{1};
   static constexpr std::size_t piece_size = 65'536;  // all that one connection holds of a file
 
@@ -66,10 +65,11 @@ class connection {
     co_return !input_.empty();
   }
 
-  // A request that is on its way when the server is told to stop has begun, too.
+  // A request that lies there when the server is told to stop has begun, too: what is ready beats a limit
+  // that has passed.
   weft::routine<> look_once_more() {
     try {
-      co_await read_more(last_look);
+      co_await read_more(std::chrono::milliseconds(0));
     } catch (const weft::timeout_error&) {
     }
   }

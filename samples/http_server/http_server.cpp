@@ -92,11 +92,11 @@ weft::routine<> accept_all(server& s, weft::task_scope& connections) {
   }
 }
 
-// Those that have connected and that nobody has accepted.
+// Those that have connected and that nobody has accepted: what is ready beats a limit that has passed.
 weft::routine<> accept_waiting(server& s, weft::task_scope& connections) {
   try {
     for (int i = 0; i < weft::listen_options().backlog; ++i) {
-      weft::tcp_stream peer = co_await weft::with_timeout(10ms, s.listener.accept());
+      weft::tcp_stream peer = co_await weft::with_timeout(0ms, s.listener.accept());
       start_serving(s, connections, std::move(peer));
     }
   } catch (const weft::timeout_error&) {

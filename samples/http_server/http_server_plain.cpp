@@ -184,11 +184,11 @@ void accept_all(server& s, task_scope& connections) {
   }
 }
 
-// Those that have connected and that nobody has accepted.
+// Those that have connected and that nobody has accepted: what is ready beats a limit that has passed.
 void accept_waiting(server& s, task_scope& connections) {
   try {
     for (int i = 0; i < weft::listen_options().backlog; ++i)
-      connections.go(serve, std::ref(s), with_timeout(10ms, s.listener.accept()));
+      connections.go(serve, std::ref(s), with_timeout(0ms, s.listener.accept()));
   } catch (const weft::timeout_error&) {
   } catch (const std::system_error&) {
   }

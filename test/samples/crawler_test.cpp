@@ -192,7 +192,7 @@ TEST_CASE("a site with cycles, redirects, chunks and holes is crawled once", "[s
        "9\r\n<a href='\r\n7\r\n/late'>\r\n0\r\n\r\n"},
       {"/late", redirect("/a")},
   };
-  const auto [lines, counts] = crawl(answers, {"--depth", "3", "--jobs", "3", "--timeout", "300"});
+  const auto [lines, counts] = crawl(answers, {"--depth", "3", "--jobs", "3", "--timeout", "2000"});
   REQUIRE(lines == std::set<std::string>{"200 /", "200 /a", "200 /b?x=1&y=2", "200 /c", "200 /chunked",
                                          "302 /late", "302 /r1", "302 /r2", "404 /gone",
                                          "--- /never weft: the time limit has passed",

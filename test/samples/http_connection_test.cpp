@@ -175,10 +175,10 @@ TEST_CASE("HEAD says what GET would, without the body", "[samples][http]") {
 }
 
 TEST_CASE("a head that takes too long is told so, and an idle connection is closed", "[samples][http]") {
-  limits l;
-  l.head_time = 20ms;
-  l.idle = 40ms;
-  served slow(10, l), idle(10, l);
+  limits hasty, lazy;
+  hasty.head_time = 20ms;
+  lazy.idle = 20ms;
+  served slow(10, hasty), idle(10, lazy);
   slow.send("GET /file");
   REQUIRE(summary(slow.rest()) == "408c ");
   REQUIRE(idle.rest().empty());
