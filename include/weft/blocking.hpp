@@ -85,7 +85,7 @@ concept facade_body = std::invocable < std::remove_reference_t<Body>
 /// what it shields is done nevertheless.
 template <typename T>
 T run(routine<T> r, std::source_location at = std::source_location::current()) {
-  weft::detail::reserve_spare();
+  const weft::detail::promised_spare stands_in;
   return weft::detail::join_own(weft::detail::start_as_call(at, std::move(r)));
 }
 
@@ -287,7 +287,7 @@ auto scope(Body&& body) -> std::invoke_result_t<std::remove_reference_t<Body>&, 
   static_assert(
       !weft::detail::is_routine<result>,
       "weft: blocking::scope(body): body is a plain function; wait(weft::scope(body)) runs a coroutine");
-  weft::detail::reserve_spare();
+  const weft::detail::promised_spare stands_in;
   weft::detail::thread_scope open(false, weft::detail::no_deadline);
   task_scope members(open.scope);
   std::exception_ptr ended;

@@ -46,7 +46,7 @@ struct runtime_stats {
   std::size_t blocking_most_threads = 0;    ///< the largest number there ever was
   std::size_t blocking_queued = 0;          ///< calls and routines that wait for one
   std::uint64_t blocking_queue_age_ns = 0;  ///< how long the oldest of those has waited; 0: none waits
-  std::uint64_t blocking_jobs = 0;          ///< calls, ever
+  std::uint64_t blocking_jobs = 0;          ///< calls that have begun there, ever
   std::uint64_t migrations_to_pool = 0;     ///< coroutines that resume_on(blocking_pool) has moved
   std::uint64_t migrations_from_pool = 0;   ///< and resume_on(workers) back
 };

@@ -127,7 +127,7 @@ void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
       word_of(*self_).set_delivered();
       return true;
     }
-    if (hosting_ != nullptr && state_of(seen) == state::waiting) {
+    if (hosting_ != nullptr && !hosting_->is_raised()) {  // claimed, a call on the pool may go on for long
       const bool ran = hosting_->drive() != 0;
       return port.now() < until && (ran || hosting_->sleep(until));
     }

@@ -46,9 +46,15 @@ thread_scope::~thread_scope() {
   }
 }
 
-void reserve_spare() {
+promised_spare::promised_spare() {
   sched::worker* here = sched::current_worker();
-  if (here != nullptr && !here->home().how().manual) here->home().reserve_spare();
+  if (here != nullptr && !here->home().how().manual && here->home().promise_spare(*here)) worker_ = here;
+}
+
+promised_spare::~promised_spare() {
+  if (worker_ == nullptr) return;
+  auto& w = *static_cast<sched::worker*>(worker_);
+  w.home().break_promise(w);
 }
 
 }  // namespace weft::detail

@@ -142,24 +142,29 @@ void end_foreign_wait(waiter& root) noexcept {
 namespace weft::core {
 
 void cancel_foreign(sched::scheduler& home, winners& won) noexcept {
-  home.for_each_foreign(
-      [&](detail::foreign_party& p) { won.add(p, word_of(p).claim(by_cancel, no_cancel | no_stop)); });
+  home.for_each_foreign([&](detail::foreign_party& p) {
+    if (p.at != detail::foreign_stage::call) won.add(p, word_of(p).claim(by_cancel, no_cancel | no_stop));
+  });
 }
 
 void describe_foreign(std::string& out, sched::scheduler& of) {
-  std::uint64_t waiting = 0;
+  std::uint64_t told = 0;
   of.for_each_foreign([&](detail::foreign_party& p) {
+    if (p.at == detail::foreign_stage::call) {
+      ++told;
+      out += fmt::format("a look-up of the name '{}'\n", static_cast<const char*>(p.frame));
+      return;
+    }
     if (!word_of(p).pin()) return;
-    ++waiting;
+    ++told;
     out += "a coroutine of another type: waits in ";
     describe_wait(out, p, of.port().now());
     out += '\n';
     word_of(p).unpin();
   });
   const std::uint64_t alive = of.foreign();
-  if (alive > waiting) {
-    out +=
-        fmt::format("coroutines of other types that run on the workers or are queued: {}\n", alive - waiting);
+  if (alive > told) {
+    out += fmt::format("coroutines of other types that run on the workers or are queued: {}\n", alive - told);
   }
 }
 

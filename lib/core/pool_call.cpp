@@ -103,6 +103,7 @@ bool pool_call_ready(pool_call& c, waiter& w) noexcept {
     return true;
   }
   if (w.kind() != waiter_kind::routine || w.lives() != home::blocking_pool) return false;
+  worker_of(w).home().pool().calls.add_shared();
   c.call(c);  // it is there already
   c.how = wait_end::done;
   return true;

@@ -398,7 +398,7 @@ runtime_stats runtime::stats() const noexcept {
   s.blocking_most_threads = figures.most_threads;
   s.blocking_queued = figures.queued;
   s.blocking_queue_age_ns = static_cast<std::uint64_t>(figures.queue_age);
-  s.blocking_jobs = figures.jobs;
+  s.blocking_jobs = pool.calls.read();
   s.migrations_from_pool = pool.left.read();
   s.migrations_to_pool = pool.arrived.read();
   pool.for_each_berth([&](const sched::worker& berth) { s.dispatches += berth.tick(); });

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/io_steps.hpp"
@@ -36,12 +37,6 @@ std::int64_t call(F f) noexcept {
     if (n >= 0) return n;
     if (errno != EINTR) return errno == EWOULDBLOCK ? not_ready : -errno;
   }
-}
-
-/// One that weft has started: not that of a host, which is a worker while it polls.
-bool is_own_thread() noexcept {
-  const sched::worker* const w = sched::current_worker();
-  return w != nullptr ? !w->home().how().manual : sched::current_pool() != nullptr;
 }
 
 /// Pipes know no MSG_NOSIGNAL.  Weft's own threads have SIGPIPE blocked; on another it is blocked for the
@@ -230,6 +225,16 @@ std::int64_t look(const io_try& t, short events) noexcept {
   return (p.revents & POLLNVAL) != 0 ? -EBADF : 0;
 }
 
+/// The end of a process is its tracer's first, if there is one; when that one lets go the pidfd tells it
+/// anew. Errors are the status's to say.
+std::int64_t look_for_end(const io_try& t) noexcept {
+  siginfo_t info;
+  info.si_pid = 0;
+  const std::int64_t n =
+      call([&] { return ::waitid(P_PIDFD, static_cast<id_t>(t.fd), &info, WEXITED | WNOHANG | WNOWAIT); });
+  return n == 0 && info.si_pid == 0 ? not_ready : 0;
+}
+
 /// A connection that was reset before it could be accepted, and errors of the network that belong to it.
 bool is_of_the_connection(std::int64_t error) noexcept {
   switch (error) {
@@ -256,6 +261,11 @@ std::int64_t accept(const io_try& t) noexcept {
 }
 
 }  // namespace
+
+bool is_own_thread() noexcept {
+  const sched::worker* const w = sched::current_worker();
+  return w != nullptr ? !w->home().how().manual : sched::current_pool() != nullptr;
+}
 
 std::int64_t attempt(const io_try& t) noexcept {
   char* const at = static_cast<char*>(t.data) + t.done;
@@ -288,6 +298,8 @@ std::int64_t attempt(const io_try& t) noexcept {
       return pass_descriptor(t);
     case io_call::take_fd:
       return take_descriptor(t);
+    case io_call::ended:
+      return look_for_end(t);
     case io_call::none:
       return look(t, POLLIN | POLLRDHUP);
     case io_call::none_out:

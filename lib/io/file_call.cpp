@@ -1,12 +1,14 @@
 // file_call: where the system call of an operation on files is made.
 //
 // 1. Here, if the system can do it at once (perform_at_once); 2. here, announced, if the waiter is a thread,
-// which may block; 3. else on the blocking pool.
+// which may block; 3. else on the blocking pool: for the host of runtimes in manual mode, too, who drives
+// them meanwhile.
 
 #include <weft/detail/file_call.hpp>
 #include <weft/io/file.hpp>
 
 #include <cerrno>
+#include <cstdint>
 #include <exception>
 #include <new>
 #include <string>
@@ -19,9 +21,11 @@
 #include "core/park.hpp"
 #include "io/descriptor.hpp"
 #include "io/file_system.hpp"
+#include "io/io_steps.hpp"
 #include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/current.hpp"
+#include "sched/hosting.hpp"
 
 namespace weft::detail {
 
@@ -29,6 +33,9 @@ using namespace core;
 using namespace io;
 
 namespace {
+
+/// The system's are signed, and -1 is the file's own position.
+constexpr std::uint64_t most_offset = INT64_MAX;
 
 const char* name_of(file_action action) noexcept {
   switch (action) {
@@ -80,11 +87,10 @@ bool is_of_path(file_action action) noexcept {
 bool wants_own_thread(file_action action) noexcept {
   const bool may_raise = action == file_action::append || action == file_action::write_whole ||
                          action == file_action::replace_whole;
-  return may_raise && sched::current_worker() == nullptr && sched::current_pool() == nullptr;
+  return may_raise && !is_own_thread();
 }
 
-/// The number goes back to the system now, or with the last operation that is under way beside the one that
-/// asks for this.
+/// The number goes back to the system now, or with the last operation that is under way besides this one.
 std::int64_t close_now(descriptor& d) noexcept {
   if (!d.uses.close()) return 0;
   int fd = -1;
@@ -118,9 +124,9 @@ struct file_steps {
     }
     if (op.on_ == nullptr) return -EBADF;
     op.holds_ = op.on_->uses.begin();
-    if (!op.holds_) return r.action == file_action::close ? 0 : -EBADF;
+    if (!op.holds_) return r.action == file_action::close ? 0 : -EBADF;  // closing is idempotent
     r.fd = op.on_->fd.load(std::memory_order_relaxed);  // relaxed: this is a user, so it stays
-    return 0;
+    return r.offset <= most_offset ? 0 : -EINVAL;
   }
 
   static void let_go(file_call& op) noexcept {
@@ -128,11 +134,10 @@ struct file_steps {
   }
 
   static void make_call(file_call& op) noexcept {
-    const file_request& r = op.request_;
-    if (r.action != file_action::close) {
-      op.result_ = perform(r);
+    if (op.request_.action != file_action::close) {
+      op.result_ = perform(op.request_);
     } else {
-      op.result_ = op.holds_ ? close_now(*op.on_) : 0;  // it was closed before
+      op.result_ = op.holds_ ? close_now(*op.on_) : 0;
     }
   }
 
@@ -172,7 +177,7 @@ bool file_call::ready(waiter& w) noexcept {
     const std::int64_t n = perform_at_once(request_);
     if (n != -EAGAIN) return file_steps::over(*this, n), may_go_on(w);
   }
-  return w.kind() == waiter_kind::thread && !wants_own_thread(request_.action) &&
+  return w.kind() == waiter_kind::thread && !sched::is_host() && !wants_own_thread(request_.action) &&
          file_steps::call_here(*this);
 }
 
@@ -183,6 +188,10 @@ bool file_call::park(waiter& w) noexcept {
   call_.call = &file_steps::call_on_pool;
   call_.how = wait_end::pending;
   return pool_call_park(call_, w);  // after this line *this may be gone
+}
+
+void file_call::give_up() noexcept {
+  file_steps::let_go(*this);
 }
 
 std::int64_t file_call::end(waiter& w) {

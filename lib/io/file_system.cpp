@@ -136,7 +136,12 @@ file_kind kind_of(mode_t mode) noexcept {
 }
 
 file_metadata::time time_of(const timespec& t) noexcept {
-  return file_metadata::time(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
+  using time = file_metadata::time;
+  constexpr auto most = std::chrono::floor<std::chrono::seconds>(time::max()).time_since_epoch();
+  const std::chrono::seconds s(t.tv_sec);
+  if (s >= most) return time::max();
+  if (s <= -most) return time::min();
+  return time(s + std::chrono::nanoseconds(t.tv_nsec));
 }
 
 void fill(file_metadata& out, const struct stat& in) noexcept {

@@ -17,6 +17,10 @@ namespace weft::io {
 /// `now` is what is known of its direction.
 void look_again_first(detail::waiter& w, side_view now) noexcept;
 
+/// The calling thread is one that weft has started, where SIGPIPE is blocked for good: not that of a host,
+/// which is a worker while it polls.
+bool is_own_thread() noexcept;
+
 /// One try of an operation's call.
 struct io_try {
   detail::io_call call;

@@ -31,6 +31,7 @@ io_direction way_of(io_call call) noexcept {
     case io_call::accept:
     case io_call::message:
     case io_call::take_fd:
+    case io_call::ended:
     case io_call::none:
       return to_read;
     default:
@@ -51,6 +52,8 @@ const char* name_of(io_call call) noexcept {
       return "weft: accept";
     case io_call::connect:
       return "weft: connect";
+    case io_call::ended:
+      return "weft: wait for a process";
     case io_call::none:
     case io_call::none_out:
       return "weft: wait for a descriptor";
@@ -238,6 +241,10 @@ bool io_wait::ready(waiter& w) noexcept {
 
 bool io_wait::park(waiter& w) noexcept {
   return how_ != wait_end::pending ? park_done(w) : io_steps::wait(*this, w);
+}
+
+void io_wait::give_up() noexcept {
+  io_steps::let_go(*this, false);
 }
 
 bool io_wait::again(waiter& w) noexcept {

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "io/child.hpp"
+#include "io/descriptor.hpp"
 #include "io/owned_fd.hpp"
 #include "os/lock.hpp"
 #include "os/port.hpp"
@@ -37,10 +38,16 @@ void check(int error) {
   if (error != 0) throw std::system_error(error, std::system_category(), what);
 }
 
+/// As the system wants it, who would cut it off at a zero byte.
+std::string text(std::string_view from) {
+  if (from.find('\0') != std::string_view::npos) check(EINVAL);
+  return std::string(from);
+}
+
 /// Strings as exec wants them.
 class string_list {
  public:
-  void add(std::string_view each) { all_.emplace_back(each); }
+  void add(std::string_view each) { all_.push_back(text(each)); }
 
   char* const* data() {
     for (std::string& each : all_) pointers_.push_back(each.data());
@@ -105,7 +112,7 @@ class spawn_actions {
   void becomes(int fd, int number) { check(::posix_spawn_file_actions_adddup2(&are_, fd, number)); }
 
   void change_directory(std::string_view to) {
-    check(::posix_spawn_file_actions_addchdir_np(&are_, std::string(to).c_str()));
+    check(::posix_spawn_file_actions_addchdir_np(&are_, text(to).c_str()));
   }
 
   const posix_spawn_file_actions_t* get() const noexcept { return &are_; }
@@ -126,8 +133,36 @@ void undo(int id) noexcept {
   }
 }
 
-owned_fd pidfd_of(int id) {
-  return {static_cast<int>(::syscall(SYS_pidfd_open, id, 0)), what};
+int pidfd_of(int id) noexcept {
+  return static_cast<int>(::syscall(SYS_pidfd_open, id, 0));
+}
+
+/// A child of this process whose status nobody has taken.
+bool is_ours(idtype_t type, int id) noexcept {
+  siginfo_t info;
+  return ::waitid(type, static_cast<id_t>(id), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/// What is needed to wait for a process is there before it runs: the pidfd of this one stands for it.
+detail::descriptor_handle place_for_pidfd() {
+  return detail::descriptor_handle(owned_fd(pidfd_of(::getpid()), what).release());
+}
+
+/// The pidfd takes its place.  Somebody else may have taken the status by now, as the system does where
+/// SIGCHLD is ignored: then the number is no one's, or another process's.
+void put_pidfd(detail::child& c) {
+  detail::descriptor& d = *c.handle.get();
+  ::close(d.fd.load(std::memory_order_relaxed));  // relaxed: nobody else knows it
+  const int fd = pidfd_of(c.id), error = errno;
+  d.fd.store(fd, std::memory_order_relaxed);  // relaxed: as above
+  const bool is_there = fd >= 0 ? is_ours(P_PIDFD, fd) : is_ours(P_PID, c.id);
+  if (!is_there) {
+    c.is_lost = true;
+    c.handle = {};
+  } else if (fd < 0) {
+    undo(c.id);
+    check(error);
+  }
 }
 
 }  // namespace
@@ -171,14 +206,10 @@ struct spawn_steps {
     give(actions, options.err, STDERR_FILENO, theirs, p.err_);
     if (!options.directory.empty()) actions.change_directory(options.directory);
     char* const* const words = arguments.data();
+    c->handle = place_for_pidfd();
     check(::posix_spawnp(&c->id, words[0], actions.get(), attributes.get(), words, environment.data()));
-    try {
-      theirs.clear();
-      c->handle = detail::descriptor_handle(pidfd_of(c->id).release());
-    } catch (...) {
-      undo(c->id);
-      throw;
-    }
+    theirs.clear();
+    put_pidfd(*c);
     p.child_ = c.release();
     return p;
   }
@@ -242,6 +273,10 @@ std::optional<exit_status> process::status() {
 
 bool process::kill(int signal) {
   if (child_ == nullptr) return false;
+  {
+    const os::guard hold(child_->lock);
+    if (io::take_status(*child_, native_handle())) return false;
+  }
   if (::syscall(SYS_pidfd_send_signal, native_handle(), signal, nullptr, 0) == 0) return true;
   if (errno == ESRCH) return false;
   io::throw_errno("weft: kill");
@@ -259,8 +294,8 @@ child* child_of(const process& p) noexcept {
 
 exit_status status_of(child& c) {
   const os::guard hold(c.lock);
-  static_cast<void>(io::take_status(c, c.handle.number()));
-  if (c.is_lost) throw std::system_error(ECHILD, std::system_category(), "weft: wait for a process");
+  const int error = !io::take_status(c, c.handle.number()) ? EAGAIN : c.is_lost ? ECHILD : 0;
+  if (error != 0) throw std::system_error(error, std::system_category(), "weft: wait for a process");
   return c.status;
 }
 

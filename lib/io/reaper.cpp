@@ -1,7 +1,8 @@
 // Takes the status of children whose process objects are gone, so that no zombie stays.
 //
-// One thread sleeps for all of them, and ends with the last; the next child starts another.  If there is none
-// to be had the child is looked at when the next one comes.
+// One thread sleeps for all of them, and ends with the last; the next child starts another.  Where no
+// descriptor is to be had for that, each has a thread of its own; if there is no thread either, the child is
+// looked at when the next one comes or ends.
 //
 // Rejected: a routine for each (a runtime's stop would end it, and a program that has none would get one);
 //           a handler of SIGCHLD (the program's to install); the end of the child (not this process's).
@@ -13,6 +14,7 @@
 
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/child.hpp"
@@ -75,8 +77,28 @@ void run(void*) {
     const int n = ::epoll_wait(epoll, events.data(), static_cast<int>(events.size()), -1);
     for (int i = 0; i < n; ++i)
       was_last = reap(static_cast<child*>(events[static_cast<std::size_t>(i)].data.ptr), epoll);
+    const os::guard hold(all.lock);
+    reap_left();
   }
   ::close(epoll);
+}
+
+void wait_for_one(void* which) {
+  auto* const c = static_cast<child*>(which);
+  siginfo_t info;
+  while (!has_ended(*c)) ::waitid(P_PIDFD, static_cast<id_t>(c->handle.number()), &info, WEXITED | WNOWAIT);
+  delete c;
+}
+
+/// False: there is none.
+bool start_thread(void (*f)(void*), child* c) noexcept {
+  try {
+    const os::thread_id thread = os::current_port().start(f, c, "weft-reaper");
+    ::pthread_detach(static_cast<pthread_t>(thread.value));
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
 }
 
 /// Under the lock.  False: it cannot be had.
@@ -85,17 +107,11 @@ bool watch(child& c) noexcept {
   if (is_first) all.epoll = ::epoll_create1(EPOLL_CLOEXEC);
   if (all.epoll < 0) return false;
   epoll_event e{};
-  e.events = EPOLLIN;
+  // By edges: one that is traced is readable when it has ended, and tells it anew when it has a status.
+  e.events = EPOLLIN | EPOLLET;
   e.data.ptr = &c;
-  bool done = ::epoll_ctl(all.epoll, EPOLL_CTL_ADD, c.handle.number(), &e) == 0;
-  if (done && is_first) {
-    try {
-      const os::thread_id thread = os::current_port().start(run, nullptr, "weft-reaper");
-      ::pthread_detach(static_cast<pthread_t>(thread.value));
-    } catch (const std::exception&) {
-      done = false;
-    }
-  }
+  const bool done = ::epoll_ctl(all.epoll, EPOLL_CTL_ADD, c.handle.number(), &e) == 0 &&
+                    (!is_first || start_thread(run, nullptr));
   if (done) {
     c.next = std::exchange(all.watched, &c);
     if (c.next != nullptr) c.next->before = &c;
@@ -110,7 +126,7 @@ bool watch(child& c) noexcept {
 void reap_later(child* c) noexcept {
   const os::guard hold(all.lock);
   reap_left();
-  if (watch(*c)) return;
+  if (watch(*c) || start_thread(wait_for_one, c)) return;
   c->next = std::exchange(all.left, c);
 }
 

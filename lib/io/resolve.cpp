@@ -112,6 +112,9 @@ struct resolution : sched::blocking_job {
       pool = &home->pool();
       owners.fetch_add(1, std::memory_order_relaxed);  // relaxed: the job is published by the pool's lock
       home->enter(counted);
+      counted.at = foreign_stage::call;
+      counted.frame = host.data();
+      home->list(counted);
       pool->submit(*this, &always);
     } catch (...) {
       if (pool != nullptr) leave_pool();
@@ -130,6 +133,7 @@ struct resolution : sched::blocking_job {
 
   /// After this line *this may be gone.
   void leave_pool() noexcept {
+    counted.home->unlist(counted);
     counted.home->leave(counted);
     drop();
   }
@@ -201,6 +205,10 @@ bool resolve_op::park(detail::waiter& w) noexcept {
   detail::resolution& state = *state_;
   if (!state.over.is_set()) state.submit_for(w);
   return state.wait.park(w);
+}
+
+void resolve_op::give_up() noexcept {
+  std::exchange(state_, nullptr)->leave();
 }
 
 endpoint_list resolve_op::finish(detail::waiter& w) {

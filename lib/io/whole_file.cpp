@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string>
 #include <string_view>
@@ -72,8 +73,12 @@ std::int64_t write_all(const open_file& f, std::string_view bytes) noexcept {
   return 0;
 }
 
+/// What knows no disk, as a FIFO, says EINVAL.
 std::int64_t sync(const open_file& f) noexcept {
-  return ::fsync(f.number()) == 0 ? 0 : -errno;
+  for (;;) {
+    if (::fsync(f.number()) == 0 || errno == EINVAL) return 0;
+    if (errno != EINTR) return -errno;
+  }
 }
 
 std::string_view bytes_of(const file_request& r) noexcept {
@@ -84,19 +89,24 @@ std::string directory_of(std::string_view path) {
   return std::string(path.substr(0, path.rfind('/') + 1));  // npos + 1 is 0
 }
 
-/// A new name is on the disk when its directory is.
-std::int64_t sync_directory(const std::string& directory) noexcept {
-  const open_file d(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY);
-  return d.number() < 0 ? -errno : sync(d);
+/// A link's own directory has no new name, if it leads to another one.
+std::string without_links(const char* path) {
+  const std::unique_ptr<char, void (*)(void*)> real(::realpath(path, nullptr), std::free);
+  return real != nullptr ? real.get() : path;
 }
 
+/// A new name is on the disk when its directory is, or all of the file system of `f`.
+std::int64_t sync_name(const open_file& f, const std::string& directory) noexcept {
+  const open_file d(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY);
+  if (d.number() >= 0) return sync(d);
+  return errno == EACCES && ::syncfs(f.number()) == 0 ? 0 : -errno;
+}
+
+/// Once it is on the disk, closing has nothing more to tell.
 std::int64_t fill(open_file& f, const file_request& r, bool and_sync) noexcept {
   if (f.number() < 0) return -errno;
   if (const std::int64_t error = write_all(f, bytes_of(r))) return error;
-  if (and_sync) {
-    if (const std::int64_t error = sync(f)) return error;
-  }
-  return f.close();
+  return and_sync ? sync(f) : f.close();
 }
 
 /// Of a fixed length, for the file's own name may be as long as names can be.
@@ -118,7 +128,7 @@ std::int64_t replace(const file_request& r) {
     std::int64_t error = fill(f, r, true);
     if (error == 0 && ::rename(temporary.c_str(), r.path) != 0) error = -errno;
     if (error != 0) return ::unlink(temporary.c_str()), error;
-    return r.also_sync ? sync_directory(directory) : 0;
+    return r.also_sync ? sync_name(f, directory) : 0;
   }
 }
 
@@ -148,7 +158,7 @@ std::int64_t write_whole(const file_request& r) noexcept {
   if (const std::int64_t error = fill(f, r, r.also_sync)) return error;
   if (!r.also_sync) return 0;
   try {
-    return sync_directory(directory_of(r.path));
+    return sync_name(f, directory_of(without_links(r.path)));
   } catch (const std::bad_alloc&) {
     return no_memory;
   }

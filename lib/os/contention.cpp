@@ -4,22 +4,30 @@ namespace weft::os {
 
 namespace {
 
-constinit thread_local std::atomic<nanos>* total_of_this_thread = nullptr;
+constinit thread_local contention* of_this_thread = nullptr;
 
 }  // namespace
 
-void count_contention(std::atomic<nanos>* total) noexcept {
-  total_of_this_thread = total;
+void count_contention(contention* to) noexcept {
+  of_this_thread = to;
 }
 
-contended::contended() noexcept : total_(total_of_this_thread) {
-  if (total_ != nullptr) since_ = real_port().now();
+contended::contended() noexcept : of_(of_this_thread) {
+  if (of_ == nullptr) return;
+  since_ = real_port().now();
+  pass();
 }
 
 contended::~contended() {
-  if (total_ == nullptr) return;
-  const nanos before = total_->load(std::memory_order_relaxed);  // relaxed: this thread alone writes it
-  total_->store(before + real_port().now() - since_, std::memory_order_relaxed);  // relaxed: a statistic
+  if (of_ == nullptr) return;
+  pass();
+  of_->total_.store(of_->total() + real_port().now() - since_,
+                    std::memory_order_relaxed);  // relaxed: a statistic
+}
+
+/// Into the wait, or out of it.
+void contended::pass() noexcept {
+  of_->turn_.store(of_->turn() + 1, std::memory_order_relaxed);  // relaxed: as turn()
 }
 
 }  // namespace weft::os

@@ -36,6 +36,11 @@ class wake_event {
   /// Takes that back.
   void clear() noexcept;
 
+  /// It is readable, or about to be.
+  bool is_raised() const noexcept {
+    return raised_.load(std::memory_order_relaxed);  // relaxed: who sees false will see the event
+  }
+
  private:
   int fd_;
   std::atomic<bool> raised_{false};

@@ -41,6 +41,7 @@ struct blocking_pool::pool_thread {
   int number = 0;
   bool busy = false;
   bool is_call = false;
+  bool has_left = false;  // it ends; whoever started it may not have stored its id yet
   std::uint64_t routine = 0;
 };
 
@@ -162,7 +163,6 @@ void blocking_pool::give_up(const std::exception_ptr& why) noexcept {
       while (blocking_job* job = first_) {
         unlink(*job);
         if (!job->kind->begin(*job)) continue;
-        --jobs_;
         job->next = std::exchange(refused, job);
       }
       routines = std::exchange(first_ready_, nullptr);
@@ -184,7 +184,6 @@ bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexc
     if (closing_) throw stopped("weft: the runtime was stopped and its blocking pool takes no new calls");
     if (!waits(job)) return false;
     link(job);
-    ++jobs_;
     c = call_another();
   }
   make(c);
@@ -208,7 +207,6 @@ void blocking_pool::start(waiter& r) {
     const os::guard hold(lock_);
     if (closing_) throw stopped("weft: the runtime was stopped and its blocking pool takes no new calls");
     push(r);
-    ++jobs_;
     c = call_another();
   }
   if (!c.starts) return make(c);
@@ -219,7 +217,6 @@ void blocking_pool::start(waiter& r) {
     {
       const os::guard hold(lock_);
       is_mine = counted_ == 0 && take_out(r, id);
-      if (is_mine) --jobs_;
     }
     give_up(std::current_exception());
     if (is_mine) throw;
@@ -302,11 +299,13 @@ void blocking_pool::start_thread() {
     worker* berth = nullptr;
     try {
       berth = &take_berth();
-      auto me = std::make_unique<pool_thread>(*this, *berth);
-      // The thread reads its id under the lock, so it is stored before.
+      auto made = std::make_unique<pool_thread>(*this, *berth);
+      const os::thread_id id =
+          home_->port().start(&run_thread, made.get(), (home_->how().name + "-io").c_str());
+      pool_thread& started = *made.release();
       const os::guard hold(lock_);
-      me->id = home_->port().start(&run_thread, me.get(), (home_->how().name + "-io").c_str());
-      (void)me.release();
+      started.id = id;
+      if (started.has_left) count_out(started);
     } catch (...) {
       home_->uncount_thread();
       if (berth != nullptr) {
@@ -319,37 +318,48 @@ void blocking_pool::start_thread() {
     const os::guard hold(lock_);
     --called_;
     --counted_;
-    --alive_;
+    lose_one();  // close() may wait for this one
     throw;
   }
 }
 
 void blocking_pool::run_thread(void* p) noexcept {
-  const std::unique_ptr<pool_thread> me(static_cast<pool_thread*>(p));
-  blocking_pool& pool = *me->pool;
+  auto& me = *static_cast<pool_thread*>(p);
+  blocking_pool& pool = *me.pool;
   set_current_pool(&pool);
   {
     const os::guard hold(pool.lock_);
-    me->number = os::thread_number();
-    me->next = pool.all_;
-    if (me->next != nullptr) me->next->prev = me.get();
-    pool.all_ = me.get();
+    me.number = os::thread_number();
+    me.next = pool.all_;
+    if (me.next != nullptr) me.next->prev = &me;
+    pool.all_ = &me;
   }
-  pool.work(*me);
+  pool.work(me);
   set_current_pool(nullptr);
   pool.home_->uncount_thread();
-  scheduler& home = *pool.home_;
-  const std::uint32_t& word = pool.all_gone_;
   {
     const os::guard hold(pool.lock_);
-    (me->prev != nullptr ? me->prev->next : pool.all_) = me->next;
-    if (me->next != nullptr) me->next->prev = me->prev;
-    me->berth->next_free = std::exchange(pool.free_berths_, me->berth);
-    pool.ended_.push_back(me->id);  // reserved when the thread was made
-    --pool.alive_;
-    std::atomic_ref(pool.all_gone_).fetch_add(1, std::memory_order_release);  // R2, pairs with A2
-    home.port().wake(word, 1);  // under the lock: close() frees the pool after taking it
+    (me.prev != nullptr ? me.prev->next : pool.all_) = me.next;
+    if (me.next != nullptr) me.next->prev = me.prev;
+    me.berth->next_free = std::exchange(pool.free_berths_, me.berth);
+    me.has_left = true;
+    if (me.id.value != 0) pool.count_out(me);
   }
+}
+
+/// Under the lock, by the last of the two: the thread as it ends, or who has started it and so knows its id.
+/// After this line `t` is gone, and when the lock is given up close() may free the pool.
+void blocking_pool::count_out(pool_thread& t) noexcept {
+  ended_.push_back(t.id);  // reserved when the thread was made
+  delete &t;
+  lose_one();
+}
+
+/// Under the lock.
+void blocking_pool::lose_one() noexcept {
+  --alive_;
+  std::atomic_ref(all_gone_).fetch_add(1, std::memory_order_release);  // R2, pairs with A2
+  home_->port().wake(all_gone_, 1);
 }
 
 void blocking_pool::work(pool_thread& me) noexcept {
@@ -382,6 +392,7 @@ bool blocking_pool::take_oldest(pool_thread& me, task& next) noexcept {
     }
     me.busy = true;
     me.is_call = next.job != nullptr && next.job->kind->is_call;
+    if (me.is_call) calls.add_shared();
     me.routine = party->kind() == detail::waiter_kind::routine ? detail::id_of(*party) : 0;
     return true;
   }
@@ -528,7 +539,7 @@ std::vector<blocking_pool::busy_thread> blocking_pool::busy() const {
 blocking_pool::figures blocking_pool::look() const noexcept {
   const os::guard hold(lock_);
   const os::nanos age = queued_ == 0 ? 0 : std::max<os::nanos>(home_->port().now() - oldest(), 1);
-  return {alive_, most_alive_, queued_, age, jobs_};
+  return {alive_, most_alive_, queued_, age};
 }
 
 unsigned blocking_pool::idle_threads() const noexcept {

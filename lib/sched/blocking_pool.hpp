@@ -107,7 +107,6 @@ class blocking_pool {
   struct figures {
     std::size_t threads, most_threads, queued;
     os::nanos queue_age;
-    std::uint64_t jobs;
   };
 
   figures look() const noexcept;
@@ -132,6 +131,7 @@ class blocking_pool {
   /// One of the berths?  The pointer may be stale and is not followed.
   bool owns(const detail::worker_face* w) const noexcept;
 
+  counter calls;          // that have begun, of routines that live here, too
   counter arrived, left;  // coroutines that resume_on() has moved here, and away
 
  private:
@@ -167,6 +167,8 @@ class blocking_pool {
   void give_up(const std::exception_ptr& why) noexcept;
   void count_starting() noexcept;
   void start_thread();
+  void count_out(pool_thread& t) noexcept;
+  void lose_one() noexcept;
   worker& take_berth();
   void wake(idle_thread& t) noexcept;
 
@@ -192,7 +194,6 @@ class blocking_pool {
   std::size_t called_ = 0;  // threads woken or started that have not come to the queue yet
   std::size_t alive_ = 0;
   std::size_t most_alive_ = 0;
-  std::uint64_t jobs_ = 0;
   std::atomic<bool> watched_{
       false};  // under the lock; ended by the monitor alone, so that it is called seldom
   pool_thread* all_ = nullptr;

@@ -27,7 +27,6 @@ bool scheduler::count_thread() noexcept {
 void scheduler::begin_block(worker& w) {
   if (w.blocks == 0) {
     while (!replace(w)) add_spare();
-    w.stuck_since(0);
     w.give_up_queues();
     w.leave_forks();
     look_again(w);
@@ -55,12 +54,16 @@ void scheduler::end_block(worker& w) noexcept {
 
 void scheduler::end_takeover(worker& w) noexcept {
   parking::end_block(w);
-  {
-    const os::guard hold(culprit_lock_);
-    if (culprit_.worker == w.index() && culprit_.until < 0) culprit_.until = port_.now();
-  }
+  note_return(w);
   w.fetch_forks();
   w.begin_measure();
+}
+
+void scheduler::note_return(worker& w) noexcept {
+  const os::guard hold(culprit_lock_);
+  w.stuck_since(0);
+  w.back_at = port_.now();
+  if (culprit_.worker == w.index() && culprit_.until < 0) culprit_.until = w.back_at;
 }
 
 blocked_here::blocked_here() {
@@ -82,8 +85,11 @@ blocked_here::~blocked_here() {
   }
 }
 
-void scheduler::reserve_spare() {
-  if (!has_spare()) add_spare();
+bool scheduler::promise_spare(worker& w) {
+  if (w.blocks != 0 || w.promised) return false;
+  if (w.is_replaced()) end_takeover(w);
+  while (!promise(w)) add_spare();
+  return true;
 }
 
 void scheduler::let_run(unsigned workers) noexcept {

@@ -11,7 +11,7 @@
 //   parker    S1; D3 load the count, seq_cst, then the poller's token
 // Guarantee: D2's lock comes after S1's, and finds the parker; or D3 sees D1.  If D2 sees a poller that
 // leaves, his leaving (T2) and so his next D3 come after D1.  A worker that begins to watch parks later, and
-// is the poller then; the monitor sees to one that goes on for long.
+// is the poller then; the monitor wakes somebody, or polls, while one goes on for long.
 //   attacher  store the driver, seq_cst; D4 somebody polls? kick him
 //   poller    T3 take the token; D5 load the driver, seq_cst
 // Guarantee: D4 sees T3, or D5 sees the driver.

@@ -62,7 +62,6 @@ void scheduler::go_on(foreign_party& p) noexcept {
 }
 
 void* worker::run_foreign(waiter& r) noexcept {
-  if (searching) home_->end_search(*this);  // it may run for long
   home_->run_foreign(static_cast<foreign_party&>(r));
   return std::noop_coroutine().address();
 }

@@ -7,10 +7,11 @@
 // runtimes while it waits: what it waits for may need any of them.
 //
 // Protocol of a wait (the thread is claimed like any other, park.hpp)
-//   host    H1 drive; H2 load the claim word: waiting? H3 sleep until its own event or a runtime's
-//           descriptor is readable; won? H4 sleep by futex until delivered
+//   host    H1 drive; H2 is its own event raised? H4 sleep by futex until delivered; else H3 sleep until that
+//           or a runtime's descriptor is readable
 //   winner  W1 claim; W2 raise the host's event; W3 store delivered; W4 wake by address
-// Guarantee: H2 sees W1, or W2 ends H3.  The host leaves on `delivered` alone, so its event lives during W2.
+// Guarantee: H2 sees W2, or W2 ends H3.  The host leaves on `delivered` alone, so its event lives during W2.
+//            It drives on between W1 and W2: there a call may run on the blocking pool.
 //
 // Invariants
 //   1. The list, and who hosts what, change under the list's lock.
@@ -54,6 +55,8 @@ class host_wait {
 
   /// Any thread.
   void raise() noexcept { event_.raise(); }
+
+  bool is_raised() const noexcept { return event_.is_raised(); }
 
  private:
   os::wake_event event_;

@@ -15,6 +15,8 @@
 //   that is awake, and 8 us for one that had no processor.  Where the kernel does not tell (no /proc, no
 //   descriptor left), one that had none for `blind_threshold` is taken to sleep.
 //   Its tick does not matter: one that sleeps now, and mostly, leaves its processor unused.
+//   One that sleeps until it gets a lock of weft's (os/contention.hpp) computes: it goes on as soon as the
+//   lock's holder has a processor, and nobody else would get that lock sooner.
 //   Rejected: wall - processor time - run delay (/proc's schedstat; what a hypervisor takes is in neither, so
 //   a descheduled worker would look asleep); the letter of /proc's stat alone (4.4 us a read instead of 2.9,
 //   and no system call); descriptors kept open (a read of 3 us instead of 8, and one for each of perhaps a
@@ -24,8 +26,12 @@
 // them are found asleep again beside queued work, extra_ doubles, up to `most_extra` for each worker; it is 0
 // again once as many compute as there are workers, or nobody was found for `calm_after`.  (1,000 calls of 10
 // ms on two workers: 285 ms without, 70 to 80 with; Go 72.)  Meanwhile routines are taken out of the inject
-// queue one by one: in a batch they would wait behind the first that sleeps, and be given up again.
+// queue one by one: in a batch they would wait behind the first that sleeps, and be given up again.  One look
+// that finds somebody is no reason for that, nor for extra_: a second in a row is.
 // How a worker is taken over is in parking.hpp.
+//
+// While no worker has the time to, it asks for descriptors that are ready: threads and other runtimes wait
+// for those that this one watches, too.
 //
 // It also sees how long workers wait for one another, and lets some rest (restraint.hpp), and starts a thread
 // of the blocking pool if what is queued there has waited for long and everybody is stuck
@@ -121,7 +127,8 @@ class monitor {
     os::nanos lost = 0;
     const os::nanos now = home_.port_.now();
     const os::nanos passed = now - std::exchange(looked_at_, now);
-    found_ = computing_ = 0;
+    again_ = std::exchange(found_, 0) != 0;
+    computing_ = 0;
     soon_ = false;
     const unsigned n = home_.count();
     for (unsigned i = 0; i < n; ++i) {
@@ -147,7 +154,7 @@ class monitor {
       if (!asleep) watch(w, std::min(passed, now - w.measured_when()), ran == 0);
       w.watched.tick = tick;
       w.watched.parks = parks;
-      const os::nanos contended = w.contended.load(std::memory_order_relaxed);  // relaxed: a statistic
+      const os::nanos contended = w.waits.total();
       const os::nanos waited = contended - std::exchange(w.watched.contended, contended);
       if (!w.is_blocked()) lost += std::min(waited, passed);  // one that began long ago counts as one worker
       moved = moved || ran != 0;
@@ -159,9 +166,10 @@ class monitor {
     ramp(replaced);
     const bool late = run_late_timers();
     const bool somebody = home_.idle() != 0;
-    // Who finds nothing parks, and is the poller.
+    // Who finds nothing parks, and is the poller.  While all compute, who waits may be another runtime's.
     const bool unattended = home_.is_unattended();
     if ((waiting || unattended) && home_.wants_searcher()) home_.wake_one();
+    if (unattended && !somebody) home_.io()->poll();
     const os::nanos threshold = home_.how_.stall_threshold;
     if ((waiting && somebody) || late || let_back || replaced || (soon_ && behind)) {
       pause_ = std::max(threshold, pause_ / 2);
@@ -193,10 +201,12 @@ class monitor {
       return;
     }
     w.watched.still = still ? w.watched.still + without : 0;
+    const std::uint32_t turn = w.waits.turn();
     const os::thread_look seen = os::look_at_thread(number);
+    const bool for_us = turn % 2 != 0 || w.waits.turn() != turn;
     const bool sleeps = seen.what == os::thread_does::sleeps ||
                         (seen.what == os::thread_does::unknown && w.watched.still > blind_threshold);
-    if (sleeps && found_ < most_found) {
+    if (sleeps && !for_us && found_ < most_found) {
       stuck_[found_++] = {&w, tick, seen.call, std::max(without, w.watched.still)};
     } else {
       ++computing_;
@@ -214,7 +224,7 @@ class monitor {
     }
     if (done != 0) {
       calm_until_ = now + calm_after;
-      home_.inject_.limit_batches(1);
+      if (again_) home_.inject_.limit_batches(1);
       if (os::barriers_are_asymmetric()) os::heavy_barrier();            // K2, pairs with K5
       for (unsigned i = 0; i < done; ++i) stuck_[i].who->lift_queues();  // K3
       const os::nanos due = home_.next_timer();
@@ -258,12 +268,14 @@ class monitor {
     found.worker = w.index();
     found.call = s.call;
     found.since = now - s.without;
-    w.stuck_since(found.since);
     const waiter* runs = w.current();
     const culprit_reader read = reader.load(std::memory_order_acquire);  // A1, pairs with R1
     if (runs != nullptr && read != nullptr) read(*runs, found);
-    if (w.tick() != s.tick || w.current() != runs) return;  // it is back, and this may be another
     const os::guard hold(home_.culprit_lock_);
+    const bool is_back = w.back_at > now;
+    if (!is_back) w.stuck_since(found.since);
+    if (w.tick() != s.tick || w.current() != runs) return;  // it is back, and this may be another
+    if (is_back) found.until = w.back_at;                   // and has announced a call in the same turn
     home_.culprit_ = found;
   }
 
@@ -290,7 +302,7 @@ class monitor {
       extra_ = 0;
     } else if (computing_ > found_) {
       extra_ /= 2;
-    } else if (replaced && found_ >= 3 * computing_ && home_.has_injected()) {
+    } else if (replaced && again_ && found_ >= 3 * computing_ && home_.has_injected()) {
       extra_ = std::min(std::max(2 * extra_, workers), most_extra * workers);
     }
     let_run(before);
@@ -333,6 +345,7 @@ class monitor {
   std::array<sighting, most_found> stuck_;
   unsigned found_ = 0, computing_ = 0;  // of this look
   bool soon_ = false;                   // of this look: somebody may have fallen asleep just now
+  bool again_ = false;                  // the look before has found somebody, too
   os::nanos calm_until_ = 0;
 };
 

@@ -45,8 +45,9 @@ struct parker {
   Atomic<bool> blocked{false};  // is == role::blocked, for those without the lock
   role is = role::active;       // under the set's lock
   bool in_idle = false;         // under the set's lock
+  bool promised = false;        // under the set's lock, by its own thread: a spare is kept for it
   bool rests = false;      // under the set's lock: sleeps in the reserve, even if listed as idle meanwhile
-  bool searching = false;  // own thread
+  bool searching = false;  // own thread; never while code of others runs: that may wait for another worker
   bool is_poller = false;  // own thread
 
   bool is_blocked() const noexcept {

@@ -16,7 +16,8 @@
 //   (1 -> 2 -> 4).
 //
 // Guarantee: P2 sees S1, or S2 sees P1; so no work stays behind while all sleep.  If P2 saw a searcher, that
-//            searcher leaves the count later and looks again, however it leaves.
+//            searcher leaves the count later and looks again, however it leaves.  It leaves soon: it runs
+//            nothing of others before - a destructor that waits for somebody would keep him from being woken.
 //
 // Blocked workers: a worker whose thread blocks in an announced call is replaced by a spare, which is listed
 // as idle - a producer's ordinary wake finds it - and then the queues are looked at as by a parker
@@ -62,6 +63,7 @@
 #include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/parker.hpp"
+#include "sched/reserve.hpp"
 
 namespace weft::sched {
 
@@ -149,7 +151,10 @@ class parking {
     {
       Guard hold(set_lock_);
       if (leaving_) return false;
-      if (w.is == role::blocked) stand_up(w);  // K6
+      if (w.is == role::blocked) {  // K6
+        stand_up(w);
+        self().note_return(w);
+      }
       if (has_too_many()) {
         retire(w);
         hold.unlock();
@@ -196,11 +201,8 @@ class parking {
       if (idle_[i]->rests || (may_rest && self().sleeps_for_good(*idle_[i]))) take_to_reserve(i);
     }
     while (active_.load(std::memory_order_relaxed) < workers) {  // relaxed: changes under the lock
-      if (reserve_.empty()) return false;
-      Worker& spare = *reserve_.back();
-      reserve_.pop_back();
-      spare.is = role::active;
-      list_idle(spare, 0);
+      if (!reserve_.has_one()) return false;
+      list_idle(reserve_.take(), 0);
       active_.fetch_add(1, std::memory_order_relaxed);  // relaxed: M2 is of the thread that calls this
     }
     return true;
@@ -211,8 +213,11 @@ class parking {
   /// A spare stands in for `w`, listed as idle.  False: there is none in the reserve.
   bool replace(Worker& w) noexcept {
     const Guard hold(set_lock_);
-    if (w.is == role::blocked) return true;  // K6: it was taken over, and is not back yet
-    if (reserve_.empty()) return false;
+    if (w.is == role::blocked) {  // K6: it was taken over, and the spare stays
+      self().note_return(w);
+      return true;
+    }
+    if (!reserve_.has_one_for(w)) return false;
     stand_in_for(w);
     return true;
   }
@@ -226,14 +231,21 @@ class parking {
     // On its way to sleep, or woken, it is in parking's own code.
     const bool is_awake = w.park_word.load(std::memory_order_relaxed) == awake;  // relaxed: a moment's sight
     if (w.is != role::active || w.in_idle || leaving_ || !is_awake || !still()) return takeover::came_back;
-    if (reserve_.empty()) return takeover::without_spare;
+    if (!reserve_.has_one_for(w)) return takeover::without_spare;
     stand_in_for(w);  // K1
     return takeover::done;
   }
 
-  bool has_spare() noexcept {
+  /// From now on until break_promise() there is a spare for each block of `w`, or one on its way to the
+  /// reserve.  False: there is none that others are not promised.
+  bool promise(Worker& w) noexcept {
     const Guard hold(set_lock_);
-    return !reserve_.empty();
+    return reserve_.promise(w);
+  }
+
+  void break_promise(Worker& w) noexcept {
+    const Guard hold(set_lock_);
+    reserve_.break_promise(w);
   }
 
   /// S2, of a worker that does not sleep as idle: blocked or retired.
@@ -267,15 +279,13 @@ class parking {
     while (w.park_word.load(std::memory_order_acquire) == parked) {  // A4, pairs with R4
       if (self().port().wait(word_of(w.park_word), parked, deadline)) continue;
       const Guard hold(set_lock_);
-      if (w.is == role::reserve &&
+      if (w.is == role::reserve && reserve_.has_one() &&
           w.park_word.load(std::memory_order_relaxed) == parked) {  // relaxed: under the lock
-        reserve_.erase(std::find(reserve_.begin(), reserve_.end(), &w));
-        w.is = role::gone;
-        gone_.push_back(&w);
+        reserve_.let_go(w);
         self().uncount_thread();
         return false;
       }
-      // Listed as idle for now, or not in the reserve yet.
+      // Listed as idle for now, not in the reserve yet, or promised to somebody.
       deadline = self().port().now() + std::max(self().how().blocking_idle_timeout, shortest_rest);
     }
     w.park_word.store(awake, std::memory_order_relaxed);  // relaxed: nobody notifies who is not listed
@@ -398,30 +408,24 @@ class parking {
   void reserve_room(std::size_t workers) {
     const Guard hold(set_lock_);
     idle_.reserve(workers);
-    reserve_.reserve(workers);
-    gone_.reserve(workers);
+    reserve_.make_room(workers);
   }
 
   /// A worker whose thread has ended, or null.
   Worker* take_gone() noexcept {
     const Guard hold(set_lock_);
-    if (gone_.empty()) return nullptr;
-    Worker* last = gone_.back();
-    gone_.pop_back();
-    return last;
+    return reserve_.take_gone();
   }
 
   void put_gone(Worker& w) noexcept {
     const Guard hold(set_lock_);
-    w.is = role::gone;
-    gone_.push_back(&w);
+    reserve_.put_gone(w);
   }
 
   /// A new spare, whose thread is in sleep_in_reserve() or about to.
   void put_in_reserve(Worker& w) noexcept {
     const Guard hold(set_lock_);
-    w.is = role::reserve;
-    reserve_.push_back(&w);
+    reserve_.put(w);
   }
 
   // state_ = {searching:16, idle:16}; idle is idle_.size().
@@ -434,8 +438,7 @@ class parking {
   alignas(64) Atomic<std::uint32_t> state_{0};
   alignas(64) mutable std::uint32_t set_lock_ = 0;  // guards the lists and every worker's role
   std::vector<Worker*> idle_;                       // newest last
-  std::vector<Worker*> reserve_;
-  std::vector<Worker*> gone_;
+  reserve<Worker> reserve_;
   Atomic<unsigned> active_{0};   // changes under the lock
   Atomic<unsigned> allowed_{0};  // same: so many may be active
   Atomic<unsigned> blocked_{0};  // same
@@ -484,10 +487,8 @@ class parking {
 
   /// Under the lock; there is a spare.
   void stand_in_for(Worker& w) noexcept {
-    Worker& spare = *reserve_.back();
-    reserve_.pop_back();
-    spare.is = role::active;
-    w.is = role::blocked;
+    Worker& spare = reserve_.take();
+    reserve_.becomes_blocked(w);
     w.blocked.store(true, std::memory_order_seq_cst);  // B2, pairs with B1: S2 counts all it has
     blocked_.fetch_add(1, std::memory_order_seq_cst);  // B2, pairs with B1
     list_idle(spare, 0);
@@ -495,7 +496,7 @@ class parking {
 
   /// Under the lock.
   void stand_up(Worker& w) noexcept {
-    w.is = role::active;
+    reserve_.becomes_active(w);
     w.blocked.store(false, std::memory_order_seq_cst);  // B2, pairs with B1
     blocked_.fetch_sub(1, std::memory_order_seq_cst);   // B2, pairs with B1
     active_.fetch_add(1, std::memory_order_seq_cst);    // W1, pairs with M2
@@ -505,9 +506,8 @@ class parking {
   void retire(Worker& w) noexcept {
     if (w.searching) state_.fetch_sub(one_searching, std::memory_order_seq_cst);  // S9, pairs with P2
     w.searching = false;
-    w.is = role::reserve;
     w.rests = true;
-    reserve_.push_back(&w);
+    reserve_.put(w);
     active_.fetch_sub(1, std::memory_order_seq_cst);       // M2 may find all parked now
     w.park_word.store(parked, std::memory_order_relaxed);  // relaxed: read under the lock or exchanged
   }
@@ -525,8 +525,7 @@ class parking {
     idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(idle));
     w.in_idle = false;
     state_.fetch_sub(one_idle, std::memory_order_seq_cst);  // S1, pairs with P2
-    w.is = role::reserve;
-    reserve_.push_back(&w);
+    reserve_.put(w);
     active_.fetch_sub(1, std::memory_order_seq_cst);  // M2 may find all parked now
   }
 

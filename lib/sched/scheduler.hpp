@@ -118,11 +118,14 @@ class scheduler : public parking<scheduler, worker> {
   /// The worker's thread is about to block: lists a spare as idle.  Throws std::system_error past
   /// max_threads.  Nested calls are part of the first: a handler that blocks, inside a select that has.
   void begin_block(worker& w);
-  /// Somebody will block here and must not fail then.  Throws as begin_block().
-  void reserve_spare();
+  /// The worker will block and must not fail then, until break_promise().  Throws as begin_block().  False:
+  /// it has a promise already, or is in an announced call.
+  bool promise_spare(worker& w);
   void end_block(worker& w) noexcept;
   /// The worker is back from a call that it had not announced.
   void end_takeover(worker& w) noexcept;
+  /// It is: for who asks how long the call took.
+  void note_return(worker& w) noexcept;
 
   /// Who was found asleep last; `since` is 0 if nobody was.
   culprit last_culprit() const noexcept {

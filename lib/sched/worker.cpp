@@ -8,7 +8,6 @@
 #include <new>
 #include <utility>
 
-#include "os/contention.hpp"
 #include "sched/current.hpp"
 #include "sched/scheduler.hpp"
 
@@ -212,6 +211,7 @@ bool is_plainly_live(const waiter& r, const scheduler& home) noexcept {
 
 /// A routine's first resumption; or one of a coroutine of a foreign type.
 void* worker::begin(waiter& r) noexcept {
+  if (searching) home_->end_search(*this);  // it may run code of others here, for long
   if (r.kind() == detail::waiter_kind::foreign) {
     settle();
     runs(nullptr);
@@ -233,7 +233,6 @@ void* worker::begin(waiter& r) noexcept {
 /// The blocking pool has no thread and could have none when `r` was woken: its turn is an announced call
 /// here.  If there is no thread to stand in either, nobody does.
 void* worker::run_guest(waiter& r) noexcept {
-  if (searching) home_->end_search(*this);
   const bool stands_in = home_->stand_in(*this);
   transfers = 0;  // whoever comes next comes to the loop
   std::coroutine_handle<>::from_address(r.frame).resume();
@@ -470,7 +469,7 @@ void worker::resume(void* frame) noexcept {
 
 void worker::run() noexcept {
   set_current_worker(this);
-  if (!simulated_) os::count_contention(&contended);
+  if (!simulated_) os::count_contention(&waits);
   thread_number.store(os::thread_number(), std::memory_order_relaxed);  // relaxed: for dumps
   begin_measure();
   fetch_forks();

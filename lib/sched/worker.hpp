@@ -34,6 +34,7 @@
 #include <cstdint>
 
 #include "base/random.hpp"
+#include "os/contention.hpp"
 #include "os/port.hpp"
 #include "os/reserved_lock.hpp"
 #include "sched/end_gates.hpp"
@@ -251,11 +252,12 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
     bool counted = false;  // as one for whom there was no thread
   } watched;               // the monitor's
 
-  std::uint32_t injected_takes = 0;     // own thread
-  std::atomic<int> thread_number{0};    // the kernel's, for dumps
-  std::atomic<os::nanos> contended{0};  // that it has waited for locks
-  worker* next_berth = nullptr;         // of all there are
-  worker* next_free = nullptr;          // of those without a thread, under the pool's lock
+  std::uint32_t injected_takes = 0;   // own thread
+  std::atomic<int> thread_number{0};  // the kernel's, for dumps
+  os::contention waits;               // for locks
+  os::nanos back_at = 0;              // under the culprit's lock: from a call that it was found in
+  worker* next_berth = nullptr;       // of all there are
+  worker* next_free = nullptr;        // of those without a thread, under the pool's lock
 
  private:
   void* next_frame() noexcept;

@@ -97,6 +97,26 @@ TEST_CASE("calls that are stuck get further threads although nothing else runs",
   CHECK(rt.stats().blocking_most_threads <= 128);
 }
 
+TEST_CASE("calls are counted as they begin; hops and what was cancelled before are none", "[api][pool]") {
+  weft::runtime rt({.workers = 1, .max_blocking_threads = 1});
+  rt.go([]() -> weft::routine<> {
+      co_await weft::resume_on(weft::blocking_pool);
+      co_await weft::resume_on(weft::workers);
+    }).join();
+  CHECK(rt.stats().blocking_jobs == 0);
+  kernel_gate gate;
+  auto begins = rt.go(pass_through(gate));
+  gate.await(1);
+  CHECK(rt.stats().blocking_jobs == 1);
+  auto never_begins = rt.go(pass_through(gate));
+  while (rt.stats().blocking_queued == 0) ::sched_yield();
+  never_begins.cancel();
+  CHECK_THROWS_AS(never_begins.join(), weft::routine_cancelled);
+  gate.open();
+  begins.join();
+  CHECK(rt.stats().blocking_jobs == 1);
+}
+
 TEST_CASE("a burst of short calls does not start a thread for each", "[api][pool]") {
   constexpr int calls = 10'000;
   weft::runtime rt({.workers = 2, .max_blocking_threads = calls});

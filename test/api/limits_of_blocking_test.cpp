@@ -6,6 +6,7 @@
 #include <weft/weft.hpp>
 
 #include <atomic>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -287,4 +288,29 @@ TEST_CASE("a scope on a thread waits for its routines though no thread can be ha
   REQUIRE(scoped.join());
   release.set();
   takes_the_spare.join();
+}
+
+TEST_CASE("the thread that a call is promised is not given to a worker that is stuck meanwhile",
+          "[api][blocking]") {
+  weft::runtime rt({.workers = 2, .max_threads = 3});
+  std::mutex m;
+  weft::runtime_stats before, seen;
+  const auto is_promised = [&] {
+    try {
+      weft::blocking::scope([&](weft::task_scope& s) {
+        const std::lock_guard hold(m);
+        before = rt.stats();
+        s.go([&] { const std::lock_guard wait(m); });
+        do {
+          seen = rt.stats();
+        } while (seen.unannounced_blocks + seen.blocks_not_replaced ==
+                 before.unannounced_blocks + before.blocks_not_replaced);
+      });
+    } catch (const std::system_error&) {
+      return false;  // on a busy machine: a worker was found asleep before, and its spare is not back yet
+    }
+    return true;
+  };
+  while (!rt.go(is_promised).join()) ::sched_yield();
+  REQUIRE(seen.unannounced_blocks == before.unannounced_blocks);
 }

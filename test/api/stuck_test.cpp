@@ -12,11 +12,13 @@
 #include <condition_variable>
 #include <cstring>
 #include <ctime>
+#include <functional>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
@@ -213,6 +215,63 @@ TEST_CASE("every kind of call and of code that sleeps is noticed", "[api][stuck]
   REQUIRE(rt.stats().last_unannounced.call == expected);
 }
 
+namespace {
+
+struct calls_as_it_goes {
+  explicit calls_as_it_goes(const std::function<void()>& f) : call(&f) {}
+
+  calls_as_it_goes(calls_as_it_goes&& from) noexcept : call(std::exchange(from.call, nullptr)) {}
+
+  calls_as_it_goes& operator=(calls_as_it_goes&&) = delete;
+
+  ~calls_as_it_goes() {
+    if (call != nullptr) (*call)();
+  }
+
+  const std::function<void()>* call;
+};
+
+}  // namespace
+
+TEST_CASE("a routine that never begins may wait in the destructors of what it was given", "[api][stuck]") {
+  weft::runtime rt({.workers = 2});
+  const pipe_of_one gate;
+  weft::blocking::channel<int> ch(1);
+  std::atomic<bool> waits = false, ran = false;
+  std::function<void()> wait, let_go;
+  SECTION("in a call that nobody announced") {
+    wait = [&] { gate.wait(); };
+    let_go = [&] { gate.let_go(); };
+  }
+  SECTION("in a facade call") {
+    wait = [&] { ch.recv(); };
+    let_go = [&] { (void)ch.try_send(1); };
+  }
+  const std::function<void()> as_it_goes = [&] {
+    waits = true;
+    wait();
+  };
+  auto computes = rt.go([&]() -> weft::routine<bool> {
+    auto never_begins =
+        weft::go([](calls_as_it_goes) -> weft::routine<> { co_return; }, calls_as_it_goes(as_it_goes));
+    never_begins.cancel();
+    while (!waits) {  // the other worker takes it out of the slot here
+    }
+    auto behind = weft::go([&]() -> weft::routine<> {
+      ran = true;
+      co_return;
+    });
+    const auto limit = steady_clock::now() + 5s;
+    while (!ran && steady_clock::now() < limit) {  // only a spare can run it
+    }
+    const bool in_time = ran;
+    let_go();
+    co_await std::move(behind);
+    co_return in_time;
+  });
+  REQUIRE(computes.join());
+}
+
 TEST_CASE("a handler of unhandled exceptions may sleep", "[api][stuck]") {
   static pipe_of_one* waits_at;
   pipe_of_one gate;
@@ -249,6 +308,28 @@ TEST_CASE("a stuck routine is named with its spawn site and system call", "[api]
   REQUIRE(who.nanoseconds > 0);
   REQUIRE(text.find("stuck in read (system call 0) since") != std::string::npos);
   REQUIRE(text.find("unannounced, in routine " + std::to_string(id) + " 'reader'") != std::string::npos);
+}
+
+TEST_CASE("a call that nobody announced has ended when its routine announces the next", "[api][stuck]") {
+  weft::runtime rt({.workers = 1});
+  const pipe_of_one gate;
+  weft::blocking::channel<int> ch;
+  auto stuck = rt.go([&] {
+    gate.wait();
+    ch.recv();
+  });
+  while (rt.stats().blocked_workers == 0) weft::blocking::sleep_for(1ms);
+  gate.let_go();
+  const auto length = [&] { return rt.stats().last_unannounced.nanoseconds; };
+  const auto limit = steady_clock::now() + 2s;
+  bool ended = false;
+  while (!ended && steady_clock::now() < limit) {
+    const auto before = length();
+    ended = before != 0 && before == length();
+  }
+  ch.send(1);
+  stuck.join();
+  REQUIRE(ended);
 }
 
 TEST_CASE("announced and unannounced calls may be in each other", "[api][stuck]") {

@@ -2,7 +2,10 @@
 // system's.
 
 #include <weft/blocking.hpp>
+#include <weft/io/file.hpp>
 #include <weft/io/pipe.hpp>
+#include <weft/io/ready.hpp>
+#include <weft/io/resolve.hpp>
 #include <weft/io/tcp.hpp>
 #include <weft/io/unix.hpp>
 
@@ -10,7 +13,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <ctime>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,13 +38,6 @@ using test::signal_storm;
 using test::text;
 
 namespace {
-
-/// Of this process, in nanoseconds.
-[[maybe_unused]] std::int64_t cpu_time() {
-  timespec t;
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-}
 
 /// In bytes.
 std::size_t resident() {
@@ -190,7 +185,7 @@ TEST_CASE("accept without a number for the connection costs nothing while its ca
                        tcp_stream client = co_await tcp_stream::connect(listener.local_endpoint());
                        outcome o;
                        taken_descriptors none;
-                       const std::int64_t before = cpu_time();
+                       const std::int64_t before = test::cpu_time();
                        tcp_stream served;
                        while (!served.is_open()) {
                          int error = 0;
@@ -204,7 +199,7 @@ TEST_CASE("accept without a number for the connection costs nothing while its ca
                          if (++o.refused == 20) none.give_one();
                          co_await sleep_for(10ms);
                        }
-                       o.busy = cpu_time() - before;
+                       o.busy = test::cpu_time() - before;
                        o.served = served.peer_endpoint() == client.local_endpoint();
                        co_return o;
                      }).join();
@@ -310,4 +305,27 @@ TEST_CASE("an end that is closed in the middle of the other's write_all is an er
   REQUIRE(errors[0] == EPIPE);
   REQUIRE((errors[1] == EPIPE || errors[1] == ECONNRESET));
   REQUIRE((errors[2] == EPIPE || errors[2] == ECONNRESET));
+}
+
+TEST_CASE("a wait for which no thread can be had keeps no hold of what it was to wait for", "[io][fault]") {
+  const std::size_t before = test::open_descriptors();
+  {
+    runtime rt({.workers = 1, .max_threads = 1});
+    const auto errors =
+        rt.go([] {
+            auto [from, to] = make_pipe();
+            file zeros = file::adopt(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+            std::array<char, 4> some;
+            const std::array all{error_in([&] { blocking::wait(from.read_some(some)); }),
+                                 error_in([&] { blocking::wait(wait_readable(from.native_handle())); }),
+                                 error_in([&] { blocking::wait(zeros.sync()); }),
+                                 error_in([&] { (void)blocking::wait(resolve("localhost", "http")); })};
+            // Not while somebody uses them.
+            ::close(from.release());
+            ::close(zeros.release());
+            return all;
+          }).join();
+    REQUIRE(errors == std::array{EAGAIN, EAGAIN, EAGAIN, EAGAIN});
+  }
+  REQUIRE(test::open_descriptors() == before);
 }

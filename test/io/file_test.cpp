@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -160,11 +161,14 @@ TEST_CASE("a file may have holes, and places beyond 4 GiB", "[io][file]") {
   REQUIRE(text == std::string("\0far away", 9));
   REQUIRE(about.size == far + 8);
   REQUIRE(about.allocated < 1'000'000);
-  REQUIRE(error_in([&] {
-            file f = open_here(here / "f");
-            std::array<char, 1> byte;
-            blocking::wait(f.read_at(UINT64_MAX - 5, byte));
-          }) == EINVAL);
+  file f = open_here(here / "f", read_write);
+  std::array<char, 1> byte{};
+  for (const std::uint64_t beyond : {std::uint64_t{1} << 63, UINT64_MAX - 5, UINT64_MAX}) {
+    const std::array<mutable_buffer, 1> to{mutable_buffer(byte)};
+    REQUIRE(error_in([&] { blocking::wait(f.read_at(beyond, byte)); }) == EINVAL);
+    REQUIRE(error_in([&] { blocking::wait(f.read_at(beyond, to)); }) == EINVAL);
+    REQUIRE(error_in([&] { blocking::wait(f.write_at(beyond, byte)); }) == EINVAL);
+  }
 }
 
 TEST_CASE("a read that is longer than what is done at once is whole, too", "[io][file]") {
@@ -303,6 +307,43 @@ TEST_CASE("close waits for nobody: what is under way ends, and on no other file"
     for (int i = 0; i < 50; ++i) all.push_back(rt.go(round, here / "f", i));
     for (auto& each : all) REQUIRE(each.join());
   }
+  REQUIRE(test::open_descriptors() == before);
+}
+
+TEST_CASE("a close() that waits for the pool closes its own file, whatever becomes of the object",
+          "[io][file][close]") {
+  runtime rt({.workers = 1, .max_blocking_threads = 1});
+  const std::size_t before = test::open_descriptors();
+
+  struct outcome {
+    int refused = 0;
+    bool is_kept = false, is_other_open = false;
+  };
+
+  const outcome seen = rt.go([]() -> routine<outcome> {
+                           outcome o;
+                           event busy;
+                           std::promise<void> go_on;
+                           std::future<void> may_end = go_on.get_future();
+                           auto blocker = go(block_until, std::ref(busy), std::ref(may_end));
+                           co_await busy.wait();
+                           file f = file::adopt(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+                           const int number = f.native_handle();
+                           auto closing = go([](file& x) -> routine<> { co_await x.close(); }, std::ref(f));
+                           co_await yield();  // in the pool's queue
+                           o.refused = error_in([&] { (void)f.release(); });
+                           f = file();
+                           o.is_kept = ::fcntl(number, F_GETFD) >= 0;
+                           file other = file::adopt(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+                           go_on.set_value();
+                           co_await std::move(closing);
+                           co_await std::move(blocker);
+                           o.is_other_open = ::fcntl(other.native_handle(), F_GETFD) >= 0;
+                           co_return o;
+                         }).join();
+  REQUIRE(seen.refused == EBUSY);
+  REQUIRE(seen.is_kept);
+  REQUIRE(seen.is_other_open);
   REQUIRE(test::open_descriptors() == before);
 }
 

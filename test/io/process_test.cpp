@@ -6,9 +6,13 @@
 #include <cerrno>
 #include <csignal>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +55,61 @@ bool has_no_zombie() {
   siginfo_t info;
   info.si_pid = 0;
   return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0;
+}
+
+/// It has ended; its status has not been taken.
+void wait_for_end(const process& p) {
+  pollfd one{p.native_handle(), POLLIN, 0};
+  while (::poll(&one, 1, -1) != 1) {
+  }
+}
+
+/// A debugger, which learns of the end of its process first and tells nobody until it lets go.
+class tracer {
+ public:
+  explicit tracer(const process& of) {
+    std::array<int, 2> orders, answers;
+    if (::pipe(orders.data()) != 0 || ::pipe(answers.data()) != 0) return;
+    id_ = ::fork();
+    if (id_ == 0) {
+      char c = ::ptrace(PTRACE_SEIZE, of.id(), nullptr, nullptr) == 0 ? 'y' : 'n';
+      ::close(orders[1]);
+      const bool is_done = ::write(answers[1], &c, 1) == 1 && ::read(orders[0], &c, 1) == 0;
+      ::_exit(is_done ? 0 : 1);
+    }
+    char c = 'n';
+    is_attached_ = ::read(answers[0], &c, 1) == 1 && c == 'y';
+    for (const int each : {orders[0], answers[0], answers[1]}) ::close(each);
+    orders_ = orders[1];
+  }
+
+  tracer(const tracer&) = delete;
+  tracer& operator=(const tracer&) = delete;
+
+  ~tracer() { let_go(); }
+
+  /// Not everybody may trace.
+  bool is_attached() const { return is_attached_; }
+
+  void let_go() {
+    if (orders_ < 0) return;
+    ::close(std::exchange(orders_, -1));
+    ::waitpid(id_, nullptr, 0);
+  }
+
+ private:
+  int orders_ = -1;
+  int id_ = 0;
+  bool is_attached_ = false;
+};
+
+/// Ends with 3 when it gets a line.
+process process_to_trace() {
+  return process::spawn({"/bin/sh", "-c", "read x; exit 3"}, {.in = child_stream::pipe()});
+}
+
+routine<exit_status> wait_for(process& p) {
+  co_return co_await p.wait();
 }
 
 }  // namespace
@@ -112,6 +171,7 @@ TEST_CASE("what cannot be executed is an error of spawn, and leaves nothing", "[
   REQUIRE(spawn("/bin/cat", "/no/such/directory") == ENOENT);
   REQUIRE(error_in([] { process::spawn(std::span<const std::string_view>()); }) == EINVAL);
   REQUIRE(error_in([] { blocking::wait(process().wait()); }) == EBADF);
+  REQUIRE(error_in([] { blocking::select(on_process_exit(process()), on_timeout(30s)); }) == EBADF);
   REQUIRE(test::open_descriptors() == before);
   REQUIRE(has_no_zombie());
 }
@@ -262,4 +322,122 @@ TEST_CASE("a process that is dropped runs on, and leaves no zombie and no descri
     REQUIRE(blocking::run(read_all(says)) == "still here\n");
   }
   while (test::open_descriptors() > before + 2 || !has_no_zombie()) blocking::sleep_for(1ms);
+}
+
+TEST_CASE("a process whose end a debugger keeps to itself has no status, and is waited for in peace",
+          "[io][process]") {
+  const bool by_thread = GENERATE(false, true);
+  process p = process_to_trace();
+  tracer debugger(p);
+  if (!debugger.is_attached()) return;
+  blocking::wait(p.in().write_all("\n"));
+  wait_for_end(p);
+  REQUIRE_FALSE(p.status());
+  runtime rt({.workers = 1});
+  const std::int64_t before = test::cpu_time();
+  bool is_late = false;
+  try {
+    if (by_thread) {
+      blocking::with_timeout(200ms, p.wait());
+    } else {
+      rt.go([](process& q) -> routine<> { co_await with_timeout(200ms, q.wait()); }, std::ref(p)).join();
+    }
+  } catch (const timeout_error&) {
+    is_late = true;
+  }
+  REQUIRE(is_late);
+  REQUIRE(test::cpu_time() - before < 20'000'000);
+  REQUIRE(error_in([&] { blocking::select(on_process_exit(p), on_timeout(30s)); }) == EAGAIN);
+  if (by_thread) {
+    std::thread letting_go([&] { debugger.let_go(); });
+    const exit_status how = blocking::wait(p.wait());
+    letting_go.join();
+    REQUIRE(how.exited() == 3);
+  } else {
+    auto waiting = rt.go(wait_for, std::ref(p));
+    test::dump_with(rt, "descriptor");  // it waits
+    debugger.let_go();
+    REQUIRE(waiting.join().exited() == 3);
+  }
+  REQUIRE(p.status()->exited() == 3);
+  REQUIRE(has_no_zombie());
+}
+
+TEST_CASE("a process that is dropped while a debugger has its status costs nothing until that lets go",
+          "[io][process]") {
+  process p = process_to_trace();
+  tracer debugger(p);
+  if (!debugger.is_attached()) return;
+  blocking::wait(p.in().write_all("\n"));
+  wait_for_end(p);
+  p = process();
+  const std::int64_t before = test::cpu_time();
+  blocking::sleep_for(200ms);
+  REQUIRE(test::cpu_time() - before < 20'000'000);
+  debugger.let_go();
+  while (!has_no_zombie()) blocking::sleep_for(1ms);
+}
+
+TEST_CASE("where SIGCHLD is ignored processes run, and their status is nobody's", "[io][process]") {
+  const std::size_t before = test::open_descriptors();
+  std::signal(SIGCHLD, SIG_IGN);
+  int lost = 0, killed = 0, chosen = 0;
+  constexpr int rounds = 300;  // in some of them it has ended before spawn() returns
+  for (int i = 0; i < rounds; ++i) {
+    process p = process::spawn({"/bin/true"});
+    lost += error_in([&] { blocking::wait(p.wait()); }) == ECHILD;
+    chosen += error_in([&] { blocking::select(on_process_exit(p), on_timeout(30s)); }) == ECHILD;
+    killed += p.kill(SIGTERM);
+  }
+  std::signal(SIGCHLD, SIG_DFL);
+  REQUIRE(lost == rounds);
+  REQUIRE(chosen == rounds);
+  REQUIRE(killed == 0);
+  REQUIRE(test::open_descriptors() <= before + 4);  // the driver's
+}
+
+TEST_CASE("a process for which there is no descriptor is not started", "[io][process]") {
+  rusage before, after;
+  ::getrusage(RUSAGE_CHILDREN, &before);
+  int refused = 0;
+  for (int i = 0; i < 10; ++i) {
+    const test::no_descriptors limited;
+    refused += error_in([] { process::spawn({"/bin/true"}); }) == EMFILE;
+  }
+  ::getrusage(RUSAGE_CHILDREN, &after);
+  REQUIRE(refused == 10);
+  REQUIRE(after.ru_minflt == before.ru_minflt);
+}
+
+TEST_CASE("processes that are dropped when no descriptor is to be had leave no zombie", "[io][process]") {
+  const std::size_t before = test::open_descriptors();
+  std::array<int, 2> ends;
+  REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+  {
+    process first = process::spawn({"/bin/cat"}, {.in = child_stream::copy_of(ends[0])});
+    process second = process::spawn({"/bin/cat"}, {.in = child_stream::copy_of(ends[0])});
+    const test::no_descriptors limited;
+    first = process();
+    second = process();
+  }
+  for (const int each : ends) ::close(each);
+  while (test::open_descriptors() > before || !has_no_zombie()) blocking::sleep_for(1ms);
+}
+
+TEST_CASE("a zero byte in what a process is given is refused, not cut off", "[io][process]") {
+  constexpr std::string_view bad("/tmp\0x", 6);
+  const std::array<std::string_view, 1> variables{bad};
+  REQUIRE(error_in([&] { process::spawn({bad}); }) == EINVAL);
+  REQUIRE(error_in([&] { process::spawn({"/bin/true", bad}); }) == EINVAL);
+  REQUIRE(error_in([&] { process::spawn({"/bin/true"}, {.directory = bad}); }) == EINVAL);
+  REQUIRE(error_in([&] { process::spawn({"/bin/true"}, {.environment = variables}); }) == EINVAL);
+}
+
+TEST_CASE("kill() of a process that has ended is false, also before its status was asked for",
+          "[io][process]") {
+  process p = process::spawn({"/bin/sh", "-c", "exit 3"});
+  wait_for_end(p);
+  REQUIRE_FALSE(p.kill(SIGTERM));
+  REQUIRE_FALSE(p.terminate());
+  REQUIRE(p.status()->exited() == 3);
 }

@@ -168,6 +168,9 @@ TEST_CASE("a look-up that goes on keeps nobody: not the cancelled routine, nor i
     waiting.cancel();
     REQUIRE_THROWS_AS(waiting.join(), routine_cancelled);
     REQUIRE_FALSE(rt.stop_for(1ms));  // the call has not returned
+    const std::string left = test::dump_with(rt, "");
+    REQUIRE(left.find("a look-up of the name 'slow.invalid'") != std::string::npos);
+    REQUIRE(left.find("coroutines of other types") == std::string::npos);
     held.may_end.set_value();
     rt.stop();
   }

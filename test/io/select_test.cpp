@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "io/support.hpp"
@@ -64,26 +63,6 @@ struct raw_pipe {
   }
 
   std::array<int, 2> ends{-1, -1};
-};
-
-/// No number above the one that comes next can be had while it lives.
-class no_descriptors {
- public:
-  no_descriptors() {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    const int next = ::dup(0);
-    ::close(next);
-    const rlimit less{static_cast<rlim_t>(next), before_.rlim_max};
-    ::setrlimit(RLIMIT_NOFILE, &less);
-  }
-
-  no_descriptors(const no_descriptors&) = delete;
-  no_descriptors& operator=(const no_descriptors&) = delete;
-
-  ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_{};
 };
 
 }  // namespace
@@ -247,7 +226,7 @@ TEST_CASE("what a descriptor lacks to be waited for is an error, and no other ca
           const std::size_t before = test::open_descriptors();
           int none = 0;
           {
-            const no_descriptors limited;
+            const test::no_descriptors limited;
             none = co_await error_of(one(p.from()));
           }
           co_return std::array{bad, none, calls, static_cast<int>(test::open_descriptors() - before)};
@@ -336,6 +315,36 @@ TEST_CASE("a selector waits for descriptors again and again, and keeps none of t
                                  }).join();
   REQUIRE(counts == std::array{100, 100, 100});
   REQUIRE(ended == 1);
+}
+
+TEST_CASE("a selector that has failed for want of a number waits when there are some again", "[io][select]") {
+  const unsigned workers = GENERATE(1U, 2U);
+  runtime rt({.workers = workers});
+  const auto [failed, again] =
+      rt.go([]() -> routine<std::pair<int, std::size_t>> {
+          const raw_pipe p;
+          co_await select(on_readable(p.from()), on_timeout(1ms));  // the driver
+          selector s;
+          s.add(on_timeout(30s));
+          s.add(on_readable(p.from()));
+          const auto wait_once = [](selector& on) -> routine<> { co_await on.wait(); };
+          int none = 0;
+          {
+            const test::no_descriptors limited;
+            none = co_await error_of(wait_once(s));
+          }
+          auto writing = go(
+              [](const raw_pipe& to) -> routine<> {
+                co_await yield();
+                to.put();
+              },
+              std::ref(p));
+          const std::size_t which = co_await s.wait();
+          co_await std::move(writing);
+          co_return std::pair{none, which};
+        }).join();
+  REQUIRE(failed == EMFILE);
+  REQUIRE(again == 1);
 }
 
 TEST_CASE("stop() ends selects on descriptors, and leaves no descriptor", "[io][select][stop]") {

@@ -8,6 +8,8 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <ctime>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -15,6 +17,7 @@
 #include <utility>
 
 #include <dirent.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace weft::test {
@@ -76,6 +79,33 @@ inline std::string dump_with(const runtime& rt, std::string_view wanted) {
     if (said.find(wanted) != std::string::npos) return said;
   }
 }
+
+/// Of this process, in nanoseconds.
+inline std::int64_t cpu_time() {
+  timespec t;
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+/// No number above the one that comes next can be had while it lives.
+class no_descriptors {
+ public:
+  no_descriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const int next = ::dup(0);
+    ::close(next);
+    const rlimit less{static_cast<rlim_t>(next), before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &less);
+  }
+
+  no_descriptors(const no_descriptors&) = delete;
+  no_descriptors& operator=(const no_descriptors&) = delete;
+
+  ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
 
 struct connection {
   tcp_stream near, far;

@@ -12,19 +12,47 @@
 #include <csignal>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "io/file_support.hpp"
 #include "io/support.hpp"
 #include "support/catch.hpp"
+
+namespace {
+
+/// What fsync() was called for, in the order of the calls.
+struct synced {
+  std::mutex lock;
+  std::vector<std::string> names;
+  int interrupted = 0;  // so many calls fail by EINTR first
+};
+
+synced all_synced;
+
+}  // namespace
+
+/// In the place of the system's.
+extern "C" int fsync(int fd) {
+  const std::lock_guard hold(all_synced.lock);
+  if (all_synced.interrupted > 0) {
+    --all_synced.interrupted;
+    errno = EINTR;
+    return -1;
+  }
+  all_synced.names.push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)));
+  return static_cast<int>(::syscall(SYS_fsync, fd));
+}
 
 namespace {
 
@@ -76,6 +104,39 @@ class size_limit {
  private:
   rlimit before_{};
   void (*before_handler_)(int);
+};
+
+/// The names that `f` has synced.
+template <typename F>
+std::vector<std::string> synced_by(F f) {
+  const auto take = [] {
+    const std::lock_guard hold(all_synced.lock);
+    return std::exchange(all_synced.names, {});
+  };
+  take();
+  f();
+  return take();
+}
+
+/// Of this thread, for files.
+class without_privilege {
+ public:
+  without_privilege() : before_(::setfsuid(nobody)) {}
+
+  without_privilege(const without_privilege&) = delete;
+  without_privilege& operator=(const without_privilege&) = delete;
+
+  ~without_privilege() { ::setfsuid(static_cast<uid_t>(before_)); }
+
+  /// Gives it to whom such a thread is.
+  static void own(const std::string& path, mode_t mode) {
+    static_cast<void>(::chown(path.c_str(), nobody, nobody) == 0);
+    ::chmod(path.c_str(), mode);
+  }
+
+ private:
+  static constexpr uid_t nobody = 65'534;
+  int before_;
 };
 
 std::string content(const std::string& path) {
@@ -323,4 +384,82 @@ TEST_CASE("plain callables on the workers of a runtime read files in place", "[i
   std::vector<join_handle<std::string>> all;
   for (int i = 0; i < 50; ++i) all.push_back(rt.go([&] { return content(here / "f"); }));
   for (auto& each : all) REQUIRE(each.join() == "content");
+}
+
+TEST_CASE("with sync the directory of the new name is synced, behind a link, too", "[io][file]") {
+  const scratch here;
+  const std::string sub = here / "sub";
+  std::filesystem::create_directory(sub);
+  REQUIRE(::symlink("sub/f", (here / "link").c_str()) == 0);
+  const bool atomic = GENERATE(false, true);
+  const write_options how{.atomic = atomic, .sync = true};
+  const auto names = synced_by([&] { blocking::write_file(here / "link", "x", how); });
+  REQUIRE(names.size() == 2);
+  REQUIRE(names[1] == (atomic ? here.path() : sub));
+}
+
+TEST_CASE("a sync that a signal interrupts is made again", "[io][file]") {
+  const scratch here;
+  {
+    const std::lock_guard hold(all_synced.lock);
+    all_synced.interrupted = 3;
+  }
+  const auto names = synced_by([&] { blocking::write_file(here / "f", "x", {.sync = true}); });
+  REQUIRE(names == std::vector{here / "f", here.path()});
+}
+
+TEST_CASE("with sync a directory that may not be read is no hindrance", "[io][file]") {
+  const bool atomic = GENERATE(false, true);
+  const scratch here;
+  const std::string closed = here / "closed";
+  std::filesystem::create_directory(closed);
+  ::chmod(here.path().c_str(), 0755);
+  without_privilege::own(closed, 0300);
+  // On a thread of its own, where the call is made in place.
+  const auto write = [&] {
+    const without_privilege here_now;
+    return error_in([&] { blocking::write_file(closed + "/f", "text", {.atomic = atomic, .sync = true}); });
+  };
+  const int error = blocking::run([](auto f) -> routine<int> { co_return co_await block_on_io(f); }(write));
+  ::chmod(closed.c_str(), 0700);
+  REQUIRE(error == 0);
+  REQUIRE(content(closed + "/f") == "text");
+}
+
+TEST_CASE("with sync what knows no disk is written to as without", "[io][file]") {
+  const scratch here;
+  REQUIRE(error_in([&] { blocking::write_file("/dev/null", "x", {.sync = true}); }) == 0);
+  REQUIRE(::mkfifo((here / "fifo").c_str(), 0600) == 0);
+  const int reader = ::open((here / "fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(error_in([&] { blocking::write_file(here / "fifo", "x", {.sync = true}); }) == 0);
+  ::close(reader);
+}
+
+TEST_CASE("times beyond those of the clock are its last", "[io][directory]") {
+  const scratch here;
+  blocking::write_file(here / "f", "x");
+  constexpr time_t far = 10'000'000'000;  // 2286; some file systems end before
+  const std::array<timespec, 2> times{timespec{-far, 0}, timespec{far, 0}};
+  REQUIRE(::utimensat(AT_FDCWD, (here / "f").c_str(), times.data(), 0) == 0);
+
+  struct stat really {};
+
+  REQUIRE(::stat((here / "f").c_str(), &really) == 0);
+  const file_metadata about = blocking::wait(metadata(here / "f"));
+  if (really.st_mtim.tv_sec == far) REQUIRE(about.modified == file_metadata::time::max());
+  if (really.st_atim.tv_sec == -far) REQUIRE(about.accessed == file_metadata::time::min());
+}
+
+TEST_CASE("the host of a manual runtime drives it while it waits for a file", "[io][file][manual]") {
+  const scratch here;
+  REQUIRE(::mkfifo((here / "fifo").c_str(), 0600) == 0);
+  runtime rt({.workers = manual});
+  rt.go(
+      [](std::string path) -> routine<> {
+        for (int i = 0; i < 10'000; ++i) co_await yield();  // meanwhile the host's own call has begun
+        co_await write_file(path, "from a routine");
+      },
+      here / "fifo");
+  REQUIRE(content(here / "fifo") == "from a routine");
+  rt.stop();
 }

@@ -74,6 +74,25 @@ struct never_stands_up : toy_home<never_stands_up> {
   }
 };
 
+/// It runs what it has found while it is still counted as searching.
+struct searches_on : toy_home<searches_on> {
+  using toy_home::toy_home;
+
+  void end_search(worker&) {}
+};
+
+/// Others take the spare that a worker was promised.
+struct forgets_promises : toy_home<forgets_promises> {
+  using toy_home::toy_home;
+
+  bool promise(worker&) {
+    const model::guard hold(set_lock_);
+    return reserve_.has_one();
+  }
+
+  void break_promise(worker&) {}
+};
+
 /// A routine makes another runnable and sleeps until that has run.
 template <typename Home>
 model::program item_of_sleeper() {
@@ -134,6 +153,33 @@ model::program work_comes_later() {
   return run(all, {injector, worker_of(all, 0), worker_of(all, 1), [=] { all->monitor(); }});
 }
 
+/// Who was woken sleeps, announced or not, until what comes later has run.
+template <typename Home>
+model::program woken_one_sleeps(bool announced) {
+  auto all = std::make_shared<Home>(1, 1, 2, [=](Home& here, auto& w, int item) {
+    if (item != 1) return;
+    const auto done = [&] { return here.has_done(2); };
+    announced ? here.block(w, done) : here.block_silently(w, done);
+  });
+  const auto injector = [=] {
+    all->inject();
+    all->inject();
+  };
+  return run(all, {injector, worker_of(all, 0), worker_of(all, 1), [=] { all->monitor(); }});
+}
+
+/// A worker that is promised a spare blocks, while the other is found asleep.
+template <typename Home>
+model::program promised_one_blocks() {
+  auto all = std::make_shared<Home>(2, 1, 0, model::nothing);
+  all->at(1).sleeps.store(1, std::memory_order_relaxed);
+  const auto blocks = [=] {
+    auto& w = all->at(0);
+    if (all->promise(w)) model::check(all->replace(w), "a spare that was promised is gone");
+  };
+  return run(all, {blocks, [=] { all->take_over_sleepers(); }});
+}
+
 /// A routine arms a timer in its own worker's heap and sleeps until that has fired.
 template <typename Home>
 model::program timer_of_sleeper(bool came_back) {
@@ -151,6 +197,8 @@ model::program timer_of_sleeper(bool came_back) {
 TEST_CASE("what a worker has that was found asleep runs on another", "[model][parking]") {
   require_sound_big(item_of_sleeper<home>, 1);
   require_sound_big(work_comes_later<home>, 1);
+  require_sound_big([] { return woken_one_sleeps<home>(false); }, 1);
+  require_sound_big([] { return woken_one_sleeps<home>(true); }, 1);
 }
 
 TEST_CASE("a worker that comes back as it is taken over is active once and leaves no item behind",
@@ -178,6 +226,16 @@ TEST_CASE("the model check catches a worker that does not see that it was taken 
 
 TEST_CASE("the model check catches a worker that comes back and is not counted", "[model][parking]") {
   require_caught(parks_as_it_is_taken_over<never_stands_up>);
+}
+
+TEST_CASE("a spare that is promised stands in for nobody else", "[model][parking]") {
+  require_sound_big(promised_one_blocks<home>, 1);
+  require_caught(promised_one_blocks<forgets_promises>);
+}
+
+TEST_CASE("the model check catches a worker that sleeps as a searcher", "[model][parking]") {
+  require_caught([] { return woken_one_sleeps<searches_on>(false); });
+  require_caught([] { return woken_one_sleeps<searches_on>(true); });
 }
 
 #endif

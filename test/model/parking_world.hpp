@@ -199,6 +199,8 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
 
   void uncount_thread() {}
 
+  void note_return(worker&) {}
+
   /// Before the threads start: a driver, which nobody knows of until attach().
   void make_driver() {
     io_ = std::make_unique<toy_driver<Atomic>>();

@@ -83,7 +83,7 @@ auto operation_as_child(Op&& op, waiter& root) {
 /// On a thread: runs it as a routine, to its end.
 template <composite Op>
 decltype(auto) wait_on_thread(Op&& op, std::source_location at) {
-  reserve_spare();
+  const promised_spare stands_in;
   return join_own(start_as_call(at, op.run()));
 }
 
@@ -102,7 +102,7 @@ routine<forked_result<Op>> run_forks(Op op) {
 
 template <forking Op>
 auto wait_on_thread(Op&& op, std::source_location at) {
-  reserve_spare();
+  const promised_spare stands_in;
   return join_own(start_as_call(at, run_forks(std::move(op))));
 }
 

@@ -94,6 +94,7 @@ class WEFT_API file_call : public op_base {
  public:
   bool ready(waiter& w) noexcept;
   bool park(waiter& w) noexcept;
+  void give_up() noexcept;
 
   file_call(const file_call&) = delete;
   file_call& operator=(const file_call&) = delete;

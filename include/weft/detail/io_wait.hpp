@@ -33,7 +33,8 @@ enum class io_call : std::uint8_t {
   datagram,  // sends it
   take_fd,   // receives a byte and what came with it: `data` is a passed_descriptor
   pass_fd,   // sends them
-  none,      // nothing: waits until the descriptor is readable
+  ended,     // nothing: waits until the status of this pidfd's process can be taken, or is lost
+  none,      // the same, until it is readable
   none_out,  // writable
 };
 
@@ -59,6 +60,7 @@ class WEFT_API io_wait : public op_base, public second_look {
 
   bool ready(waiter& w) noexcept;
   bool park(waiter& w) noexcept;
+  void give_up() noexcept;
   /// On a thread that was woken: true, it must park() again.
   bool again(waiter& w) noexcept;
 

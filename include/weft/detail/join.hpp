@@ -21,8 +21,18 @@ WEFT_API bool join_park(join_wait& j, waiter& w) noexcept;
 /// Withdraws.  j.how is done, cancelled or timed_out afterwards.
 WEFT_API void join_settle(join_wait& j, waiter& w) noexcept;
 
-/// Before something is started that this thread must wait for: throws what blocking would, on a worker.
-WEFT_API void reserve_spare();
+/// Made before something is started that this thread must wait for: then, on a worker, the wait does not fail
+/// for want of a thread.  Throws what blocking would.
+class [[nodiscard]] promised_spare {
+ public:
+  WEFT_API promised_spare();
+  promised_spare(const promised_spare&) = delete;
+  promised_spare& operator=(const promised_spare&) = delete;
+  WEFT_API ~promised_spare();
+
+ private:
+  void* worker_ = nullptr;
+};
 
 WEFT_API bool join_done(const promise_base& child) noexcept;
 /// The handle goes: the frame is freed now or by the routine's end; an exception that nobody saw is reported.

@@ -16,9 +16,13 @@
 //
 //       withdraws what is still registered, gives the result or throws
 //
+//   void give_up()
+//
+//       of those that hold something since ready(): lets go of it
+//
 // After ready() returned false the adapter must call park(), and then finish() exactly once, on whatever
-// thread the waiter was resumed.  The bodies are in lib/: an inlined await_suspend may keep locals in the
-// frame (clang < 19).
+// thread the waiter was resumed; or, if it cannot wait, give_up() alone.  The bodies are in lib/: an inlined
+// await_suspend may keep locals in the frame (clang < 19).
 
 #include <weft/detail/promise.hpp>
 #include <weft/detail/waiter.hpp>
@@ -214,12 +218,27 @@ bool must_wait_again(Op& op, waiter& w) noexcept {
   }
 }
 
+/// Between ready() and park().  Throws as thread_party::prepare().
+template <typename Op>
+void prepare_to_wait(thread_party& me, Op& op) {
+  if constexpr (requires { op.give_up(); }) {
+    try {
+      me.prepare();
+    } catch (...) {
+      op.give_up();
+      throw;
+    }
+  } else {
+    me.prepare();
+  }
+}
+
 /// Runs one operation to its end on this thread.
 template <operation Op>
 decltype(auto) wait_on_thread(Op&& op) {
   thread_party me;
   if (!op.ready(me.self())) {
-    me.prepare();
+    prepare_to_wait(me, op);
     do me.sleep(op.park(me.self()), deadline_for_thread(op));
     while (must_wait_again(op, me.self()));
   }

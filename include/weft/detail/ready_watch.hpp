@@ -22,7 +22,10 @@ class WEFT_API ready_watch {
   ready_watch(const ready_watch&) = delete;
   ready_watch& operator=(const ready_watch&) = delete;
 
-  void start() noexcept { has_looked_ = false; }
+  void start() noexcept {
+    has_looked_ = false;
+    error_ = 0;
+  }
 
   /// After the wait: has read, or reads.  False: somebody else was quicker.
   bool take() noexcept;

@@ -230,6 +230,7 @@ enum class foreign_stage : std::uint8_t {
   none,     // not counted
   entered,  // counted by its own thread
   waiting,  // suspended, or about to: counted by whoever resumes it
+  call,     // no coroutine: the look-up of a name, which stands in `frame`; it goes on by itself
 };
 
 /// What a coroutine of a foreign type is while it awaits: a party of one runtime.  lib/core/foreign.cpp

@@ -47,7 +47,7 @@ enum class file_kind : std::uint8_t {
 
 /// What the system knows of a file.
 struct file_metadata {
-  using time = std::chrono::sys_time<std::chrono::nanoseconds>;
+  using time = std::chrono::sys_time<std::chrono::nanoseconds>;  ///< 1677 to 2262; saturates
 
   file_kind kind = file_kind::unknown;
   std::uint32_t mode = 0;  ///< the permissions, as 0644
@@ -143,8 +143,8 @@ class [[nodiscard("co_await it")]] open_op : public detail::file_call {
 /// the routine waits for its end, and the next wait throws.
 ///
 /// \throws cancelled
-/// \throws std::system_error  the system's code.  EBADF: not open, or not for this; ENOTSUP: in a simulated
-/// run
+/// \throws std::system_error  the system's code.  EBADF: not open, or not for this; EINVAL: at 2^63 or
+///                            beyond; ENOTSUP: in a simulated run
 /// \par Cost  a call on the blocking pool, two thread switches; what of a read is in the system's cache needs
 ///            none of that, only the system call (up to 256 KiB)
 class WEFT_API file {
@@ -220,7 +220,7 @@ class WEFT_API file {
   [[nodiscard]] int native_handle() const noexcept { return is_.number(); }
 
   /// Gives the number away; this file is closed then.  \throws std::system_error (EBUSY) while operations are
-  /// under way
+  /// under way, close() as well
   [[nodiscard]] int release() { return is_.release(); }
 
  private:

@@ -76,7 +76,7 @@ class child_stream {
   int fd_;
 };
 
-/// Everything is borrowed until spawn() returns.
+/// Everything is borrowed until spawn() returns.  No text may have a zero byte: EINVAL.
 struct process_options {
   child_stream in = child_stream::inherit();
   child_stream out = child_stream::inherit();
@@ -101,7 +101,9 @@ WEFT_API child* child_of(const process& p) noexcept;
 class [[nodiscard("co_await it")]] process_wait_op : public detail::io_wait {
  public:
   process_wait_op(detail::descriptor * on, detail::child * c) noexcept
-      : io_wait(on, detail::io_call::none, false, nullptr, 0), child_(c) {}
+      : io_wait(on, detail::io_call::ended, false, nullptr, 0), child_(c) {
+    if (on == nullptr && c != nullptr) end_with(0);  // its status says what became of it
+  }
 
   process_wait_op(const process_wait_op&) = delete;
   process_wait_op& operator=(const process_wait_op&) = delete;
@@ -135,8 +137,9 @@ class WEFT_API process {
   ///
   /// Does not suspend: it blocks until the program is there, some 0.1 ms, and on a worker another thread
   /// takes over meanwhile.
-  /// \throws std::system_error  ENOENT, EACCES: of the program or the directory; EMFILE, EAGAIN ...  Nothing
-  ///                            runs then
+  /// \throws std::system_error  ENOENT, EACCES: of the program or the directory; EINVAL; EMFILE, EAGAIN ...
+  ///                            Nothing runs then.  One exception: other threads take the last numbers for
+  ///                            descriptors while it starts; then it is killed
   /// \throws std::bad_alloc
   static process spawn(std::initializer_list<std::string_view> argv, const process_options& how = {}) {
     return spawn(std::span<const std::string_view>(argv.begin(), argv.size()), how);
@@ -167,13 +170,14 @@ class WEFT_API process {
 
   [[nodiscard]] pipe_end& err() noexcept { return err_; }
 
-  /// Waits until it has ended; also several at a time, and again.  Its output may still be in the pipes.
+  /// Waits until it has ended; also several at a time, and again.  Its output may still be in the pipes.  A
+  /// debugger that is attached to it learns its end first, and may keep it to itself for a while.
   /// \throws cancelled          and it runs on
   /// \throws std::system_error  EBADF: none; ECHILD: somebody else took its status, as the system does where
   ///                            SIGCHLD is ignored
   process_wait_op wait() noexcept;
 
-  /// If it has ended already.  Never waits.  \throws std::system_error  ECHILD, EBADF
+  /// If it has ended already, as wait() sees it.  Never waits.  \throws std::system_error  ECHILD, EBADF
   [[nodiscard]] std::optional<exit_status> status();
 
   /// Sends it a signal.  False: it has ended.  \throws std::system_error  EINVAL, EPERM
@@ -182,7 +186,8 @@ class WEFT_API process {
   /// kill(SIGTERM)
   bool terminate();
 
-  /// A pidfd(2): readable when it has ended.
+  /// A pidfd(2): readable when it has ended.  -1: none, or somebody else took its status before spawn()
+  /// returned.
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
@@ -210,7 +215,7 @@ class exit_case final : public case_shared<exit_case<F>, F> {
    public:
     explicit active(exit_case&& from)
         : active_shared<exit_case>(&process_case_kind, std::move(from)),
-          watch_(from.fd_, io_call::none),
+          watch_(from.fd_, from.child_ != nullptr ? io_call::ended : io_call::none),
           child_(from.child_) {}
 
     void start(select_core&, std::uint32_t) noexcept {
@@ -236,7 +241,8 @@ class exit_case final : public case_shared<exit_case<F>, F> {
 }  // namespace detail
 
 /// The process has ended: `f` is called with its exit_status.
-/// \throws std::system_error  as process::wait() and on_readable(), out of select
+/// \throws std::system_error  as process::wait() and on_readable(), out of select; EAGAIN: it has ended and a
+///                            debugger has its status, wait() would wait for that
 template <typename F = detail::no_handler>
 auto on_process_exit(const process& p, F&& f = F{}) {
   return detail::exit_case<F>(p.native_handle(), detail::child_of(p), std::forward<F>(f));

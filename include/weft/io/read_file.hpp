@@ -61,7 +61,9 @@ struct write_options {
   /// the one or the other, after a crash, too.  Takes the right to create files in the directory.  A symbolic
   /// link is replaced itself; the new file has `mode`.
   bool atomic = false;
-  bool sync = false;     ///< waits until it is on the disk, its name as well
+  /// Waits until it is on the disk, its name as well: a directory that may be written to but not read costs a
+  /// sync of its whole file system.  What knows no disk, as a FIFO and /dev/null, is not waited for.
+  bool sync = false;
   unsigned mode = 0666;  ///< permissions of a new file, less the process's umask
 };
 

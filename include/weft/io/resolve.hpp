@@ -69,6 +69,7 @@ class WEFT_API [[nodiscard("co_await it")]] resolve_op : public detail::op_base 
 
   bool ready(detail::waiter & w) noexcept;
   bool park(detail::waiter & w) noexcept;
+  void give_up() noexcept;
   endpoint_list finish(detail::waiter & w);
 
  private:
