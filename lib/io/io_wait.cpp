@@ -1,5 +1,6 @@
 // io_wait: tries a call, waits for the descriptor, tries again.  The protocol is in descriptor.hpp.
 
+#include <weft/detail/deadline.hpp>
 #include <weft/detail/io_wait.hpp>
 
 #include <cerrno>
@@ -73,6 +74,12 @@ constexpr int calls_in_turn = 16;
 
 bool moves_bytes(io_call call) noexcept {
   return call <= io_call::scatter;
+}
+
+/// Its limit has passed: it cannot wait for the poller, and what is there beats a limit.
+bool is_out_of_time(const waiter& w) noexcept {
+  const std::int64_t limit = deadline_of(w);
+  return limit != no_deadline && limit <= clock_now();
 }
 
 }  // namespace
@@ -226,7 +233,8 @@ bool io_wait::ready(waiter& w) noexcept {
   if (!on_->uses.begin()) return io_steps::over(*this, -EBADF);
   holds_ = true;
   seen_ = on_->sides[way_of(call_)].word.look();
-  if (!side_word<>::is_ready(seen_) || !io_steps::try_it(*this)) return false;
+  const bool worth_trying = side_word<>::is_ready(seen_) || is_out_of_time(w);
+  if (!worth_trying || !io_steps::try_it(*this)) return false;
   return may_go_on(w);
 }
 

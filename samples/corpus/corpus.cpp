@@ -2,13 +2,16 @@
 //
 //   walker --paths--> readers --pieces--> counters --results--> merger
 //
-// Each arrow is a bounded channel: whoever is too fast waits.  Only system calls block, and those run under
-// block_on_io on other threads; the workers of the runtime count.  The same with plain blocking code instead
-// of coroutines: corpus_facade.cpp.
+// Each arrow is a bounded channel: whoever is too fast waits.  Files are read by weft::file, which blocks no
+// worker: those count.  The same with plain blocking code instead of coroutines: corpus_facade.cpp.
 
+#include <weft/io/directory.hpp>
+#include <weft/io/file.hpp>
 #include <weft/weft.hpp>
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <string>
@@ -41,27 +44,43 @@ struct run {
   console& con;
 };
 
+// Symbolic links are neither followed nor named.
+weft::routine<> walk_directory(run& r, const std::string& directory, const path_sender& paths,
+                               std::vector<std::string>& to_walk) {
+  const weft::directory_listing found = co_await weft::list_directory(directory);
+  for (const weft::directory_entry entry : found) {
+    if (r.ctrl_c.is_interrupted()) co_return;  // as if the tree ended here
+    std::string path = path_in(directory, entry.name);
+    weft::file_kind kind = entry.kind;
+    if (kind == weft::file_kind::unknown) kind = (co_await weft::link_metadata(path)).kind;
+    if (kind == weft::file_kind::directory) to_walk.push_back(path);
+    if (kind == weft::file_kind::regular) co_await paths.send(std::move(path));
+  }
+}
+
 weft::routine<> walk(run& r, path_sender paths) {
-  std::vector<std::string> directories{r.chosen.directory};
-  while (!directories.empty()) {
-    const std::string directory = std::move(directories.back());
-    directories.pop_back();
-    listing found = co_await weft::block_on_io(list_directory, directory);
-    for (const problem& p : found.problems) r.con.unreadable(p);
-    for (std::string& sub : found.directories) directories.push_back(std::move(sub));
-    for (std::string& file : found.files) {
-      if (r.ctrl_c.is_interrupted()) co_return;  // as if the tree ended here
-      co_await paths.send(std::move(file));
+  std::vector<std::string> to_walk{r.chosen.directory};
+  while (!to_walk.empty() && !r.ctrl_c.is_interrupted()) {
+    const std::string directory = std::move(to_walk.back());
+    to_walk.pop_back();
+    try {
+      co_await walk_directory(r, directory, paths, to_walk);
+    } catch (const std::system_error& e) {
+      r.con.unreadable({directory, e.code()});
     }
   }
 }
 
 weft::routine<> read_file(run& r, const std::string& path, const piece_sender& pieces) {
-  text_file file(path);
-  bool has_more = true;
-  while (has_more && !r.ctrl_c.is_interrupted()) {
-    piece p;
-    has_more = co_await weft::block_on_io([&] { return file.next(p); });
+  weft::file file = co_await weft::file::open(path, weft::open_flags::read | weft::open_flags::no_follow);
+  const weft::file_metadata about = co_await file.metadata();
+  require_regular(about);
+  piece_cutter cutter(about);
+  std::uint64_t at = 0;
+  while (!cutter.is_at_end() && !r.ctrl_c.is_interrupted()) {
+    const std::size_t n = co_await file.read_at(at, cutter.room());
+    at += n;
+    piece p = cutter.cut(n);
     r.con.count(p.counted);
     co_await pieces.send(std::move(p));
   }
@@ -72,7 +91,7 @@ weft::routine<> read_files(run& r, path_receiver paths, piece_sender pieces) {
     if (r.ctrl_c.is_interrupted()) co_return;
     try {
       co_await read_file(r, *path, pieces);
-    } catch (const std::system_error& e) {  // thrown on a thread of the blocking pool, caught here
+    } catch (const std::system_error& e) {
       r.con.unreadable({*path, e.code()});
     }
   }

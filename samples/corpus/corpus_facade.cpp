@@ -3,15 +3,18 @@
 //   walker --paths--> readers --pieces--> counters --results--> merger
 //
 // The same parts and the same channels as corpus.cpp; here each stage is an ordinary function on a thread of
-// its own while it waits.  block_on_io says that a call blocks, so that the worker's routines go on
-// meanwhile.
+// its own while it waits, and wait() does what co_await does there: the worker's routines go on meanwhile.
 
 #include <weft/blocking.hpp>
+#include <weft/io/directory.hpp>
+#include <weft/io/file.hpp>
 #include <weft/runtime.hpp>
 #include <weft/sync/event.hpp>
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <string>
@@ -47,25 +50,43 @@ struct counting {
   weft::event is_over{};
 };
 
+// Symbolic links are neither followed nor named.
+void walk_directory(counting& r, const std::string& directory, std::vector<std::string>& to_walk) {
+  const weft::directory_listing found = wait(weft::list_directory(directory));
+  for (const weft::directory_entry entry : found) {
+    if (r.ctrl_c.is_interrupted()) return;  // as if the tree ended here
+    std::string path = path_in(directory, entry.name);
+    weft::file_kind kind = entry.kind;
+    if (kind == weft::file_kind::unknown) kind = wait(weft::link_metadata(path)).kind;
+    if (kind == weft::file_kind::directory) to_walk.push_back(path);
+    if (kind == weft::file_kind::regular) r.paths.send(std::move(path));
+  }
+}
+
 void walk(counting& r) {
-  std::vector<std::string> directories{r.chosen.directory};
-  while (!directories.empty() && !r.ctrl_c.is_interrupted()) {
-    const std::string directory = std::move(directories.back());
-    directories.pop_back();
-    listing found = block_on_io(list_directory, directory);
-    for (const problem& p : found.problems) r.con.unreadable(p);
-    for (std::string& sub : found.directories) directories.push_back(std::move(sub));
-    for (std::string& file : found.files) r.paths.send(std::move(file));
+  std::vector<std::string> to_walk{r.chosen.directory};
+  while (!to_walk.empty() && !r.ctrl_c.is_interrupted()) {
+    const std::string directory = std::move(to_walk.back());
+    to_walk.pop_back();
+    try {
+      walk_directory(r, directory, to_walk);
+    } catch (const std::system_error& e) {
+      r.con.unreadable({directory, e.code()});
+    }
   }
   r.paths.close();
 }
 
 void read_file(counting& r, const std::string& path) {
-  text_file file(path);
-  bool has_more = true;
-  while (has_more && !r.ctrl_c.is_interrupted()) {
-    piece p;
-    has_more = block_on_io([&] { return file.next(p); });
+  weft::file file = wait(weft::file::open(path, weft::open_flags::read | weft::open_flags::no_follow));
+  const weft::file_metadata about = wait(file.metadata());
+  require_regular(about);
+  piece_cutter cutter(about);
+  std::uint64_t at = 0;
+  while (!cutter.is_at_end() && !r.ctrl_c.is_interrupted()) {
+    const std::size_t n = wait(file.read_at(at, cutter.room()));
+    at += n;
+    piece p = cutter.cut(n);
     r.con.count(p.counted);
     r.pieces.send(std::move(p));
   }

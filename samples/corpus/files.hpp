@@ -1,12 +1,13 @@
 #pragma once
 
-// files: directories and files, with plain system calls that block.  Both faces run them by block_on_io.
+// files: the bytes of a file as pieces that split no word.  Nothing here reads anything: both faces do.
+
+#include <weft/io/file.hpp>
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <system_error>
-#include <utility>
-#include <vector>
 
 #include "text.hpp"
 
@@ -16,14 +17,12 @@ struct problem {
   std::error_code why;
 };
 
-struct listing {
-  std::vector<std::string> directories;
-  std::vector<std::string> files;  // regular ones
-  std::vector<problem> problems;
-};
+/// The name of an entry of a directory.
+std::string path_in(const std::string& directory, std::string_view name);
 
-/// What is in one directory.  Neither follows symbolic links nor names them.
-listing list_directory(const std::string& path);
+/// The walk saw a regular file, but others may have replaced it since.
+/// \throws std::system_error  it is none any more
+void require_regular(const weft::file_metadata& about);
 
 /// A stretch of a file, and what was counted of it when it was read.
 struct piece {
@@ -31,29 +30,27 @@ struct piece {
   tally counted;
 };
 
-/// A file, read piece by piece: no piece splits a word.  Whatever the file is like, memory stays bounded: of
-/// a word longer than longest_ranked the text is dropped while it is read.
-class text_file {
+/// Cuts a file that is read from its begin to its end.  Whatever the file is like, memory stays bounded: of a
+/// word longer than longest_ranked the text is dropped while it is read.
+class piece_cutter {
  public:
-  explicit text_file(std::string path) : path_(std::move(path)) {}
+  explicit piece_cutter(const weft::file_metadata& about);
 
-  text_file(const text_file&) = delete;
-  text_file& operator=(const text_file&) = delete;
-  ~text_file();
+  /// Where to read the next bytes to, behind what is left of the last piece.
+  weft::mutable_buffer room();
 
-  /// Opens the file the first time.  False with the last piece.
-  /// \throws std::system_error  also if it is no regular file any more
-  bool next(piece& out);
+  /// `n` bytes were read there, and if they do not fill it the file has ended.
+  piece cut(std::size_t n);
+
+  bool is_at_end() const { return is_at_end_; }
 
  private:
-  void open();
-  bool read_up_to(std::size_t size, std::string& text);
-  std::size_t skip_long_word(const std::string& text, bool is_at_end, tally& counted);
+  std::size_t skip_long_word(tally& counted);
 
-  std::string path_;
-  int fd_ = -1;
-  std::size_t piece_size_ = 0;
-  std::string rest_;  // the last, unfinished word of the previous piece
+  std::size_t piece_size_;
+  std::string text_;      // ends with the last, unfinished word of the previous piece
+  std::size_t rest_ = 0;  // its size
+  bool is_at_end_ = false;
   bool is_in_long_word_ = false;
   bool is_printable_ = false;  // the long word has a printable character
 };

@@ -289,3 +289,27 @@ TEST_CASE("who waits on a descriptor that another runtime watches outlives that 
   blocking::wait(shared->second.write_all("last"));
   REQUIRE(answer.join() == "last");
 }
+
+TEST_CASE("a limit of zero takes what is there, though the last look has found nothing", "[io][cancel]") {
+  const unsigned workers = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = workers});
+  const auto bytes = rt.go([]() -> routine<std::size_t> {
+                         pair_of_streams s = unix_stream::pair();
+                         std::array<char, 8> buffer;
+                         std::size_t got = 0;
+                         for (int i = 0; i < 100; ++i) {
+                           bool is_late = false;
+                           try {
+                             co_await with_timeout(1ms, s.first.read_some(buffer));
+                           } catch (const timeout_error&) {
+                             is_late = true;
+                           }
+                           if (!is_late) break;
+                           co_await s.second.write_all("1234567");
+                           const std::size_t n = co_await with_timeout(0ms, s.first.read_some(buffer));
+                           got += n;
+                         }
+                         co_return got;
+                       }).join();
+  REQUIRE(bytes == 700);
+}

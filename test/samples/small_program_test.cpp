@@ -1,0 +1,86 @@
+// echo_server and tail_follow, as programs.
+
+#include <weft/blocking.hpp>
+#include <weft/io/tcp.hpp>
+
+#include <csignal>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "io/support.hpp"
+#include "support/catch.hpp"
+#include "support/program.hpp"
+#include "support/sanitizers.hpp"
+
+using namespace weft;
+
+namespace {
+
+void append(const std::filesystem::path& file, const std::string& text) {
+  std::ofstream(file, std::ios::app) << text;
+}
+
+}  // namespace
+
+TEST_CASE("echo_server gives back what comes, survives resets and descriptors that run out", "[samples]") {
+  // UBSan needs descriptors of its own, to look at memory.
+  const std::string limit = test::under_asan ? "--nofile=1000" : "--nofile=30";
+  test::program server({"prlimit", limit, WEFT_SAMPLES "/echo_server"});
+  const ip_endpoint at = ip_endpoint::loopback(server.read_port());
+  {
+    tcp_stream gone = blocking::wait(tcp_stream::connect(at));
+    char byte;
+    blocking::wait(gone.write_all("x"));
+    blocking::wait(gone.read_exactly(mutable_buffer(&byte, 1)));
+    gone.set_reset_on_close();
+  }
+  std::deque<tcp_stream> clients;
+  const std::string text = test::text(0, 20'000);
+  for (int i = 0; i < 60; ++i) clients.push_back(blocking::wait(tcp_stream::connect(at)));
+  for (; !clients.empty(); clients.pop_front()) {
+    std::string back(text.size(), ' ');
+    blocking::wait(clients.front().write_all(text));
+    blocking::wait(clients.front().read_exactly(back));
+    REQUIRE(back == text);
+  }
+  tcp_stream idle = blocking::wait(tcp_stream::connect(at));
+  server.kill(SIGTERM);
+  char byte;
+  REQUIRE(blocking::wait(idle.read_some(mutable_buffer(&byte, 1))) == 0);
+  REQUIRE(server.wait().success());
+}
+
+TEST_CASE("tail_follow prints what is appended, through truncation and rotation", "[samples]") {
+  const test::scratch_directory scratch;
+  const std::filesystem::path log = scratch.path() / "log", old = scratch.path() / "log.1";
+  test::program tail({WEFT_SAMPLES "/tail_follow", log.string()});  // there is no such file yet
+  const auto says = [&](const std::string& text) {
+    append(log, text + "\n");
+    REQUIRE(tail.read_line() == text);
+  };
+  says("one");
+  says("two");
+  append(scratch.path() / "other", "not this\n");
+  std::filesystem::resize_file(log, 0);
+  says("3");
+  std::filesystem::rename(log, old);
+  append(old, "late\n");
+  append(log, "four\n");
+  REQUIRE(tail.read_line() == "late");  // to its end, though it has another name
+  REQUIRE(tail.read_line() == "four");
+  REQUIRE(std::filesystem::remove(log));
+  says("five");
+  append(scratch.path() / "new", "six\n");
+  std::filesystem::rename(scratch.path() / "new", log);
+  REQUIRE(tail.read_line() == "six");
+  const std::string large = test::text(0, 300'000);
+  append(log, large + "\nend\n");
+  REQUIRE(tail.read_line() == large);
+  REQUIRE(tail.read_line() == "end");
+  tail.kill(SIGINT);
+  REQUIRE(tail.wait().success());
+  REQUIRE(tail.read_rest().empty());
+  REQUIRE(test::run_program({WEFT_SAMPLES "/tail_follow", "/no/such/directory/file"}).how.exited() == 1);
+}
