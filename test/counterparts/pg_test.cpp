@@ -52,6 +52,15 @@ class postgres {
     start();
   }
 
+  postgres(const postgres&) = delete;
+  postgres& operator=(const postgres&) = delete;
+
+  /// Killed, it would leave processes of its own behind.
+  ~postgres() {
+    server_->kill(SIGINT);
+    server_->read_rest();
+  }
+
   void start() {
     test::words argv = as_nobody_special();
     for (const std::string& each :
