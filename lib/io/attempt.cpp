@@ -237,15 +237,15 @@ std::int64_t look_for_end(const io_try& t) noexcept {
 
 /// A connection that was reset before it could be accepted, and errors of the network that belong to it.
 bool is_of_the_connection(std::int64_t error) noexcept {
-  switch (-error) {
-    case ECONNABORTED:
-    case ENETDOWN:
-    case EPROTO:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
+  switch (error) {
+    case -ECONNABORTED:
+    case -ENETDOWN:
+    case -EPROTO:
+    case -ENOPROTOOPT:
+    case -EHOSTDOWN:
+    case -ENONET:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
       return true;
     default:
       return false;
