@@ -53,6 +53,10 @@ routine<> serve(tcp_listener& listener, int most) {
         co_await client.write_all(answer);
       }
     }
+    // Closed with something unread it would be a reset, which takes answers back that were not read yet.
+    client.shutdown_write();
+    while (co_await client.read_some(piece) != 0) {
+    }
   }
 }
 
