@@ -20,6 +20,7 @@
 
 #include "core/context.hpp"
 #include "io/reactor.hpp"
+#include "os/forked.hpp"
 #include "os/host_wake.hpp"
 
 namespace weft::io {
@@ -92,8 +93,11 @@ class epoll_driver final : public reactor {
     return ::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : errno;
   }
 
-  /// Before it is closed: a copy of it elsewhere, in a child perhaps, would keep the registration.
-  void end_watch(int fd) noexcept override { ::epoll_ctl(epoll_.number(), EPOLL_CTL_DEL, fd, nullptr); }
+  /// Before it is closed: a copy of it elsewhere, in a child perhaps, would keep the registration.  In a
+  /// forked child that one is the parent's.
+  void end_watch(int fd) noexcept override {
+    if (!os::forked()) ::epoll_ctl(epoll_.number(), EPOLL_CTL_DEL, fd, nullptr);
+  }
 
   int sleep(os::nanos deadline) noexcept {
     if (deadline == os::never) return ::epoll_wait(epoll_.number(), events_.data(), batch, -1);

@@ -30,6 +30,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/context.hpp"
@@ -336,4 +337,26 @@ TEST_CASE("an event that was under way when its descriptor was closed is not tak
   ::close(fd);
   REQUIRE(is_next);  // else this says nothing
   REQUIRE(chosen == 1);
+}
+
+TEST_CASE("a forked child that closes its copy of a descriptor leaves the parent's", "[io][edge][fork]") {
+  runtime rt({.workers = 2});
+  auto ends = make_pipe();
+  auto first = rt.go(first_byte, std::ref<byte_stream>(ends.first));
+  while (rt.stats().idle_workers < 2) ::sched_yield();
+  blocking::wait(ends.second.write_all("1"));
+  REQUIRE(first.join() == '1');
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ends.first.close();
+    ::_exit(0);
+  }
+  int status = -1;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  REQUIRE(status == 0);
+  auto second = rt.go(first_byte, std::ref<byte_stream>(ends.first));
+  while (rt.stats().idle_workers < 2) ::sched_yield();
+  blocking::wait(ends.second.write_all("2"));
+  REQUIRE(second.join() == '2');
 }
