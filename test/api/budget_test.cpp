@@ -120,8 +120,9 @@ TEST_CASE("a yield ends within 64 resumptions for each that is ready, though wor
   };
   const auto watch = [&]() -> weft::routine<std::uint64_t> {
     std::uint64_t worst = 0;
+    weft::test::only_worker here(rt);
     for (int i = 0; i < 1000;) {
-      const weft::test::only_worker here(rt);
+      here.begin();
       co_await weft::yield();
       const auto waited = here.resumptions();
       if (!waited) continue;

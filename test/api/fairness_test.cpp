@@ -83,8 +83,9 @@ weft::routine<> waits_for_its_sibling() {
 /// The longest wait of a routine that yields, in resumptions of its only worker.
 weft::routine<std::uint64_t> longest_wait(weft::runtime& rt, int rounds) {
   std::uint64_t longest = 0;
+  weft::test::only_worker here(rt);
   for (int i = 0; i < rounds;) {
-    const weft::test::only_worker here(rt);
+    here.begin();
     co_await weft::yield();
     const auto waited = here.resumptions();
     if (!waited) continue;
@@ -149,8 +150,9 @@ TEST_CASE("the next child of all() starts though the one before waits for it bes
   auto longest = rt.go([&]() -> weft::routine<std::uint64_t> {
     for (int i = 0; i < k; ++i) others.push_back(weft::go(yields));
     std::uint64_t most = 0;
+    weft::test::only_worker here(rt);
     for (int i = 0; i < 100;) {
-      const weft::test::only_worker here(rt);
+      here.begin();
       co_await waits_for_its_sibling();
       const auto waited = here.resumptions();
       if (!waited) continue;

@@ -234,7 +234,6 @@ struct calls_as_it_goes {
 }  // namespace
 
 TEST_CASE("a routine that never begins may wait in the destructors of what it was given", "[api][stuck]") {
-  weft::runtime rt({.workers = 2});
   const pipe_of_one gate;
   weft::blocking::channel<int> ch(1);
   std::atomic<bool> waits = false, ran = false;
@@ -251,6 +250,7 @@ TEST_CASE("a routine that never begins may wait in the destructors of what it wa
     waits = true;
     wait();
   };
+  weft::runtime rt({.workers = 2});  // ends before what its routines' destructors use
   auto computes = rt.go([&]() -> weft::routine<bool> {
     auto never_begins =
         weft::go([](calls_as_it_goes) -> weft::routine<> { co_return; }, calls_as_it_goes(as_it_goes));
