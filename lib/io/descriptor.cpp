@@ -118,10 +118,16 @@ void note_event(std::uint64_t tag, const what_happened& what, winners& won) noex
 void unwatch(descriptor& d, reactor& by, reactor* heir, winners& won) noexcept {
   const os::guard hold(d.lock);
   if (watcher_of(d) != &by) return;
-  by.give_up(d);
   if (d.of_thread.load(std::memory_order_relaxed) &&  // relaxed: written under the lock
-      heir != nullptr && heir->add(d) == 0)
-    return;
+      heir != nullptr) {
+    by.give_up(d);
+    if (heir->add(d) == 0) return;
+  }
+  lose_watch(d, won);
+}
+
+void lose_watch(descriptor& d, winners& won) noexcept {
+  if (reactor* const by = watcher_of(d)) by->give_up(d);
   for (io_side& side : d.sides) note_side(side, false, won);
 }
 

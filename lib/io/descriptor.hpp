@@ -116,6 +116,8 @@ std::uint64_t tag_of(const descriptor& d) noexcept;
 void note_event(std::uint64_t tag, const what_happened& what, core::winners& won) noexcept;
 /// E2.  Under the lock.
 void claim_all(io_side& side, core::winners& won) noexcept;
+/// Under the lock: nobody watches it any more; who waits looks for somebody who does.
+void lose_watch(descriptor& d, core::winners& won) noexcept;
 /// Its driver ends: `heir`, unless null, watches what is a thread's; who waits for others looks for a new
 /// one.
 void unwatch(descriptor& d, reactor& by, reactor* heir, core::winners& won) noexcept;

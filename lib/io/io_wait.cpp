@@ -134,13 +134,13 @@ struct io_steps {
     if (std::exchange(op.gives_way_, false) &&
         side.word.is_ready(side.word.look())) {  // as if it became so just now
       const queued how = begin(op, w, side);
-      claim_all(side, won);
+      if (how == queued::waits) claim_all(side, won);
       return how;
     }
     reactor* watcher = watcher_of(d);
     if (watcher == nullptr || (watcher != by && watcher->is_anothers_host(w))) {
       if (by == nullptr) return queued::unwatched;
-      if (watcher != nullptr) watcher->give_up(d);
+      if (watcher != nullptr) lose_watch(d, won);
       if (const int error = by->add(d)) return error == ECANCELED ? queued::ended : fail(op, error);
       side.word.note_unready();  // it has just been tried; whatever has changed since is the first event
       watcher = by;
@@ -162,7 +162,6 @@ struct io_steps {
     return queued::waits;
   }
 
-  /// Itself among others, perhaps: from here on it may be gone.
   static void deliver_in_turn(winners& won) noexcept {
     for (waiter* r = won.take_routines(); r != nullptr;) {
       waiter* const next = r->next;
@@ -183,9 +182,10 @@ struct io_steps {
     int error = 0;
     for (;;) {
       winners won;
-      switch (queue_up(op, w, by, won)) {
+      const queued how = queue_up(op, w, by, won);
+      deliver_in_turn(won);  // itself, too, if it waits: then it may be gone
+      switch (how) {
         case queued::waits:
-          deliver_in_turn(won);
           return true;
         case queued::ready:
           if (try_it(op)) return false;

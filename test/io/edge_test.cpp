@@ -243,6 +243,9 @@ TEST_CASE("a manual runtime whose host is away keeps no other runtime's routine 
   }
   blocking::wait(ends.second.write_all("a"));
   REQUIRE(first.join() == 'a');
+  auto others = away.go(first_byte, std::ref<byte_stream>(ends.first));  // is woken to wait anew
+  while (away.poll() != 0) {
+  }
   auto next = rt.go(first_byte, std::ref<byte_stream>(ends.first));
   rt.go(do_nothing).join();
   char got = 0;
@@ -252,6 +255,8 @@ TEST_CASE("a manual runtime whose host is away keeps no other runtime's routine 
   });
   other.join();
   REQUIRE(got == 'b');
+  blocking::wait(ends.second.write_all("c"));
+  REQUIRE(others.join() == 'c');
 }
 
 TEST_CASE("a host that waits for a descriptor needs no other runtime", "[io][embed][edge]") {
