@@ -71,17 +71,30 @@ class connection {
  private:
   static constexpr std::size_t piece_size = 65'536;  // all that one connection holds of a file
 
+  enum awaited : std::size_t { readable, stopping };  // the cases' places
+
   // False: the peer has ended or was idle for too long, or the server stops.
   bool await_request() {
     if (!input_.empty()) return true;
     try {
       const std::size_t which = select(biased, on_readable(peer_.native_handle()), on_event(server_.stopping),
                                        on_timeout(limits_.idle));
-      if (which != 0) return false;
+      if (which == stopping) return read_what_is_there();
+      if (which != readable) return false;
     } catch (const std::system_error& e) {
       if (!is_shortage(e)) throw;  // select waits on a copy of the descriptor; a read does without
     }
     return read_more(limits_.head_time);
+  }
+
+  // A request that lies there when the server is told to stop has begun, too: what is ready beats a limit
+  // that has passed, while select heard of the stop first.
+  bool read_what_is_there() {
+    try {
+      return read_more(0ms);
+    } catch (const weft::timeout_error&) {
+      return false;
+    }
   }
 
   bool read_more(std::chrono::milliseconds limit) {
