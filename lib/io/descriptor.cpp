@@ -1,6 +1,10 @@
 #include "io/descriptor.hpp"
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cerrno>
+#include <cstddef>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -21,26 +25,39 @@ using core::claimed;
 using core::winners;
 using detail::waiter;
 
-/// Records nobody uses.  They stay reachable, and are few: as many as were open at the same time.
+/// Records nobody uses, and all there are: they stay reachable, and are as many as were open at the same
+/// time.
 struct record_pool {
   std::uint32_t lock = 0;
+  std::uint32_t count = 0;
   descriptor* free = nullptr;
+  std::array<std::atomic<descriptor*>, 26> blocks{};  // each as large as all before it
 };
 
 constinit record_pool pool;
 
-constexpr std::size_t batch = 64;
+constexpr std::uint32_t first_block = 64;
+
+/// Which block has that number, and the first number there.
+constexpr std::pair<std::size_t, std::uint32_t> block_of(std::uint32_t number) noexcept {
+  if (number < first_block) return {0, 0};
+  const std::uint32_t first = std::bit_floor(number);
+  return {static_cast<std::size_t>(std::countr_zero(first / first_block)) + 1, first};
+}
 
 /// Records that were used are told apart from new ones by nothing: each is set up anew.
 descriptor& take_record() {
-  {
-    const os::guard hold(pool.lock);
-    if (pool.free != nullptr) return *std::exchange(pool.free, pool.free->after);
-  }
   os::may_fail();
-  auto* const made = new descriptor[batch];
   const os::guard hold(pool.lock);
-  for (std::size_t i = 1; i < batch; ++i) made[i].after = std::exchange(pool.free, &made[i]);
+  if (pool.free != nullptr) return *std::exchange(pool.free, pool.free->after);
+  const std::uint32_t first = pool.count, more = std::max(first, first_block);
+  auto* const made = new descriptor[more];
+  for (std::uint32_t i = 0; i < more; ++i) {
+    made[i].number = first + i;
+    if (i != 0) made[i].after = std::exchange(pool.free, &made[i]);
+  }
+  pool.blocks[block_of(first).first].store(made, std::memory_order_release);  // P1, pairs with P2
+  pool.count += more;
   return made[0];
 }
 
@@ -68,19 +85,40 @@ void note_side(io_side& side, bool ended, winners& won) noexcept {
   claim_all(side, won);
 }
 
+/// Under the lock.  Who waits looks again.
+void lose_watch(descriptor& d, winners& won) noexcept {
+  std::exchange(d.watched_by, nullptr)->remove(d);
+  for (io_side& side : d.sides) note_side(side, false, won);
+}
+
+/// Under the lock.  What it gives has to finish, without the lock.
+reactor* stop_watching(descriptor& d) noexcept {
+  if (d.watched_by != nullptr) d.watched_by->begin_remove(d);
+  return std::exchange(d.watched_by, nullptr);
+}
+
 /// One user less.  The last one of a closed descriptor gives the number back; and the record, if there is no
 /// handle any more.
 void leave(descriptor& d) noexcept {
+  reactor* watcher = nullptr;
   int fd = -1;
+  {
+    const os::guard hold(d.lock);
+    if (d.users != 1 || !d.closed) {
+      --d.users;
+      return;
+    }
+    watcher = stop_watching(d);
+    fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
+  }
+  if (watcher != nullptr) watcher->finish_remove(d);
+  if (fd >= 0) ::close(fd);
   bool forgotten = false;
   {
     const os::guard hold(d.lock);
-    if (--d.users != 0 || !d.closed) return;
-    if (d.watched_by != nullptr) std::exchange(d.watched_by, nullptr)->remove(d);
-    fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
+    --d.users;
     forgotten = !d.owned;
   }
-  if (fd >= 0) ::close(fd);
   if (forgotten) put_record(d);
 }
 
@@ -116,19 +154,37 @@ void end_use(descriptor& d, io_direction way, std::uint32_t events, bool drained
   leave(d);
 }
 
-void note_event(descriptor& d, const what_happened& what, winners& won) noexcept {
+std::uint64_t ticket_of(const descriptor& d) noexcept {
+  return std::uint64_t{d.watch} << 32 | d.number;
+}
+
+descriptor& record_of(std::uint64_t ticket) noexcept {
+  const auto number = static_cast<std::uint32_t>(ticket);
+  const auto [block, first] = block_of(number);
+  return pool.blocks[block].load(std::memory_order_acquire)[number - first];  // P2, pairs with P1
+}
+
+void note_event(std::uint64_t ticket, const what_happened& what, winners& won) noexcept {
+  descriptor& d = record_of(ticket);
   const os::guard hold(d.lock);
-  if (d.watched_by == nullptr) return;
+  if (d.watched_by == nullptr || ticket_of(d) != ticket) return;
   if (what.readable) note_side(d.sides[detail::to_read], what.read_ended, won);
   if (what.writable) note_side(d.sides[detail::to_write], what.write_ended, won);
 }
 
-void unwatch(descriptor& d, reactor& by, winners& won) noexcept {
+void request_ended(std::uint64_t ticket, int error, winners& won) noexcept {
+  descriptor& d = record_of(ticket);
   const os::guard hold(d.lock);
-  if (d.watched_by != &by) return;
-  d.watched_by = nullptr;
-  by.remove(d);
-  for (io_side& side : d.sides) note_side(side, false, won);
+  if (d.watched_by == nullptr || ticket_of(d) != ticket) return;
+  d.refused = error != 0 ? error : d.watched_by->watch_anew(d);
+  if (d.refused != 0) lose_watch(d, won);
+}
+
+bool unwatch(descriptor& d, reactor& by, winners& won) noexcept {
+  const os::guard hold(d.lock);
+  if (d.watched_by != &by) return false;
+  lose_watch(d, won);
+  return true;
 }
 
 }  // namespace weft::io
@@ -142,6 +198,7 @@ descriptor* adopt_descriptor(int fd) {
     descriptor& d = take_record();
     const os::guard hold(d.lock);  // an event of its last life may look at it
     d.sides = {};
+    d.refused = 0;
     d.owned = true;
     d.closed = false;
     d.fd.store(fd, std::memory_order_relaxed);  // relaxed: the handle brings it along
@@ -176,6 +233,7 @@ void drop_descriptor(descriptor& d) noexcept {
 }
 
 int release_descriptor(descriptor& d) {
+  reactor* watcher;
   int fd;
   {
     const os::guard hold(d.lock);
@@ -183,11 +241,12 @@ int release_descriptor(descriptor& d) {
       throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
                               "weft: release() of a descriptor that operations are under way on");
     }
-    if (d.watched_by != nullptr) std::exchange(d.watched_by, nullptr)->remove(d);
+    watcher = stop_watching(d);
     fd = d.fd.exchange(-1, std::memory_order_relaxed);  // relaxed: under the lock
     d.closed = true;
     d.owned = false;
   }
+  if (watcher != nullptr) watcher->finish_remove(d);
   put_record(d);
   return fd;
 }

@@ -17,15 +17,15 @@
 //
 // Invariants
 //   1. Records are never given back to the allocator: an event that was under way when its descriptor was
-//      closed finds the next one's record, whose operations look once more for nothing.
+//      closed finds the next one's record.  It has the ticket of one time that the record was watched, and is
+//      of no other: a select would take it for an event of its own.
 //   2. `ready` is false only while a driver watches the descriptor and EAGAIN was seen since the last event -
 //      or less came over TCP than was asked for, which says the same (epoll(7)).
 //   3. An operation is a user from its beginning to its end, so a record that somebody waits on is not the
 //      next one's.
 //
 // Source: Go's fdMutex and pollDesc; Tokio's ScheduledIo for the count of events.
-// Rejected: a generation in what the driver hands back (1 makes it superfluous); waking one of several
-//           waiters (who is cancelled at that moment would swallow the event).
+// Rejected: waking one of several waiters (who is cancelled at that moment would swallow the event).
 
 #include <weft/detail/descriptor.hpp>
 #include <weft/detail/waiter.hpp>
@@ -61,6 +61,10 @@ struct descriptor {
   std::uint32_t users = 0;  // operations that have begun and not ended
   bool owned = false;       // by a handle
   bool closed = false;
+  int refused = 0;          // why it is not watched any more
+  std::uint32_t watch = 0;  // how often it has been watched
+  std::uint32_t number = 0;
+  std::atomic<std::uint64_t> request{0};  // the ticket of what a driver has asked of the system; 0: nothing
   std::array<io_side, 2> sides;
   io::reactor* watched_by = nullptr;
   descriptor* before = nullptr;  // among those that it watches, under its lock
@@ -88,9 +92,17 @@ struct what_happened {
   bool read_ended, write_ended;
 };
 
+/// What a driver gives the system to know it by; never 0.  Under the lock, or as a user.
+std::uint64_t ticket_of(const descriptor& d) noexcept;
+/// Whose record that was.
+descriptor& record_of(std::uint64_t ticket) noexcept;
+
 /// E1, E2.  The caller delivers.
-void note_event(descriptor& d, const what_happened& what, core::winners& won) noexcept;
-/// Its driver ends: who waits looks for another one.
-void unwatch(descriptor& d, reactor& by, core::winners& won) noexcept;
+void note_event(std::uint64_t ticket, const what_happened& what, core::winners& won) noexcept;
+/// What was asked of the system with that ticket is at its end, by an error or 0: is asked anew if it is
+/// watched still.
+void request_ended(std::uint64_t ticket, int error, core::winners& won) noexcept;
+/// Its driver ends: who waits looks for another one.  False: it is not watched by it any more.
+bool unwatch(descriptor& d, reactor& by, core::winners& won) noexcept;
 
 }  // namespace weft::io

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <ctime>
 #include <memory>
 #include <system_error>
@@ -31,6 +32,9 @@ constexpr int batch = 256;
 
 constexpr os::nanos second = 1'000'000'000;
 
+/// No ticket.
+constexpr std::uint64_t wake_up = 0;
+
 class owned_epoll {
  public:
   owned_epoll() : fd_(::epoll_create1(EPOLL_CLOEXEC)) {
@@ -50,9 +54,10 @@ class owned_epoll {
 
 class epoll_driver final : public reactor {
  public:
-  explicit epoll_driver(sched::scheduler& home) : reactor(home) {
+  epoll_driver(sched::scheduler& home, int refused) : reactor(home), refused_(refused) {
     epoll_event e{};
     e.events = EPOLLIN;
+    e.data.u64 = wake_up;
     if (::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, wake_.descriptor(), &e) != 0)
       throw std::system_error(errno, std::system_category(), "weft: epoll refuses an eventfd");
   }
@@ -65,7 +70,7 @@ class epoll_driver final : public reactor {
     }
     const epoll_event* const all = events_.data();
     const bool interrupted =
-        std::any_of(all, all + found_, [](const epoll_event& e) { return e.data.ptr == nullptr; });
+        std::any_of(all, all + found_, [](const epoll_event& e) { return e.data.u64 == wake_up; });
     if (interrupted) wake_.clear();
     return interrupted && found_ == 1;
   }
@@ -84,16 +89,20 @@ class epoll_driver final : public reactor {
 
   int handle() const noexcept override { return epoll_.number(); }
 
+  identity tell() const noexcept override { return {reactor_in_use::epoll, refused_}; }
+
  private:
   int begin_watch(detail::descriptor& d, int fd) noexcept override {
     epoll_event e{};
     e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    e.data.ptr = &d;
+    e.data.u64 = ticket_of(d);
     return ::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : errno;
   }
 
   /// Before it is closed: a copy of it elsewhere, in a child perhaps, would keep the registration.
-  void end_watch(int fd) noexcept override { ::epoll_ctl(epoll_.number(), EPOLL_CTL_DEL, fd, nullptr); }
+  void end_watch(detail::descriptor&, int fd) noexcept override {
+    ::epoll_ctl(epoll_.number(), EPOLL_CTL_DEL, fd, nullptr);
+  }
 
   int sleep(os::nanos deadline) noexcept {
     if (deadline == os::never) return ::epoll_wait(epoll_.number(), events_.data(), batch, -1);
@@ -110,19 +119,13 @@ class epoll_driver final : public reactor {
   static void hand_out(const epoll_event* events, int n) noexcept {
     core::winners won;
     for (int i = 0; i < n; ++i) {
-      if (events[i].data.ptr == nullptr) continue;
-      constexpr unsigned failed = EPOLLERR | EPOLLHUP, gone = EPOLLHUP | EPOLLRDHUP;
-      const unsigned e = events[i].events;
-      note_event(*static_cast<detail::descriptor*>(events[i].data.ptr),
-                 {.readable = (e & (EPOLLIN | EPOLLRDHUP | EPOLLPRI | failed)) != 0,
-                  .writable = (e & (EPOLLOUT | failed)) != 0,
-                  .read_ended = (e & gone) != 0,
-                  .write_ended = (e & EPOLLHUP) != 0},
-                 won);
+      if (events[i].data.u64 == wake_up) continue;
+      note_event(events[i].data.u64, what_polled(events[i].events), won);
     }
     won.deliver_all();
   }
 
+  int refused_;
   owned_epoll epoll_;
   os::wake_event wake_;
   std::array<epoll_event, batch> events_;  // the poller's, from wait() to deliver()
@@ -131,9 +134,9 @@ class epoll_driver final : public reactor {
 
 }  // namespace
 
-std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home) {
+std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home, int refused) {
   os::may_fail();
-  return std::make_unique<epoll_driver>(home);
+  return std::make_unique<epoll_driver>(home, refused);
 }
 
 }  // namespace weft::io

@@ -108,6 +108,7 @@ struct io_steps {
     const os::guard hold(d.lock);
     if (d.closed) return fail(op, ECANCELED);
     if (d.watched_by == nullptr) {
+      if (d.refused != 0) return fail(op, std::exchange(d.refused, 0));
       if (by == nullptr) return queued::unwatched;
       if (const int error = by->add(d)) return fail(op, error);
       side.ready = false;  // by EAGAIN; whatever has changed since is the first event

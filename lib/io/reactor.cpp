@@ -1,8 +1,12 @@
 #include "io/reactor.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 #include <exception>
+#include <string_view>
 #include <system_error>
+
+#include <sys/epoll.h>
 
 #include "core/context.hpp"
 #include "core/global.hpp"
@@ -24,6 +28,27 @@ int current_error() noexcept {
   }
 }
 
+/// The environment's word, then the options'.
+reactor_kind wanted_by(const sched::scheduler& home) noexcept {
+  const char* const word = std::getenv("WEFT_REACTOR");
+  const std::string_view name = word != nullptr ? word : "";
+  if (name == "epoll") return reactor_kind::epoll;
+  if (name == "io_uring") return reactor_kind::io_uring;
+  return home.how().reactor;
+}
+
+std::unique_ptr<reactor> make_driver(sched::scheduler& home) {
+  int refused = 0;
+  if (wanted_by(home) == reactor_kind::io_uring) {
+    try {
+      return make_uring_driver(home);
+    } catch (const std::system_error& e) {
+      refused = e.code().value();
+    }
+  }
+  return make_epoll_driver(home, refused);
+}
+
 }  // namespace
 
 int reactor::add(descriptor& d) noexcept {
@@ -38,12 +63,17 @@ int reactor::add(descriptor& d) noexcept {
   }
   watched_.fetch_add(1, std::memory_order_seq_cst);  // D1, pairs with D3
   d.watched_by = this;
+  if (++d.watch == 0) ++d.watch;  // or it could have the ticket that is none
   const int error = begin_watch(d, fd);
   if (error != 0) {
     d.watched_by = nullptr;
     unlist(d);
   }
   return error;
+}
+
+int reactor::watch_anew(descriptor& d) noexcept {
+  return begin_watch(d, d.fd.load(std::memory_order_relaxed));  // relaxed: under its lock
 }
 
 void reactor::unlist(descriptor& d) noexcept {
@@ -54,7 +84,16 @@ void reactor::unlist(descriptor& d) noexcept {
 }
 
 void reactor::remove(descriptor& d) noexcept {
-  end_watch(d.fd.load(std::memory_order_relaxed));  // relaxed: under its lock
+  begin_remove(d);
+  unlist(d);
+}
+
+void reactor::begin_remove(descriptor& d) noexcept {
+  end_watch(d, d.fd.load(std::memory_order_relaxed));  // relaxed: under its lock
+}
+
+void reactor::finish_remove(descriptor& d) noexcept {
+  settle(d);
   unlist(d);
 }
 
@@ -69,7 +108,7 @@ void reactor::end() noexcept {
       d = first_;
     }
     if (d == nullptr) break;
-    unwatch(*d, *this, won);
+    if (!unwatch(*d, *this, won)) os::give_way();  // it is being removed
   }
   won.deliver_all();
 }
@@ -82,7 +121,15 @@ bool reactor::is_attended_by(const detail::waiter& w) const noexcept {
 
 reactor& reactor_of(sched::scheduler& home) {
   if (sched::driver* const d = home.io()) return static_cast<reactor&>(*d);
-  return static_cast<reactor&>(home.attach(make_epoll_driver(home)));
+  return static_cast<reactor&>(home.attach(make_driver(home)));
+}
+
+what_happened what_polled(unsigned events) noexcept {
+  constexpr unsigned failed = EPOLLERR | EPOLLHUP, gone = EPOLLHUP | EPOLLRDHUP;
+  return {.readable = (events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI | failed)) != 0,
+          .writable = (events & (EPOLLOUT | failed)) != 0,
+          .read_ended = (events & gone) != 0,
+          .write_ended = (events & EPOLLHUP) != 0};
 }
 
 reactor* reactor_for(const detail::waiter& w, sched::scheduler*& kept, int& error) noexcept {

@@ -27,6 +27,13 @@ class reactor : public sched::driver {
   int add(descriptor& d) noexcept;
   /// The same: does not any more.
   void remove(descriptor& d) noexcept;
+  /// In two steps: under the lock, then without it, by who keeps the record until then.  Then the system has
+  /// no hold on the file any more.
+  void begin_remove(descriptor& d) noexcept;
+  void finish_remove(descriptor& d) noexcept;
+
+  /// Under the lock: the system has ended what it was asked for.  0, or why it is not watched.
+  int watch_anew(descriptor& d) noexcept;
 
   bool watches() const noexcept override {
     return watched_.load(std::memory_order_seq_cst) != 0;  // D3, pairs with D1
@@ -43,7 +50,10 @@ class reactor : public sched::driver {
  protected:
   /// The system's part.
   virtual int begin_watch(descriptor& d, int fd) noexcept = 0;
-  virtual void end_watch(int fd) noexcept = 0;
+  virtual void end_watch(descriptor& d, int fd) noexcept = 0;
+
+  /// Waits until the system has done that.
+  virtual void settle(descriptor&) noexcept {}
 
  private:
   void unlist(descriptor& d) noexcept;
@@ -62,7 +72,11 @@ reactor& reactor_of(sched::scheduler& home);
 /// caller's to drop.  Null: none is to be had, and why.
 reactor* reactor_for(const detail::waiter& w, sched::scheduler*& kept, int& error) noexcept;
 
-/// Throws the same.
-std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home);
+/// What poll(2) and its kin say, in its own bits.
+what_happened what_polled(unsigned events) noexcept;
+
+/// Throw the same.  `refused`: why it is not the other, for stats; 0 if nobody asked.
+std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home, int refused);
+std::unique_ptr<reactor> make_uring_driver(sched::scheduler& home);
 
 }  // namespace weft::io
