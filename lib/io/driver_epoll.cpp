@@ -21,6 +21,7 @@
 
 #include "core/context.hpp"
 #include "io/reactor.hpp"
+#include "os/forked.hpp"
 #include "os/host_wake.hpp"
 
 namespace weft::io {
@@ -99,9 +100,10 @@ class epoll_driver final : public reactor {
     return ::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : errno;
   }
 
-  /// Before it is closed: a copy of it elsewhere, in a child perhaps, would keep the registration.
+  /// Before it is closed: a copy of it elsewhere, in a child perhaps, would keep the registration.  In a
+  /// forked child it is the parent's.
   void end_watch(detail::descriptor&, int fd) noexcept override {
-    ::epoll_ctl(epoll_.number(), EPOLL_CTL_DEL, fd, nullptr);
+    if (!os::forked()) ::epoll_ctl(epoll_.number(), EPOLL_CTL_DEL, fd, nullptr);
   }
 
   int sleep(os::nanos deadline) noexcept {
