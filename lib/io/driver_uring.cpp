@@ -16,7 +16,7 @@
 //   sleeper       I4 holds taking_; raised? do not sleep; else sleep; I5 exchange(raised, false); I6 look
 // Guarantee: I6 sees I1, or I2 comes after I5, and the next I4 sees it.  I3's completion is taken by nobody
 //            else while the sleeper sleeps, and if it was taken before, I4 sees I2.  So none but the sleeper
-//            may write `raised` back.
+//            may write `raised` back.  Model-checked in test/model/turn_model_test.cpp.
 //
 // Whose are the requests?  The kernel runs the last part of each on the thread that submitted it, wherever
 // that is by then: it is interrupted for it, and a call it sleeps in may give EINTR (epoll_wait and few
