@@ -116,10 +116,14 @@ class uring_driver final : public reactor {
   void end() noexcept override {
     reactor::end();
     std::array<completion, batch> all;
-    while (requests_.load(std::memory_order_acquire) != 0) {  // A1, pairs with R1
+    for (bool more = true; more;) {
+      unsigned n = 0;
       taking_.take(home().port());
-      sleep(os::never);
-      const unsigned n = take(all.data());
+      more = requests_.load(std::memory_order_relaxed) != 0;  // relaxed: falls where this holds the turn
+      if (more) {
+        sleep(os::never);
+        n = take(all.data());
+      }
       taking_.give_back(home().port());
       hand_out(all.data(), n);
     }
@@ -200,7 +204,8 @@ class uring_driver final : public reactor {
     for (const completion* each = to; each != to + n; ++each) {
       if (each->about == nothing || is_more_to_come(*each)) continue;
       std::uint64_t its = each->about;
-      record_of(its).request.compare_exchange_strong(its, 0, std::memory_order_release);  // R2, pairs with A2
+      record_of(its).request.compare_exchange_strong(its, 0, std::memory_order_release);  // R1, pairs with A1
+      requests_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: read by who has the turn
     }
     return n;
   }
@@ -210,7 +215,7 @@ class uring_driver final : public reactor {
     if (os::forked()) return;
     const std::uint64_t ticket = ticket_of(d);
     const auto has_ended = [&] {
-      return d.request.load(std::memory_order_acquire) != ticket;  // A2, pairs with R2
+      return d.request.load(std::memory_order_acquire) != ticket;  // A1, pairs with R1
     };
     if (taking_.take_unless(home().port(), has_ended)) {
       if (!has_ended()) await_last(ticket);
@@ -236,7 +241,7 @@ class uring_driver final : public reactor {
     return deadline == os::never ? os::never : std::max<os::nanos>(deadline - home().port().now(), 0);
   }
 
-  void hand_out(const completion* all, unsigned n) noexcept {
+  static void hand_out(const completion* all, unsigned n) noexcept {
     core::winners won;
     for (const completion* each = all; each != all + n; ++each) {
       if (each->about == nothing) continue;
@@ -244,7 +249,6 @@ class uring_driver final : public reactor {
       if (is_more_to_come(*each)) continue;
       const bool was_cancelled = each->result == -ECANCELED;  // or ended with the thread that made it
       request_ended(each->about, each->result < 0 && !was_cancelled ? -each->result : 0, won);
-      requests_.fetch_sub(1, std::memory_order_release);  // R1, pairs with A1
     }
     won.deliver_all();
   }
@@ -261,7 +265,7 @@ class uring_driver final : public reactor {
   bool asleep_;  // under requesting_: somebody is, or will not be
   turn taking_;
   std::atomic<bool> raised_{false};
-  std::atomic<std::size_t> requests_{0};    // whose end has not been handed out
+  std::atomic<std::size_t> requests_{0};    // whose end has not been taken
   std::array<completion, batch> found_at_;  // the poller's, from wait() to deliver()
   unsigned found_ = 0;
 };
