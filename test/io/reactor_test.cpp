@@ -213,7 +213,7 @@ TEST_CASE("io_uring that is forbidden while a runtime waits by it ends the progr
 TEST_CASE("a descriptor that a thread has begun to watch is watched when that has ended", "[io][reactor]") {
   runtime rt({.workers = 2});
   int wrong = 0;
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 20; ++i) {
     auto ends = make_pipe();
     auto other = make_pipe();  // its reader has somebody sleep in the reactor meanwhile
     auto beside = rt.go(
@@ -284,11 +284,11 @@ TEST_CASE("a forked child that closes its copy of a descriptor takes it from no 
 }
 
 TEST_CASE("a port is free when its listener has been closed, whoever waits on it", "[io][reactor]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned workers = GENERATE(1U, 2U);
   runtime rt({.workers = workers});
   ip_endpoint at = ip_endpoint::loopback();
   int refused = 0, other = 0;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 100; ++i) {
     std::optional<tcp_listener> listener;
     refused += error_in([&] { listener.emplace(at); }) != 0;
     if (!listener) break;
