@@ -21,6 +21,9 @@ struct unannounced_block {
   std::int64_t nanoseconds = 0;  ///< from about when it fell asleep until now, or until its worker went on
 };
 
+/// What waits for a runtime's descriptors; none: it has not waited for one yet.
+enum class reactor_in_use : unsigned char { none, epoll, io_uring };
+
 struct runtime_stats {
   unsigned workers = 0;  ///< that may run at the same time
   unsigned threads = 0;  ///< alive: workers, spares, blocking pool
@@ -49,6 +52,9 @@ struct runtime_stats {
   std::uint64_t blocking_jobs = 0;          ///< calls that have begun there, ever
   std::uint64_t migrations_to_pool = 0;     ///< coroutines that resume_on(blocking_pool) has moved
   std::uint64_t migrations_from_pool = 0;   ///< and resume_on(workers) back
+  reactor_in_use reactor = reactor_in_use::none;
+  int io_uring_error = 0;  ///< why it is epoll where io_uring was wanted: ENOSYS, EPERM, EMFILE, ENOMEM, or
+                           ///< EOPNOTSUPP if this kernel's lacks something
 };
 
 }  // namespace weft

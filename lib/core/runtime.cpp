@@ -413,6 +413,11 @@ runtime_stats runtime::stats() const noexcept {
     s.timers_fired += c.timers_fired.read();
   }
   s.live = s.spawned - s.finished;
+  if (const sched::driver* const d = core_->io()) {
+    const auto [what, refused] = d->tell();
+    s.reactor = what;
+    s.io_uring_error = refused;
+  }
   return s;
 }
 

@@ -59,15 +59,14 @@ void note_side(io_side& side, bool mixed, winners& won) noexcept {
 
 /// C3: gives the number back; and the record, if there is no handle any more.
 void close_number(descriptor& d) noexcept {
-  int fd = -1;
+  const int fd = take_number(d, given_back);
+  if (fd >= 0) sys::close(fd);
   bool forgotten = false;
   {
     const os::guard hold(d.lock);
-    if (reactor* const by = watcher_of(d)) by->give_up(d);
-    fd = d.fd.exchange(no_number, std::memory_order_relaxed);  // relaxed: written under the lock
+    d.fd.store(no_number, std::memory_order_relaxed);  // relaxed: written under the lock
     forgotten = !d.owned;
   }
-  if (fd >= 0) sys::close(fd);
   if (forgotten) put_record(d);
 }
 
@@ -103,27 +102,54 @@ void end_use(descriptor& d, io_direction way, side_view seen, bool drained) noex
   if (d.uses.end()) close_number(d);
 }
 
-std::uint64_t tag_of(const descriptor& d) noexcept {
-  return reinterpret_cast<std::uint64_t>(&d) | std::uint64_t{d.life} << address_bits;
+std::uint64_t ticket_of(const descriptor& d) noexcept {
+  return reinterpret_cast<std::uint64_t>(&d) | std::uint64_t{d.watch} << address_bits;
 }
 
-void note_event(std::uint64_t tag, const what_happened& what, winners& won) noexcept {
-  auto& d = *reinterpret_cast<descriptor*>(tag & ((std::uint64_t{1} << address_bits) - 1));
+descriptor& record_of(std::uint64_t ticket) noexcept {
+  return *reinterpret_cast<descriptor*>(ticket & ((std::uint64_t{1} << address_bits) - 1));
+}
+
+void note_event(std::uint64_t ticket, const what_happened& what, winners& won) noexcept {
+  descriptor& d = record_of(ticket);
   const os::guard hold(d.lock);
-  if (watcher_of(d) == nullptr || d.life != tag >> address_bits) return;
+  if (watcher_of(d) == nullptr || ticket_of(d) != ticket) return;
   if (what.readable) note_side(d.sides[detail::to_read], what.mixed, won);
   if (what.writable) note_side(d.sides[detail::to_write], what.mixed, won);
 }
 
-void unwatch(descriptor& d, reactor& by, reactor* heir, winners& won) noexcept {
+void request_ended(std::uint64_t ticket, int error, winners& won) noexcept {
+  descriptor& d = record_of(ticket);
   const os::guard hold(d.lock);
-  if (watcher_of(d) != &by) return;
+  reactor* const by = watcher_of(d);
+  if (by == nullptr || ticket_of(d) != ticket) return;
+  d.refused = error != 0 ? error : by->watch_anew(d);
+  if (d.refused != 0) lose_watch(d, won);
+}
+
+bool unwatch(descriptor& d, reactor& by, reactor* heir, winners& won) noexcept {
+  const os::guard hold(d.lock);
+  if (watcher_of(d) != &by) return false;
   if (d.of_thread.load(std::memory_order_relaxed) &&  // relaxed: written under the lock
       heir != nullptr) {
     by.give_up(d);
-    if (heir->add(d) == 0) return;
+    if (heir->add(d) == 0) return true;
   }
   lose_watch(d, won);
+  return true;
+}
+
+int take_number(descriptor& d, int instead) noexcept {
+  reactor* by = nullptr;
+  int fd = no_number;
+  {
+    const os::guard hold(d.lock);
+    by = watcher_of(d);
+    if (by != nullptr) by->begin_to_give_up(d);
+    fd = d.fd.exchange(instead, std::memory_order_relaxed);  // relaxed: written under the lock
+  }
+  if (by != nullptr) by->finish_giving_up(d);
+  return fd;
 }
 
 void lose_watch(descriptor& d, winners& won) noexcept {
@@ -145,7 +171,7 @@ descriptor* adopt_descriptor(int fd) {
     d.uses.reopen();
     d.owned = true;
     d.of_thread.store(false, std::memory_order_relaxed);  // relaxed: written under the lock
-    ++d.life;
+    d.refused = 0;
     d.fd.store(fd, std::memory_order_relaxed);  // relaxed: the handle brings it along
     if (system* const s = simulated()) s->watch(d);
     return &d;
@@ -184,11 +210,9 @@ int release_descriptor(descriptor& d) {
     throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
                             "weft: release() of a descriptor that operations are under way on");
   }
-  int fd;
+  const int fd = take_number(d, no_number);
   {
     const os::guard hold(d.lock);
-    if (reactor* const by = watcher_of(d)) by->give_up(d);
-    fd = d.fd.exchange(no_number, std::memory_order_relaxed);  // relaxed: written under the lock
     d.owned = false;
   }
   put_record(d);

@@ -17,13 +17,12 @@
 //
 // Invariants
 //   1. Records are never given back to the allocator: an event that was under way when its descriptor was
-//      closed may find the next one's record.  It carries the number of the life that it belongs to, which is
-//      compared under the lock.  (Of a record that lives 65,536 times meanwhile it would be taken for new:
-//      operations look once more, a select's case would be believed.)
+//      closed may find the next one's record.  It has the ticket of one time that the record was watched,
+//      which is compared under the lock.  (Of a record that is watched 65,536 times meanwhile it would be
+//      taken for new: operations look once more, a select's case would be believed.)
 //   2. `ready` is false only until a driver watches the descriptor, or if the system said since the last
-//   event
-//      that there is no more - or less came over TCP than was asked for, which says the same as long as
-//      nothing but data is in the queue (epoll(7)): after an end, an error or urgent data the word is
+//      event that there is no more - or less came over TCP than was asked for, which says the same as long
+//      as nothing but data is in the queue (epoll(7)): after an end, an error or urgent data the word is
 //      `mixed`.
 //   3. An operation is a user from its beginning to its end, so a record that somebody waits on is not the
 //      next one's.
@@ -70,10 +69,12 @@ struct descriptor {
   io::use_count<> uses;
   std::atomic<int> fd{io::no_number};  // written under the lock
   bool owned = false;                  // by a handle; under the lock
-  std::uint16_t life = 0;              // under the lock
+  std::uint16_t watch = 0;             // how often it has been watched; under the lock
+  int refused = 0;                     // why it is watched no more; under the lock
   std::atomic<bool> of_thread{false};  // a thread's that belongs to no runtime: does not end with one
   std::array<io_side, 2> sides;
   std::atomic<io::reactor*> watched_by{nullptr};  // written under the lock
+  std::atomic<std::uint64_t> request{0};          // the ticket of what its driver has asked for; 0: nothing
   descriptor* before = nullptr;                   // among those that it watches, under its lock
   descriptor* after = nullptr;
 };
@@ -109,17 +110,25 @@ struct what_happened {
   bool mixed;
 };
 
-/// What a driver gives the system to hand back: the record, and which of its lives.  Under its lock.
-std::uint64_t tag_of(const descriptor& d) noexcept;
+/// What a driver gives the system to hand back: the record, and which time it is watched; never 0.  Under the
+/// lock, or by who has closed it.
+std::uint64_t ticket_of(const descriptor& d) noexcept;
+/// Whose record that was.
+descriptor& record_of(std::uint64_t ticket) noexcept;
 
 /// E1, E2.  The caller delivers.
-void note_event(std::uint64_t tag, const what_happened& what, core::winners& won) noexcept;
+void note_event(std::uint64_t ticket, const what_happened& what, core::winners& won) noexcept;
+/// What was asked of the system is at its end, by an error or 0: is asked anew if it is watched still.
+void request_ended(std::uint64_t ticket, int error, core::winners& won) noexcept;
 /// E2.  Under the lock.
 void claim_all(io_side& side, core::winners& won) noexcept;
 /// Under the lock: nobody watches it any more; who waits looks for somebody who does.
 void lose_watch(descriptor& d, core::winners& won) noexcept;
 /// Its driver ends: `heir`, unless null, watches what is a thread's; who waits for others looks for a new
-/// one.
-void unwatch(descriptor& d, reactor& by, reactor* heir, core::winners& won) noexcept;
+/// one.  False: `by` does not watch it any more.
+bool unwatch(descriptor& d, reactor& by, reactor* heir, core::winners& won) noexcept;
+/// By who closes it, as its last user: it is watched no more, and the system has let go of it.  Gives its
+/// number, in the place of which is `instead` then.
+int take_number(descriptor& d, int instead) noexcept;
 
 }  // namespace weft::io

@@ -32,6 +32,9 @@ constexpr int batch = 256;
 
 constexpr os::nanos second = 1'000'000'000;
 
+/// No ticket.
+constexpr std::uint64_t wake_up = 0;
+
 class owned_epoll {
  public:
   owned_epoll() : fd_(::epoll_create1(EPOLL_CLOEXEC)) {
@@ -51,9 +54,10 @@ class owned_epoll {
 
 class epoll_driver final : public reactor {
  public:
-  explicit epoll_driver(sched::scheduler& home) : reactor(home) {
+  epoll_driver(sched::scheduler& home, int refused) : reactor(home), refused_(refused) {
     epoll_event e{};
     e.events = EPOLLIN;
+    e.data.u64 = wake_up;
     if (::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, wake_.descriptor(), &e) != 0)
       throw std::system_error(errno, std::system_category(), "weft: epoll refuses an eventfd");
   }
@@ -66,7 +70,7 @@ class epoll_driver final : public reactor {
     }
     const epoll_event* const all = events_.data();
     const bool interrupted =
-        std::any_of(all, all + found_, [](const epoll_event& e) { return e.data.u64 == 0; });
+        std::any_of(all, all + found_, [](const epoll_event& e) { return e.data.u64 == wake_up; });
     if (interrupted) wake_.clear();
     return interrupted && found_ == 1;
   }
@@ -85,17 +89,19 @@ class epoll_driver final : public reactor {
 
   int handle() const noexcept override { return epoll_.number(); }
 
+  identity tell() const noexcept override { return {reactor_in_use::epoll, refused_}; }
+
  private:
   int begin_watch(detail::descriptor& d, int fd) noexcept override {
     epoll_event e{};
-    e.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
-    e.data.u64 = tag_of(d);
+    e.events = wanted_of_poll;
+    e.data.u64 = ticket_of(d);
     return ::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : errno;
   }
 
   /// Before it is closed: a copy of it elsewhere, in a child perhaps, would keep the registration.  In a
   /// forked child that one is the parent's.
-  void end_watch(int fd) noexcept override {
+  void end_watch(detail::descriptor&, int fd) noexcept override {
     if (!os::forked()) ::epoll_ctl(epoll_.number(), EPOLL_CTL_DEL, fd, nullptr);
   }
 
@@ -119,18 +125,13 @@ class epoll_driver final : public reactor {
   static void hand_out(const epoll_event* events, int n) noexcept {
     core::winners won;
     for (int i = 0; i < n; ++i) {
-      if (events[i].data.u64 == 0) continue;
-      constexpr unsigned failed = EPOLLERR | EPOLLHUP, mixed = failed | EPOLLRDHUP | EPOLLPRI;
-      const unsigned e = events[i].events;
-      note_event(events[i].data.u64,
-                 {.readable = (e & (EPOLLIN | EPOLLRDHUP | EPOLLPRI | failed)) != 0,
-                  .writable = (e & (EPOLLOUT | failed)) != 0,
-                  .mixed = (e & mixed) != 0},
-                 won);
+      if (events[i].data.u64 == wake_up) continue;
+      note_event(events[i].data.u64, what_polled(events[i].events), won);
     }
     won.deliver_all();
   }
 
+  int refused_;
   owned_epoll epoll_;
   os::wake_event wake_;
   std::array<epoll_event, batch> events_;  // the poller's, from wait() to deliver()
@@ -140,9 +141,9 @@ class epoll_driver final : public reactor {
 
 }  // namespace
 
-std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home) {
+std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home, int refused) {
   os::may_fail();
-  return std::make_unique<epoll_driver>(home);
+  return std::make_unique<epoll_driver>(home, refused);
 }
 
 }  // namespace weft::io

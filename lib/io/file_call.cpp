@@ -96,12 +96,7 @@ bool wants_own_thread(file_action action) noexcept {
 /// The number goes back to the system now, or with the last operation that is under way besides this one.
 std::int64_t close_now(descriptor& d) noexcept {
   if (!d.uses.close()) return 0;
-  int fd = -1;
-  if (d.uses.is_only(2)) {
-    const os::guard hold(d.lock);
-    if (reactor* const by = watcher_of(d)) by->give_up(d);
-    fd = d.fd.exchange(given_back, std::memory_order_relaxed);  // relaxed: written under the lock
-  }
+  const int fd = d.uses.is_only(2) ? take_number(d, given_back) : no_number;
   const std::int64_t result = fd >= 0 && sys::close(fd) != 0 && errno != EINTR ? -errno : 0;
   end_use(d, to_read, 0, false);
   return result;

@@ -138,6 +138,7 @@ struct io_steps {
       return how;
     }
     reactor* watcher = watcher_of(d);
+    if (watcher == nullptr && d.refused != 0) return fail(op, std::exchange(d.refused, 0));
     if (watcher == nullptr || (watcher != by && watcher->is_anothers_host(w))) {
       if (by == nullptr) return queued::unwatched;
       if (watcher != nullptr) lose_watch(d, won);

@@ -1,8 +1,12 @@
 #include "io/reactor.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 #include <exception>
+#include <string_view>
 #include <system_error>
+
+#include <sys/epoll.h>
 
 #include "core/context.hpp"
 #include "core/global.hpp"
@@ -26,7 +30,38 @@ int current_error() noexcept {
   }
 }
 
+/// The environment's word, then the options'.
+reactor_kind wanted_by(const sched::scheduler& home) noexcept {
+  const char* const word = std::getenv("WEFT_REACTOR");
+  const std::string_view name = word != nullptr ? word : "";
+  if (name == "epoll") return reactor_kind::epoll;
+  if (name == "io_uring") return reactor_kind::io_uring;
+  return home.how().reactor;
+}
+
+std::unique_ptr<reactor> make_driver(sched::scheduler& home) {
+  int refused = 0;
+  if (wanted_by(home) == reactor_kind::io_uring) {
+    try {
+      return make_uring_driver(home);
+    } catch (const std::system_error& e) {
+      refused = e.code().value();
+    }
+  }
+  return make_epoll_driver(home, refused);
+}
+
+constexpr unsigned failed = EPOLLERR | EPOLLHUP;
+
 }  // namespace
+
+const unsigned wanted_of_poll = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
+
+what_happened what_polled(unsigned events) noexcept {
+  return {.readable = (events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI | failed)) != 0,
+          .writable = (events & (EPOLLOUT | failed)) != 0,
+          .mixed = (events & (EPOLLRDHUP | EPOLLPRI | failed)) != 0};
+}
 
 int reactor::add(descriptor& d) noexcept {
   const int fd = d.fd.load(std::memory_order_relaxed);  // relaxed: under its lock
@@ -40,6 +75,7 @@ int reactor::add(descriptor& d) noexcept {
   }
   watched_.fetch_add(1, std::memory_order_seq_cst);     // D1, pairs with D3
   d.watched_by.store(this, std::memory_order_relaxed);  // relaxed: written under the lock
+  ++d.watch;
   const int error = begin_watch(d, fd);
   if (error != 0) {
     d.watched_by.store(nullptr, std::memory_order_relaxed);  // relaxed: same
@@ -56,9 +92,22 @@ void reactor::unlist(descriptor& d) noexcept {
 }
 
 void reactor::give_up(descriptor& d) noexcept {
-  d.watched_by.store(nullptr, std::memory_order_relaxed);  // relaxed: written under the lock
-  end_watch(d.fd.load(std::memory_order_relaxed));         // relaxed: under its lock
+  begin_to_give_up(d);
   unlist(d);
+}
+
+void reactor::begin_to_give_up(descriptor& d) noexcept {
+  d.watched_by.store(nullptr, std::memory_order_relaxed);  // relaxed: written under the lock
+  end_watch(d, d.fd.load(std::memory_order_relaxed));      // relaxed: under its lock
+}
+
+void reactor::finish_giving_up(descriptor& d) noexcept {
+  settle(d);
+  unlist(d);
+}
+
+int reactor::watch_anew(descriptor& d) noexcept {
+  return begin_watch(d, d.fd.load(std::memory_order_relaxed));  // relaxed: under its lock
 }
 
 /// One after the other, each under its own lock, which comes before this one's.
@@ -79,7 +128,7 @@ void reactor::end() noexcept {
       d = first_;
     }
     if (d == nullptr) break;
-    unwatch(*d, *this, heir, won);
+    if (!unwatch(*d, *this, heir, won)) os::give_way();  // who closes it is about to unlist it
   }
   won.deliver_all();
 }
@@ -107,7 +156,7 @@ bool reactor::is_attended_by(const detail::waiter& w) const noexcept {
 
 reactor& reactor_of(sched::scheduler& home) {
   if (sched::driver* const d = home.io()) return static_cast<reactor&>(*d);
-  return static_cast<reactor&>(home.attach(make_epoll_driver(home)));
+  return static_cast<reactor&>(home.attach(make_driver(home)));
 }
 
 reactor* reactor_for(const detail::waiter& w, sched::scheduler*& kept, int& error) noexcept {

@@ -30,6 +30,13 @@ class reactor : public sched::driver {
   int add(descriptor& d) noexcept;
   /// The same: does not any more.
   void give_up(descriptor& d) noexcept;
+  /// In two steps: under the lock, then without it, by who keeps the record until then.  Then the system has
+  /// no hold on the file any more.
+  void begin_to_give_up(descriptor& d) noexcept;
+  void finish_giving_up(descriptor& d) noexcept;
+
+  /// Under the lock: the system has ended what it was asked for.  0, or why it is not watched.
+  int watch_anew(descriptor& d) noexcept;
 
   bool watches() const noexcept override {
     return watched_.load(std::memory_order_seq_cst) != 0;  // D3, pairs with D1
@@ -49,7 +56,10 @@ class reactor : public sched::driver {
  protected:
   /// The system's part.
   virtual int begin_watch(descriptor& d, int fd) noexcept = 0;
-  virtual void end_watch(int fd) noexcept = 0;
+  virtual void end_watch(descriptor& d, int fd) noexcept = 0;
+
+  /// Waits until the system has done that.
+  virtual void settle(descriptor&) noexcept {}
 
  private:
   void unlist(descriptor& d) noexcept;
@@ -73,7 +83,12 @@ reactor* reactor_for(const detail::waiter& w, sched::scheduler*& kept, int& erro
 /// runtime which nobody else has, made now if there is none yet, and never ended.  Null: the same.
 reactor* reactor_of_threads(int& error) noexcept;
 
-/// Throws the same.
-std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home);
+/// What poll(2) and its kin are to tell of, and what they say, in their own bits.
+extern const unsigned wanted_of_poll;
+what_happened what_polled(unsigned events) noexcept;
+
+/// Throw the same.  `refused`: why it is not the other, for stats; 0 if nobody asked.
+std::unique_ptr<reactor> make_epoll_driver(sched::scheduler& home, int refused);
+std::unique_ptr<reactor> make_uring_driver(sched::scheduler& home);
 
 }  // namespace weft::io

@@ -16,6 +16,8 @@
 //   poller    T3 take the token; D5 load the driver, seq_cst
 // Guarantee: D4 sees T3, or D5 sees the driver.
 
+#include <weft/stats.hpp>
+
 #include <cstddef>
 
 #include "os/port.hpp"
@@ -46,6 +48,15 @@ class driver {
   virtual bool watches() const noexcept = 0;
   /// Readable when poll() has something to do: for a host's loop.
   virtual int handle() const noexcept = 0;
+
+  /// Which it is; `refused` is the system's error if io_uring was wanted and is not to be had.
+  struct identity {
+    reactor_in_use what = reactor_in_use::none;
+    int refused = 0;
+  };
+
+  virtual identity tell() const noexcept { return {}; }
+
   /// The workers have ended: what is watched must find another driver.
   virtual void end() noexcept = 0;
 

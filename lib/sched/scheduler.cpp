@@ -56,6 +56,7 @@ settings read_settings(const runtime_options& o, os::port& port) {
   s.blocking_idle_timeout = std::clamp<os::nanos>(idle, 1'000'000, os::no_limit);
   s.stall_threshold = std::clamp<os::nanos>(detail::nanos_of(o.stall_threshold), 10'000, os::no_limit);
   s.stop_grace = detail::nanos_of(o.stop_grace);
+  s.reactor = o.reactor;
   s.name = std::string(o.name);
   s.on_unhandled_exception = kept_for_ever(o.on_unhandled_exception);
   return s;

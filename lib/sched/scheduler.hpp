@@ -42,6 +42,7 @@ struct settings {
   os::nanos blocking_idle_timeout;
   os::nanos stall_threshold;
   os::nanos stop_grace;
+  reactor_kind reactor;
   std::string name;
   const exception_handler*
       on_unhandled_exception;  // for ever: a handle that is dropped may outlive the runtime

@@ -157,11 +157,11 @@ void machine::watch(io::descriptor& d) noexcept {
 }
 
 int machine::events::begin_watch(io::descriptor& d, int fd) noexcept {
-  of_.numbers_[index_of(fd)].watcher = io::tag_of(d);
+  of_.numbers_[index_of(fd)].watcher = io::ticket_of(d);
   return 0;
 }
 
-void machine::events::end_watch(int fd) noexcept {
+void machine::events::end_watch(io::descriptor&, int fd) noexcept {
   of_.numbers_[index_of(fd)].watcher = 0;
 }
 

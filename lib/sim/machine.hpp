@@ -135,7 +135,7 @@ class machine final : public io::system {
 
    private:
     int begin_watch(io::descriptor& d, int fd) noexcept override;
-    void end_watch(int fd) noexcept override;
+    void end_watch(io::descriptor& d, int fd) noexcept override;
 
     machine& of_;
   };

@@ -32,7 +32,7 @@ extern "C" ssize_t recv(int fd, void* to, size_t size, int flags) {
 
 using namespace weft;
 
-TEST_CASE("over TCP a request is received by one call, of which none is in vain", "[io][tcp]") {
+TEST_CASE("over TCP a request is received by one call, of which none is in vain", "[io][tcp][calls]") {
   runtime rt({.workers = 1});
   tcp_listener listener(ip_endpoint::loopback());
   auto serving = rt.go(

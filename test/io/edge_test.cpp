@@ -16,18 +16,14 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -37,6 +33,7 @@
 #include "io/descriptor.hpp"
 #include "io/support.hpp"
 #include "support/catch.hpp"
+#include "support/forbid.hpp"
 
 using namespace weft;
 using namespace std::chrono_literals;
@@ -77,18 +74,6 @@ routine<> do_nothing() {
 std::size_t threads_of_process() {
   const std::filesystem::directory_iterator all("/proc/self/task");
   return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
-/// From here on a system call fails, on this thread and those that it starts.
-void forbid(unsigned call) {
-  std::array<sock_filter, 4> program{
-      sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
-      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-  const sock_fprog all{static_cast<unsigned short>(program.size()), program.data()};
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) != 0) throw std::runtime_error("no filter");
 }
 
 }  // namespace
@@ -299,7 +284,7 @@ TEST_CASE("where epoll_pwait2 is forbidden, limits and events come all the same"
   bool has_timed_out = false;
   char got = 0;
   std::thread forbidden([&] {
-    forbid(SYS_epoll_pwait2);
+    test::forbid(SYS_epoll_pwait2, EPERM);
     runtime rt({.workers = 1});
     auto ends = make_pipe();
     rt.go([&]() -> routine<> {
@@ -325,7 +310,7 @@ TEST_CASE("an event that was under way when its descriptor was closed is not tak
   const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   detail::descriptor_handle old(::dup(fd));
   const detail::descriptor& record = *old.get();
-  const std::uint64_t tag = io::tag_of(record);
+  const std::uint64_t ticket = io::ticket_of(record);
   old = {};
   std::size_t chosen = 9;
   auto selecting = rt.go([&]() -> routine<> {
@@ -335,7 +320,7 @@ TEST_CASE("an event that was under way when its descriptor was closed is not tak
   core::winners won;
   while (!selecting.done()) {
     is_next = is_next || detail::number_of(record) >= 0;
-    io::note_event(tag, {.readable = true, .writable = true, .mixed = false}, won);
+    io::note_event(ticket, {.readable = true, .writable = true, .mixed = false}, won);
     won.deliver_all();
   }
   selecting.join();
