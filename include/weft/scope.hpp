@@ -198,6 +198,7 @@ template <typename A>
 routine<typename await_result<A>::type> run_in_context(A* awaited, bool shielded, std::int64_t deadline) {
   waiter& self = co_await self_op();
   open_scope open(self, shielded, deadline);
+  open.scope.around_one = operation<A>;
   try {
     co_return co_await std::move(*awaited);
   } catch (...) {

@@ -247,7 +247,7 @@ namespace {
 bool begins(channel_wait& op, const waiter& w) noexcept {
   os::step();
   op.waited = false;
-  op.how = is_cancelled(w) ? wait_end::cancelled : wait_end::pending;
+  op.how = is_cancelled_untried(w) ? wait_end::cancelled : wait_end::pending;
   return op.how == wait_end::pending;
 }
 

@@ -188,6 +188,7 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
   ::new (static_cast<void*>(&x.failure)) std::exception_ptr();
   x.deadline = std::min(deadline, inherited);
   x.timer = nullptr;
+  x.around_one = false;
   enter_parent(x, shielded);
   if (deadline >= inherited) return;
   try {  // last: it may fire at once, on another thread, and looks at the owner

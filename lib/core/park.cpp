@@ -13,6 +13,12 @@ bool look_in_full(const waiter& w) noexcept {
   return w.scope != nullptr && detail::cancel_requested_for(w) != detail::cancel_state::live;
 }
 
+bool is_limited_only(const waiter& w) noexcept {
+  if (w.scope->kind != detail::nested) return false;
+  const auto& x = static_cast<const detail::context&>(*w.scope);
+  return x.around_one && !detail::is_cancelled_around(x);
+}
+
 void deliver(waiter& w, claimed how) noexcept {
   if (how != claimed::parked) return;
   if (w.kind() == waiter_kind::thread) {

@@ -75,6 +75,14 @@ inline bool is_cancelled(const waiter& w) noexcept {
   return !is_plainly_live(w) && look_in_full(w);
 }
 
+/// The same before an operation tries: the limit that is around it alone does not end what is ready.  Who has
+/// to wait looks again.
+bool is_limited_only(const waiter& w) noexcept;
+
+inline bool is_cancelled_untried(const waiter& w) noexcept {
+  return is_cancelled(w) && !is_limited_only(w);
+}
+
 /// The winner has nothing more to do with the waiter than this: a routine that was `parked` becomes runnable,
 /// a thread leaves.  Nothing is touched of one that was claimed early: it may have ended meanwhile.
 void deliver(waiter& w, claimed how) noexcept;

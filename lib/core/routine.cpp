@@ -422,7 +422,7 @@ bool join_ready(join_wait& j, waiter& w) noexcept {
   os::step();
   if (j.child == &routine_of(w)) misuse_join_oneself();
   j.how = wait_end::pending;  // an operation may be awaited again
-  if (is_cancelled(w)) {
+  if (is_cancelled_untried(w)) {
     j.how = wait_end::cancelled;
     return true;
   }

@@ -235,7 +235,7 @@ bool prepare(select_core& s, waiter& w) noexcept {
 /// In any case: one case after the other.
 bool ready_in_full(select_core& s, waiter& w) {
   os::step();
-  if (is_cancelled(w)) {
+  if (is_cancelled_untried(w)) {
     s.how = wait_end::cancelled;
     return true;
   }

@@ -22,7 +22,7 @@ using detail::waiting_line;
 /// True if the waiter is cancelled: the wait is over before it began.
 inline bool over_before(line_wait& wait, waiter& w) noexcept {
   wait.how = wait_end::pending;  // an operation may be awaited again
-  if (!is_cancelled(w)) return false;
+  if (!is_cancelled_untried(w)) return false;
   wait.how = wait_end::cancelled;
   return true;
 }

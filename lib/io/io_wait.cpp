@@ -228,7 +228,7 @@ bool io_wait::ready(waiter& w) noexcept {
   done_ = 0;
   was_tried_ = gives_way_ = false;
   how_ = wait_end::pending;
-  if (is_cancelled(w)) return how_ = wait_end::cancelled, true;
+  if (is_cancelled_untried(w)) return how_ = wait_end::cancelled, true;
   if (on_ == nullptr) return io_steps::over(*this, absent_);
   if (total_ == 0 && moves_bytes(call_)) return io_steps::over(*this, 0);  // the system would wait for some
   if (!on_->uses.begin()) return io_steps::over(*this, -EBADF);

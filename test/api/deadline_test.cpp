@@ -1,6 +1,7 @@
 // Limits and shields: what is inherited, what is thrown, and by whom.
 
 #include <weft/all_range.hpp>
+#include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
 #include <chrono>
@@ -12,6 +13,7 @@
 
 #include "support/cancel.hpp"
 #include "support/catch.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace std::chrono_literals;
 using weft::test::cancel_while;
@@ -213,6 +215,62 @@ TEST_CASE("what is ready beats a limit that has passed", "[api][deadline]") {
     co_return taken;
   });
   REQUIRE(h.join() == 15'000);
+}
+
+TEST_CASE("a limit that has passed around one operation does not end it if it is ready", "[api][deadline]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  weft::event set, never;
+  set.set();
+  const int rounds = weft::test::unless_sanitized(2'000, 200);
+  weft::channel<int> ch(1);
+  const auto in_routine = [&]() -> weft::routine<int> {
+    int done = 0;
+    for (int i = 0; i < rounds; ++i) {
+      co_await weft::with_timeout(0s, ch.send(1));
+      done += (co_await weft::with_timeout(-1s, ch.recv())).value_or(0);
+      co_await weft::with_timeout(0s, set.wait());
+      co_await ch.send(1);
+      auto either = weft::select(weft::on_event(never), weft::on_recv(ch));
+      done += co_await weft::with_timeout(0s, std::move(either)) == 1 ? 1 : 0;
+      auto h = rt.go([]() -> weft::routine<int> { co_return 1; });
+      while (!h.done()) co_await weft::yield();
+      done += co_await weft::with_timeout(0s, std::move(h));
+    }
+    co_return done;
+  };
+  REQUIRE(rt.go(in_routine).join() == 3 * rounds);
+  int done = 0;
+  for (int i = 0; i < rounds; ++i) {
+    weft::blocking::with_timeout(0s, ch.send(1));
+    done += weft::blocking::with_timeout(-1s, ch.recv()).value_or(0);
+    weft::blocking::with_timeout(0s, set.wait());
+    weft::blocking::wait(ch.send(1));
+    done += weft::blocking::with_timeout(0s, weft::select(weft::on_event(never), weft::on_recv(ch))) == 1;
+  }
+  REQUIRE(done == 2 * rounds);
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(0s, ch.recv()), weft::timeout_error);
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(0s, never.wait()), weft::timeout_error);
+}
+
+TEST_CASE("a limit that has passed around one operation is not excused by an outer one", "[api][deadline]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  weft::event never;
+  weft::channel<int> ch(1);
+  REQUIRE(ch.try_send(1) == weft::try_send_status::sent);
+  const auto cancelled_outside = [&]() -> weft::routine<> {
+    const auto inner = [&]() -> weft::routine<> {
+      try {
+        co_await never.wait();
+      } catch (const weft::cancelled&) {
+      }
+      co_await weft::with_timeout(0s, ch.recv());
+    };
+    co_await weft::with_timeout(1ms, inner());
+  };
+  REQUIRE(run(rt, cancelled_outside) == ending::timeout);
+  REQUIRE(ch.try_recv().value == 1);
 }
 
 TEST_CASE("a routine may go on after its own timeout", "[api][deadline]") {

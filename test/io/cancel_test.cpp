@@ -313,3 +313,15 @@ TEST_CASE("a limit of zero takes what is there, though the last look has found n
                        }).join();
   REQUIRE(bytes == 700);
 }
+
+TEST_CASE("bytes that are there beat a limit that has passed on a thread, too", "[io][cancel]") {
+  pair_of_streams s = unix_stream::pair();
+  std::array<char, 8> buffer;
+  std::size_t bytes = 0;
+  for (int i = 0; i < 200; ++i) {
+    REQUIRE_THROWS_AS(blocking::with_timeout(100us, s.first.read_some(buffer)), timeout_error);
+    blocking::wait(s.second.write_all("1234567"));
+    bytes += blocking::with_timeout(0ms, s.first.read_some(buffer));
+  }
+  REQUIRE(bytes == 1'400);
+}

@@ -38,8 +38,12 @@ struct context : context_base {
   std::uint64_t left;        // the same; atomic
   wait_node* joiner;         // who waits for that
   std::int64_t deadline;     // steady ns; the earliest of its own and the parents'
-  fork_group* forks;         // of a group: its children
   sched::timer_cell* timer;  // fires at its own deadline; null if a parent's is earlier
+
+  union {
+    fork_group* forks;  // of a group: its children
+    bool around_one;    // of no group: one operation is awaited in it, by its owner
+  };
 
   union {
     std::exception_ptr failure;  // the first of a member, under lock; while it is open, and not of a group
