@@ -133,7 +133,7 @@ bool unwatch(descriptor& d, reactor& by, reactor* heir, winners& won) noexcept {
   if (d.of_thread.load(std::memory_order_relaxed) &&  // relaxed: written under the lock
       heir != nullptr) {
     by.give_up(d);
-    if (heir->add(d) == 0) return true;
+    if (heir->add(d) == 0) return heir->watch_began(), true;
   }
   lose_watch(d, won);
   return true;
