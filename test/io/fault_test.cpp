@@ -203,7 +203,8 @@ TEST_CASE("accept without a number for the connection costs nothing while its ca
                        o.served = served.peer_endpoint() == client.local_endpoint();
                        co_return o;
                      }).join();
-  REQUIRE(got.refused == 20);
+  REQUIRE(got.refused >= 20);
+  REQUIRE(got.refused < 30);  // the monitor may have the number for a moment, to look at a thread
   REQUIRE(got.served);
   REQUIRE(got.busy < 100'000'000);  // of 200 ms on each processor
 }
