@@ -35,7 +35,7 @@ def toy(folder):
     path = folder / "toy"
     path.write_text(TOY)
     path.chmod(0o755)
-    return programs.Program("toy", path)
+    return programs.listed("toy", path)
 
 
 def measured(program, bench):
