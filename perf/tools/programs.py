@@ -7,14 +7,24 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+HTTP = ROOT / "perf/http"
+GO_SERVER = ROOT / "build/peers/peer-go-http"
 
 
 class Program:
     """`variants`: bench -> names of what it offers there; None if the program has no --list."""
 
-    def __init__(self, name, path):
-        self.name, self.path = name, Path(path)
-        self.variants = read_list(self.path)
+    def __init__(self, name, path, variants):
+        self.name, self.path, self.variants = name, Path(path), variants
+        self.server = []  # the words behind perf/http, where it has that bench
+
+    def has_server(self, kind, path):
+        self.variants["http"] = [self.name]
+        self.server = [kind, path]
+
+    def words(self, bench):
+        """Of a command line, the first."""
+        return [str(w) for w in ([HTTP, *self.server] if bench == "http" else [self.path, bench])]
 
     def impls(self, bench):
         """(label, further arguments) for each variant of `bench`."""
@@ -47,6 +57,10 @@ def read_list(path):
     return variants
 
 
+def listed(name, path):
+    return Program(name, path, read_list(path))
+
+
 # --- building: each gives the program's path, or throws Missing ---
 
 
@@ -74,7 +88,7 @@ def command(words, where=ROOT):
 def weft(preset, is_to_build):
     if is_to_build:
         command(["cmake", "--preset", preset])
-        command(["cmake", "--build", f"build/{preset}", "--target", "weft-perf", "peer-epoll"])
+        command(["cmake", "--build", f"build/{preset}", "--target", "weft-perf", "peer-epoll", "http_server"])
     return ROOT / "build" / preset / "perf" / "weft-perf"
 
 
@@ -88,6 +102,7 @@ def go(is_to_build):
     if is_to_build:
         need("go", "Go")
         command(["go", "build", "-o", out, "."], ROOT / "perf/peers/go")
+        command(["go", "build", "-o", GO_SERVER, "./http_server"], ROOT / "perf/peers/go")
     return out
 
 
@@ -101,7 +116,7 @@ def rust(is_to_build):
 
 def gather(is_to_build, has_clang, also):
     """All programs that can be had, weft first, and why others cannot.  Without weft there is nothing to compare."""
-    programs, missing = [Program("weft", weft("release", is_to_build))], {}
+    programs, missing = [listed("weft", weft("release", is_to_build))], {}
     os.environ["WEFT_ECHO_LOAD"] = str(ROOT / "build/release/perf/weft-echo-load")
     makers = [("epoll", epoll), ("go", lambda: go(is_to_build)), ("rust", lambda: rust(is_to_build))]
     if has_clang:
@@ -109,8 +124,26 @@ def gather(is_to_build, has_clang, also):
     makers += [(name, lambda path=path: path) for name, path in also]
     for name, make in makers:
         try:
-            programs.append(Program(name, make()))
+            programs.append(listed(name, make()))
             missing.pop(name, None)
         except (Missing, OSError, subprocess.TimeoutExpired) as why:
             missing[name] = str(why) if isinstance(why, Missing) else f"cannot be run: {getattr(why, 'strerror', None) or why}"
-    return programs, missing
+    return programs, missing | add_servers(programs)
+
+
+def add_servers(programs):
+    """The bench http: of weft and Go by a further program of theirs, and nginx, which has no other.  Gives what is missing."""
+    if shutil.which("wrk") is None:
+        return {"wrk": "wrk is not installed: compared without http"}
+    for p in programs:
+        if p.name in ("weft", "weft-clang"):
+            p.has_server("weft", p.path.parent.parent / "samples/http_server")
+        elif p.name == "go":
+            p.has_server("go", GO_SERVER)
+    path = shutil.which("nginx", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")  # no user's, at Debian
+    if path is None:
+        return {"nginx": "nginx is not installed: compared without it"}
+    nginx = Program("nginx", path, {})
+    nginx.has_server("nginx", path)
+    programs.append(nginx)
+    return {}

@@ -70,7 +70,7 @@ def read_figures(text):
 
 
 def command_line(program, arguments, point):
-    words = [str(program.path), point.bench, "-w", str(point.workers)]
+    words = [*program.words(point.bench), "-w", str(point.workers)]
     if point.n is not None:
         words += ["-n", str(point.n)]
     if point.capacity is not None:

@@ -41,6 +41,7 @@ WORKLOADS = {
     "imbalance": 2_000,
     "blocking": 100,
     "echo": 20_000,
+    "http": 1,
     "file_reads": 20_000,
     "skynet_fj@111111111": 111_111,
     "parked@10000000": 50_000,
@@ -58,6 +59,7 @@ MEASURES = {
     "sieve": ["total_s"],
     "blocking": ["total_s", "late_p99_us"],
     "echo": ["ns_per_op", "p50_us", "p99_us"],
+    "http": ["ns_per_op", "p50_us", "p99_us"],
 }
 
 UNITS = {"ns_per_op": "ns", "cpu_ns_per_op": "ns of CPU", "bytes_per_routine": "B", "rss_mb": "MB", "total_s": "s",

@@ -9,9 +9,12 @@
 #include <system_error>
 #include <utility>
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 namespace {
+
+constexpr const char* date_format = "%a, %d %b %Y %H:%M:%S GMT";  // of the locale C, which the program is in
 
 std::string_view reason_of(status code) {
   switch (code) {
@@ -106,45 +109,43 @@ answer answer_without_file(status code, bool keep_alive) {
 }
 
 std::string head_of(const answer& a, bool is_head, http_time now) {
-  std::string head;
+  fmt::memory_buffer head;
   const auto to = std::back_inserter(head);
-  fmt::format_to(to, "HTTP/1.1 {} {}\r\nDate: {}\r\n", static_cast<int>(a.code), reason_of(a.code),
-                 date_text(now));
+  fmt::format_to(to, FMT_COMPILE("HTTP/1.1 {} {}\r\nDate: {}\r\n"), static_cast<int>(a.code),
+                 reason_of(a.code), date_text(now));
   std::string text;  // the body, if it is none of a file's bytes
   if (!a.file || a.code == status::range_not_satisfiable) {
     text = fmt::format("{} {}\n", static_cast<int>(a.code), reason_of(a.code));
-    fmt::format_to(to, "Content-Type: text/plain\r\nContent-Length: {}\r\n", text.size());
+    fmt::format_to(to, FMT_COMPILE("Content-Type: text/plain\r\nContent-Length: {}\r\n"), text.size());
   } else {
-    fmt::format_to(to, "Last-Modified: {}\r\nAccept-Ranges: bytes\r\n", date_text(a.file->modified));
+    fmt::format_to(to, FMT_COMPILE("Last-Modified: {}\r\nAccept-Ranges: bytes\r\n"),
+                   date_text(a.file->modified));
     if (a.code != status::not_modified)
-      fmt::format_to(to, "Content-Type: {}\r\nContent-Length: {}\r\n", a.file->type, a.length);
+      fmt::format_to(to, FMT_COMPILE("Content-Type: {}\r\nContent-Length: {}\r\n"), a.file->type, a.length);
   }
   if (a.code == status::partial_content)
-    fmt::format_to(to, "Content-Range: bytes {}-{}/{}\r\n", a.first, a.first + a.length - 1, a.file->size);
+    fmt::format_to(to, FMT_COMPILE("Content-Range: bytes {}-{}/{}\r\n"), a.first, a.first + a.length - 1,
+                   a.file->size);
   if (a.code == status::range_not_satisfiable)
-    fmt::format_to(to, "Content-Range: bytes */{}\r\n", a.file->size);
-  if (a.code == status::method_not_allowed) fmt::format_to(to, "Allow: GET, HEAD\r\n");
-  fmt::format_to(to, "Connection: {}\r\n\r\n", a.keep_alive ? "keep-alive" : "close");
-  if (!is_head) head += text;
-  return head;
+    fmt::format_to(to, FMT_COMPILE("Content-Range: bytes */{}\r\n"), a.file->size);
+  if (a.code == status::method_not_allowed) fmt::format_to(to, FMT_COMPILE("Allow: GET, HEAD\r\n"));
+  fmt::format_to(to, FMT_COMPILE("Connection: {}\r\n\r\n"), a.keep_alive ? "keep-alive" : "close");
+  if (!is_head) head.append(text);
+  return fmt::to_string(head);
 }
 
 std::string date_text(http_time t) {
-  constexpr std::array days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  constexpr std::array months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                              "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   const std::time_t seconds = t.time_since_epoch().count();
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
-  return fmt::format("{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT", days[static_cast<unsigned>(parts.tm_wday)],
-                     parts.tm_mday, months[static_cast<unsigned>(parts.tm_mon)], parts.tm_year + 1900,
-                     parts.tm_hour, parts.tm_min, parts.tm_sec);
+  std::array<char, 64> text;
+  return {text.data(), std::strftime(text.data(), text.size(), date_format, &parts)};
 }
 
 std::optional<http_time> parse_date(std::string_view text) {
   const std::string whole(text);
   std::tm parts{};
-  const char* const end = ::strptime(whole.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  const char* const end = ::strptime(whole.c_str(), date_format, &parts);
   if (end == nullptr || *end != '\0') return std::nullopt;
   return http_time(std::chrono::seconds(::timegm(&parts)));
 }

@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -48,11 +49,12 @@ class served_directory {
   };
 
   weft::routine<document> open(std::string path) {
-    const site::opened found = co_await weft::block_on_io([&] { return site_.open(path); });
+    std::optional<site::opened> found = site_.open_cached(path);  // no thread of the pool for what is at hand
+    if (!found) found = co_await weft::block_on_io([&] { return site_.open(path); });
     document d;
-    d.facts = found.facts;
-    d.refusal = found.refusal;
-    if (found.file >= 0) d.content = weft::file::adopt(found.file);
+    d.facts = found->facts;
+    d.refusal = found->refusal;
+    if (found->file >= 0) d.content = weft::file::adopt(found->file);
     co_return d;
   }
 

@@ -44,9 +44,18 @@ site::~site() {
 }
 
 site::opened site::open(const std::string& path) const noexcept {
+  return opened_by(path, 0);
+}
+
+std::optional<site::opened> site::open_cached(const std::string& path) const noexcept {
+  const opened found = opened_by(path, RESOLVE_CACHED);
+  return found.file >= 0 ? std::optional(found) : std::nullopt;
+}
+
+site::opened site::opened_by(const std::string& path, unsigned way) const noexcept {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;  // a FIFO must not keep us waiting
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | way;
   const auto fd = static_cast<int>(::syscall(SYS_openat2, root_, path.c_str(), &how, sizeof how));
   if (fd < 0) return {.refusal = status_of(errno)};
 

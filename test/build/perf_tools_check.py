@@ -5,6 +5,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ def toy(folder):
     path = folder / "toy"
     path.write_text(TOY)
     path.chmod(0o755)
-    return programs.Program("toy", path)
+    return programs.listed("toy", path)
 
 
 def measured(program, bench):
@@ -54,6 +55,22 @@ def check_runs(folder):
     check("broken" in measured(program, "ring")[0]["error"], "a failure says what the program said")
     check([r["status"] for r in measured(program, "mutex")] == ["absent"], "what a runtime has not is asked for once")
     check([r["status"] for r in measured(program, "sieve")] == ["absent"], "what is not listed is not asked for, and said")
+
+
+def check_servers(folder):
+    own = programs.Program("weft", "/somewhere/perf/weft-perf", {"yield": ["weft"]})
+    path, os.environ["PATH"] = os.environ["PATH"], str(folder)
+    try:
+        missing = programs.add_servers([own])
+        check("wrk is not installed" in missing["wrk"] and not own.impls("http"), "without wrk nobody serves")
+        (folder / "wrk").write_text("#!/bin/sh\n")
+        (folder / "wrk").chmod(0o755)
+        programs.add_servers([own])
+    finally:
+        os.environ["PATH"] = path
+    check(own.impls("http") == [("weft", [])], "a server is no variant")
+    check(own.words("http")[1:] == ["weft", "/somewhere/samples/http_server"], "http has a program of its own")
+    check(own.words("yield") == ["/somewhere/perf/weft-perf", "yield"], "the others have not")
 
 
 def run_of(impl, ns, turn, bench="chan_spsc", status="ok"):
@@ -120,6 +137,7 @@ def check_diff(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         check_runs(Path(name))
+        check_servers(Path(name))
         check_verdicts()
         check_diff(Path(name))
 
