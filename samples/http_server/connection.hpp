@@ -11,6 +11,7 @@
 
 #include <weft/error.hpp>
 #include <weft/io/buffer.hpp>
+#include <weft/io/select.hpp>
 #include <weft/weft.hpp>
 
 #include <algorithm>
@@ -65,13 +66,11 @@ class connection {
     co_return !input_.empty();
   }
 
-  // A request that lies there when the server is told to stop has begun, too: what is ready beats a limit
-  // that has passed.
+  // A request that lies there when the server is told to stop has begun, too.
   weft::routine<> look_once_more() {
-    try {
-      co_await read_more(std::chrono::milliseconds(0));
-    } catch (const weft::timeout_error&) {
-    }
+    const std::size_t which =
+        co_await weft::select(weft::on_readable(peer_.native_handle()), weft::otherwise());
+    if (which == 0) co_await read_more(limits_.idle);  // which is at once
   }
 
   weft::routine<bool> read_more(std::chrono::milliseconds limit) {
@@ -91,6 +90,12 @@ class connection {
       const answer refused = answer_without_file(head.refusal, false);
       co_await send(refused, false, file);
       co_return false;
+    }
+
+    // Whether more was sent before the stop is what the socket knows.
+    if (is_stopping && input_.unread().size() == head.size) {
+      co_await look_once_more();
+      head = parse_head(input_.unread(), limits_, asked);
     }
 
     // Nobody reads bodies here, and whoever is told to close knows that later requests were not seen.

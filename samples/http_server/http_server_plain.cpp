@@ -87,14 +87,10 @@ class connection {
     return read_more(limits_.head_time);
   }
 
-  // A request that lies there when the server is told to stop has begun, too: what is ready beats a limit
-  // that has passed, while select heard of the stop first.
+  // A request that lies there when the server is told to stop has begun, too: select may have heard of the
+  // stop first.
   bool read_what_is_there() {
-    try {
-      return read_more(0ms);
-    } catch (const weft::timeout_error&) {
-      return false;
-    }
+    return select(on_readable(peer_.native_handle()), otherwise()) == readable && read_more(limits_.idle);
   }
 
   bool read_more(std::chrono::milliseconds limit) {
@@ -106,15 +102,20 @@ class connection {
   // Answers one request.  False: it was the last.
   bool exchange() {
     request asked;
-    const parsed head = read_head(asked);
+    parsed head = read_head(asked);
     if (head.is == parsed::how::incomplete) return false;
     if (head.is == parsed::how::refused) {
       send(answer_without_file(head.refusal, false), false);
       return false;
     }
 
+    // Whether more was sent before the stop is what the socket knows.
+    const bool is_stopping = server_.stopping.is_set();
+    if (is_stopping && input_.unread().size() == head.size && read_what_is_there())
+      head = parse_head(input_.unread(), limits_, asked);
+
     // Nobody reads bodies here, and whoever is told to close knows that later requests were not seen.
-    const bool is_last = server_.stopping.is_set() && input_.unread().size() == head.size;
+    const bool is_last = is_stopping && input_.unread().size() == head.size;
     asked.keep_alive = asked.keep_alive && !asked.has_body && !is_last;
     const bool is_sent = send_file(asked, file_of(asked));
     input_.consume(head.size);

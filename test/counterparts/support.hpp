@@ -7,7 +7,6 @@
 #include <weft/io/tcp.hpp>
 
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <initializer_list>
@@ -19,6 +18,7 @@
 
 #include "support/catch.hpp"
 #include "support/program.hpp"
+#include "support/skip.hpp"
 
 namespace weft::test {
 
@@ -38,15 +38,6 @@ inline std::optional<std::string> program_path(const std::string& name) {
     if (std::filesystem::is_regular_file(folder / name, ignored)) return (folder / name).string();
   }
   return std::nullopt;
-}
-
-/// True: the test is over.  ctest looks for this line.
-inline bool is_skipped(std::string_view why) {
-  const char* const rule = std::getenv("WEFT_COUNTERPARTS");
-  if (rule != nullptr && rule == std::string_view("required")) FAIL(why);
-  std::printf("skipped: %.*s\n", static_cast<int>(why.size()), why.data());
-  std::fflush(stdout);
-  return true;
 }
 
 inline bool is_missing(const std::string& name) {
