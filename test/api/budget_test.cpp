@@ -8,6 +8,7 @@
 
 #include "support/catch.hpp"
 #include "support/only_worker.hpp"
+#include "support/sanitizers.hpp"
 
 namespace {
 
@@ -121,7 +122,7 @@ TEST_CASE("a yield ends within 64 resumptions for each that is ready, though wor
   const auto watch = [&]() -> weft::routine<std::uint64_t> {
     std::uint64_t worst = 0;
     weft::test::only_worker here(rt);
-    for (int i = 0; i < 1000;) {
+    for (int i = 0; i < weft::test::unless_sanitized(1'000, 100);) {
       here.begin();
       co_await weft::yield();
       const auto waited = here.resumptions();
