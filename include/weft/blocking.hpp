@@ -320,7 +320,7 @@ namespace detail {
 template <typename A>
 decltype(auto) limited(std::int64_t deadline, A&& awaited) {
   weft::detail::thread_scope open(false, deadline);
-  open.scope.around_one = weft::detail::operation<A>;
+  open.scope.around_one = weft::detail::awaited_alone<A>;
   try {
     if constexpr (requires { wait(std::forward<A>(awaited)); }) {
       return wait(std::forward<A>(awaited));

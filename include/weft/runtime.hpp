@@ -35,7 +35,8 @@ inline constexpr unsigned manual = ~0U;
 /// How the runtime waits for descriptors; automatic is epoll, which is at least as fast.  io_uring needs
 /// Linux 5.19 and a system that permits it, else it is epoll, too: runtime_stats::io_uring_error.  Over it a
 /// system call of yours that sleeps on a thread of weft's may end by EINTR without a signal, as epoll_wait
-/// does. The environment variable WEFT_REACTOR=io_uring or =epoll goes before the option; anything else there
+/// does; and what becomes ready may wait for the thread that began to watch it, while that sleeps in the
+/// disk. The environment variable WEFT_REACTOR=io_uring or =epoll goes before the option; anything else there
 /// counts for nothing.
 enum class reactor_kind : unsigned char { automatic, io_uring, epoll };
 

@@ -194,11 +194,17 @@ routine<T> run_scope(Body* body) {
 template <typename A>
 concept once_awaited = !std::is_lvalue_reference_v<A>;
 
+/// A limit around it that has passed does not end it if it is ready.
+template <typename A>
+concept awaited_alone = operation<A> || requires(A&& a) {
+  operation_of(std::forward<A>(a));
+};
+
 template <typename A>
 routine<typename await_result<A>::type> run_in_context(A* awaited, bool shielded, std::int64_t deadline) {
   waiter& self = co_await self_op();
   open_scope open(self, shielded, deadline);
-  open.scope.around_one = operation<A>;
+  open.scope.around_one = awaited_alone<A>;
   try {
     co_return co_await std::move(*awaited);
   } catch (...) {

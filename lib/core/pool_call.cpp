@@ -104,6 +104,7 @@ bool pool_call_ready(pool_call& c, waiter& w) noexcept {
   }
   if (w.kind() != waiter_kind::routine || w.lives() != home::blocking_pool) return false;
   worker_of(w).home().pool().calls.add_shared();
+  limit_counts(w);
   c.call(c);  // it is there already
   c.how = wait_end::done;
   return true;

@@ -24,7 +24,8 @@
 //
 // A request holds the file open.  It is cancelled before the number is closed, and ends where it runs: on
 // this thread before the cancel has returned, on another some microseconds later.  Who closes waits for that,
-// or a port would be taken for a moment longer, and a peer not see the end.
+// or a port would be taken for a moment longer, and a peer not see the end.  Not for long: that thread may
+// wait for a processor or sleep in the disk, and who waits here keeps all others from their completions.
 //
 // Source: io_uring_enter(2), io_uring_prep_multishot_poll(3).
 // Rejected: SINGLE_ISSUER, DEFER_TASKRUN (only one thread could ever see completions); POLL_REMOVE (it fails
@@ -59,6 +60,9 @@ constexpr unsigned most_requests = 256;
 
 /// Taken at a time.
 constexpr unsigned batch = 256;
+
+/// Who closes waits for the system to let go of the file.
+constexpr os::nanos longest_settling = 1'000'000;
 
 /// Those that are about no descriptor.
 constexpr std::uint64_t nothing = 0;
@@ -217,8 +221,9 @@ class uring_driver final : public reactor {
     const auto has_ended = [&] {
       return d.request.load(std::memory_order_acquire) != ticket;  // A1, pairs with R1
     };
-    if (taking_.take_unless(home().port(), has_ended)) {
-      if (!has_ended()) await_last(ticket);
+    const os::nanos until = home().port().now() + longest_settling;
+    if (taking_.take_unless(home().port(), has_ended, until)) {
+      if (!has_ended()) await_last(ticket, until);
       taking_.give_back(home().port());
     }
     io_uring_sqe r{};
@@ -230,11 +235,12 @@ class uring_driver final : public reactor {
   }
 
   /// Takes none, for what others are about would have to be handed out here.
-  void await_last(std::uint64_t ticket) noexcept {
+  void await_last(std::uint64_t ticket, os::nanos deadline) noexcept {
     const auto is_last = [=](const completion& c) { return c.about == ticket && !is_more_to_come(c); };
     unsigned seen = 0;
-    while (!ring_.has(is_last, seen) && ring_.has_room(seen))
-      check(ring_.submit_and_wait(0, seen + 1, os::never));
+    int error = 0;
+    while (!ring_.has(is_last, seen) && ring_.has_room(seen) && error != ETIME)
+      check(error = ring_.submit_and_wait(0, seen + 1, left_until(deadline)));
   }
 
   os::nanos left_until(os::nanos deadline) const noexcept {

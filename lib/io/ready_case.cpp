@@ -118,14 +118,16 @@ struct ready_steps {
   static void withdraw(select_case& c, bool won) noexcept {
     ready_watch& x = of(c);
     bool is_watched;
+    int refused;
     {
       const os::guard hold(x.own_.get()->lock);
       if (c.node.linked) core::remove(side_of(x).queue, c.node);
       is_watched = watcher_of(*x.own_.get()) != nullptr;
+      refused = x.own_.get()->refused;
     }
     unwatch(x);
     // A driver that ends wakes all who wait on what it watches.
-    if (won && !is_watched && !is_ready(x)) fail(x, ECANCELED);
+    if (won && !is_watched && !is_ready(x)) fail(x, refused != 0 ? refused : ECANCELED);
   }
 
   static constexpr case_kind kind_called(const char* name) {

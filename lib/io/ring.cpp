@@ -21,6 +21,11 @@ constexpr os::nanos second = 1'000'000'000;
 constexpr std::uint32_t needed_features =
     IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
 
+/// What does not fit the kernel keeps on a list, and ends each multishot request that has something to tell
+/// meanwhile; asked for anew, it has at once.  With more of them than fit that would never end, so there is
+/// room for as many as there may be descriptors (1 MiB).
+constexpr std::uint32_t most_completions = 65'536;
+
 [[noreturn]] void refuse(int error) {
   throw std::system_error(error, std::system_category(), "weft: io_uring");
 }
@@ -40,7 +45,7 @@ ring::ring(unsigned requests, completes when, std::initializer_list<std::uint8_t
   io_uring_params p{};
   p.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
   if (when == completes::on_entry) p.flags |= IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-  p.cq_entries = 4 * requests;
+  p.cq_entries = most_completions;
   fd_ = static_cast<int>(::syscall(SYS_io_uring_setup, requests, &p));
   if (fd_ < 0) refuse(errno == EINVAL ? EOPNOTSUPP : errno);
   try {

@@ -27,9 +27,9 @@ class basic_turn {
  public:
   bool try_take() noexcept { return !taken_.exchange(true, std::memory_order_seq_cst); }  // T2, pairs with T4
 
-  /// False: `settled` came first.  True says nothing of that.
+  /// False: `settled` came first, or `deadline` has passed.  True says nothing of that.
   template <typename Port, typename F>
-  bool take_unless(Port& port, F settled) noexcept {
+  bool take_unless(Port& port, F settled, os::nanos deadline = os::never) noexcept {
     if (try_take()) return true;
     waiting_.fetch_add(1, std::memory_order_seq_cst);  // T1, pairs with T5
     bool mine = false;
@@ -37,7 +37,7 @@ class basic_turn {
       const std::uint32_t seen = ended_.load(std::memory_order_relaxed);  // relaxed: comes before T2
       mine = try_take();
       if (mine || settled()) break;  // in this order, see above
-      port.wait(word_of(ended_), seen, os::never);
+      if (!port.wait(word_of(ended_), seen, deadline)) break;
     }
     waiting_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: at worst one wake too many
     return mine;

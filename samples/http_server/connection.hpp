@@ -52,6 +52,7 @@ class connection {
 
   static constexpr std::chrono::seconds farewell{1};
   static constexpr std::size_t piece_size = 65'536;  // all that one connection holds of a file
+  static constexpr std::size_t most_owed = 65'536;
 
   // False: the peer has ended or was idle for too long, or the server stops.
   weft::routine<bool> await_request() {
@@ -62,15 +63,22 @@ class connection {
       is_stopping = true;
     } catch (const weft::timeout_error&) {
     }
-    if (is_stopping) co_await weft::shield(look_once_more());
+    if (is_stopping) co_await weft::shield(look_a_last_time());
     co_return !input_.empty();
   }
 
-  // A request that lies there when the server is told to stop has begun, too.
-  weft::routine<> look_once_more() {
-    const std::size_t which =
-        co_await weft::select(weft::on_readable(peer_.native_handle()), weft::otherwise());
-    if (which == 0) co_await read_more(limits_.idle);  // which is at once
+  // What lies there when the server is told to stop has begun, too, and is owed an answer.  What comes later
+  // is not: a client that never pauses would keep the server from its end.
+  weft::routine<> look_a_last_time() {
+    has_looked_ = true;
+    bool has_more = true;
+    while (has_more && input_.unread().size() < most_owed) {
+      const std::size_t which =
+          co_await weft::select(weft::on_readable(peer_.native_handle()), weft::otherwise());
+      has_more = which == 0;
+      if (has_more) has_more = co_await read_more(limits_.idle);  // which is at once
+    }
+    owed_ = input_.unread().size();
   }
 
   weft::routine<bool> read_more(std::chrono::milliseconds limit) {
@@ -92,14 +100,13 @@ class connection {
       co_return false;
     }
 
-    // Whether more was sent before the stop is what the socket knows.
-    if (is_stopping && input_.unread().size() == head.size) {
-      co_await look_once_more();
+    if (is_stopping && !has_looked_) {
+      co_await look_a_last_time();
       head = parse_head(input_.unread(), limits_, asked);
     }
 
     // Nobody reads bodies here, and whoever is told to close knows that later requests were not seen.
-    const bool is_last = is_stopping && input_.unread().size() == head.size;
+    const bool is_last = is_stopping && owed_ <= head.size;
     asked.keep_alive = asked.keep_alive && !asked.has_body && !is_last;
     const file_request wanted = file_of(asked);
     if (!wanted.refusal) file = co_await files_.open(wanted.path);
@@ -108,6 +115,7 @@ class connection {
                               : answer_without_file(wanted.refusal.value_or(file.refusal), asked.keep_alive);
     const bool is_sent = co_await send(a, asked.method == "HEAD", file);
     input_.consume(head.size);
+    owed_ -= std::min(owed_, head.size);
     co_return is_sent&& a.keep_alive;
   }
 
@@ -174,4 +182,6 @@ class connection {
   Site& files_;
   const limits& limits_;
   input_buffer input_;
+  bool has_looked_ = false;  // since the server was told to stop
+  std::size_t owed_ = 0;     // bytes of requests that had come by then
 };

@@ -70,6 +70,7 @@ class connection {
 
  private:
   static constexpr std::size_t piece_size = 65'536;  // all that one connection holds of a file
+  static constexpr std::size_t most_owed = 65'536;
 
   enum awaited : std::size_t { readable, stopping };  // the cases' places
 
@@ -79,7 +80,7 @@ class connection {
     try {
       const std::size_t which = select(biased, on_readable(peer_.native_handle()), on_event(server_.stopping),
                                        on_timeout(limits_.idle));
-      if (which == stopping) return read_what_is_there();
+      if (which == stopping) return look_a_last_time(), !input_.empty();
       if (which != readable) return false;
     } catch (const std::system_error& e) {
       if (!is_shortage(e)) throw;  // select waits on a copy of the descriptor; a read does without
@@ -87,10 +88,14 @@ class connection {
     return read_more(limits_.head_time);
   }
 
-  // A request that lies there when the server is told to stop has begun, too: select may have heard of the
-  // stop first.
-  bool read_what_is_there() {
-    return select(on_readable(peer_.native_handle()), otherwise()) == readable && read_more(limits_.idle);
+  // What lies there when the server is told to stop has begun, too, and is owed an answer.  What comes later
+  // is not: a client that never pauses would keep the server from its end.
+  void look_a_last_time() {
+    has_looked_ = true;
+    while (input_.unread().size() < most_owed &&
+           select(on_readable(peer_.native_handle()), otherwise()) == readable && read_more(limits_.idle)) {
+    }
+    owed_ = input_.unread().size();
   }
 
   bool read_more(std::chrono::milliseconds limit) {
@@ -109,16 +114,18 @@ class connection {
       return false;
     }
 
-    // Whether more was sent before the stop is what the socket knows.
     const bool is_stopping = server_.stopping.is_set();
-    if (is_stopping && input_.unread().size() == head.size && read_what_is_there())
+    if (is_stopping && !has_looked_) {
+      look_a_last_time();
       head = parse_head(input_.unread(), limits_, asked);
+    }
 
     // Nobody reads bodies here, and whoever is told to close knows that later requests were not seen.
-    const bool is_last = is_stopping && input_.unread().size() == head.size;
+    const bool is_last = is_stopping && owed_ <= head.size;
     asked.keep_alive = asked.keep_alive && !asked.has_body && !is_last;
     const bool is_sent = send_file(asked, file_of(asked));
     input_.consume(head.size);
+    owed_ -= std::min(owed_, head.size);
     return is_sent && asked.keep_alive;
   }
 
@@ -181,6 +188,8 @@ class connection {
   const limits& limits_;
   weft::tcp_stream peer_;
   input_buffer input_;
+  bool has_looked_ = false;  // since the server was told to stop
+  std::size_t owed_ = 0;     // bytes of requests that had come by then
 };
 
 void serve(server& s, weft::tcp_stream peer) {

@@ -26,8 +26,8 @@ class site {
   /// even while somebody changes the tree: the kernel sees to that.
   opened open(const std::string& path) const noexcept;
 
-  /// The same, but never waits for the disk: nothing if the kernel does not know the whole way by heart, nor
-  /// for what is refused.
+  /// The same, but does not look for names on the disk: nothing if the kernel does not know the way by heart,
+  /// nor for what is refused.
   std::optional<opened> open_cached(const std::string& path) const noexcept;
 
  private:

@@ -247,10 +247,46 @@ TEST_CASE("a limit that has passed around one operation does not end it if it is
     weft::blocking::with_timeout(0s, set.wait());
     weft::blocking::wait(ch.send(1));
     done += weft::blocking::with_timeout(0s, weft::select(weft::on_event(never), weft::on_recv(ch))) == 1;
+    auto h = rt.go([] { return 1; });
+    while (!h.done()) {
+    }
+    done += weft::blocking::with_timeout(0s, std::move(h));
   }
-  REQUIRE(done == 2 * rounds);
+  REQUIRE(done == 3 * rounds);
   REQUIRE_THROWS_AS(weft::blocking::with_timeout(0s, ch.recv()), weft::timeout_error);
   REQUIRE_THROWS_AS(weft::blocking::with_timeout(0s, never.wait()), weft::timeout_error);
+}
+
+TEST_CASE("the limit around a select counts in its handler, though all that waits there is ready",
+          "[api][deadline]") {
+  weft::channel<int> ch(1), go_on(1);
+  const auto for_long = [&] {
+    const auto begun = weft::now();
+    while (weft::now() - begun < 20s) {
+      weft::blocking::wait(ch.send(1));
+      weft::blocking::wait(ch.recv());
+    }
+  };
+  REQUIRE(go_on.try_send(1) == weft::try_send_status::sent);
+  REQUIRE_THROWS_AS(weft::blocking::with_timeout(5ms, weft::select(weft::on_recv(go_on, for_long))),
+                    weft::timeout_error);
+}
+
+TEST_CASE("the limit around a block_on_io counts in its call on a thread of the pool", "[api][deadline]") {
+  weft::runtime rt({.workers = 2});
+  weft::channel<int> ch(1);
+  const auto for_long = [&] {
+    const auto begun = weft::now();
+    while (weft::now() - begun < 20s) {
+      weft::blocking::wait(ch.send(1));
+      weft::blocking::wait(ch.recv());
+    }
+  };
+  const auto on_pool = [&]() -> weft::routine<> {
+    co_await weft::resume_on(weft::blocking_pool);
+    co_await weft::with_timeout(5ms, weft::block_on_io(for_long));
+  };
+  REQUIRE(run(rt, on_pool) == ending::timeout);
 }
 
 TEST_CASE("a limit that has passed around one operation is not excused by an outer one", "[api][deadline]") {

@@ -217,8 +217,10 @@ TEST_CASE("a stop ends what is idle at once and answers what has begun", "[sampl
   REQUIRE(summary(first[0] + used.rest()) == "200 ");
   begun.send(get.substr(7));
   REQUIRE(summary(begun.rest()).starts_with("200"));
-  sent.send(get.substr(6) + get);
-  REQUIRE(summary(sent.rest()) == "200 200 200c ");
+  sent.send(get.substr(6) + get);  // the third begins after the stop: it may be seen, or not
+  const std::string all = summary(sent.rest());
+  CAPTURE(all);
+  REQUIRE((all == "200 200c " || all == "200 200 200c "));
 }
 
 TEST_CASE("a connection survives nonsense of every kind", "[samples][http]") {

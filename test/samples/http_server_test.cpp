@@ -159,6 +159,36 @@ TEST_CASE("a stop answers every request that was begun and closes idle connectio
   REQUIRE(r.server->wait().success());
 }
 
+TEST_CASE("a client that never pauses does not keep the server from its end", "[samples][http]") {
+  const std::string face = GENERATE("http_server", "http_server_plain");
+  running r(face);
+  http_client c(r.at);
+  const auto asks = [&]() -> routine<> {
+    std::string many;
+    for (int i = 0; i < 100; ++i) many += "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    try {
+      for (;;) co_await c.stream().write_all(many);
+    } catch (const std::system_error&) {
+    }
+  };
+  std::atomic<int> answered = 0;
+  const auto reads = [&]() -> routine<> {
+    std::string rest;
+    for (;;) {
+      const response got = co_await test::read_response(c.stream(), rest);
+      if (!got.is_whole) break;
+      ++answered;
+      if (got.closes) break;
+    }
+  };
+  auto asking = go(asks), reading = go(reads);
+  while (answered < 100) blocking::sleep_for(1ms);
+  r.server->kill(SIGTERM);
+  REQUIRE(r.server->wait().success());
+  reading.join();
+  asking.join();
+}
+
 TEST_CASE("a stop under load loses no request", "[samples][http]") {
   const std::string face = GENERATE("http_server", "http_server_plain");
   running r(face);

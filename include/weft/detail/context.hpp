@@ -42,7 +42,7 @@ struct context : context_base {
 
   union {
     fork_group* forks;  // of a group: its children
-    bool around_one;    // of no group: one operation is awaited in it, by its owner
+    bool around_one;    // of no group: what is awaited in it is one operation, which has not looked yet
   };
 
   union {
@@ -83,6 +83,12 @@ class WEFT_API thread_scope {
   waiter* owner_;
   sched::scheduler* kept_ = nullptr;  // whose timer it has, if another thread may end that meanwhile
 };
+
+/// What the waiter does next is the user's: an operation that is awaited alone has got as far as it goes, and
+/// the limit around it counts again.
+inline void limit_counts(const waiter& w) noexcept {
+  if (w.scope != nullptr && w.scope->kind == nested) static_cast<context*>(w.scope)->around_one = false;
+}
 
 /// So many members of `x` have ended.  The last may end the scope: nothing of it is touched afterwards.
 WEFT_API void count_off(context& x, std::uint64_t n) noexcept;

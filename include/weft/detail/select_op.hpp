@@ -3,6 +3,7 @@
 // The operations behind select(): plain while all handlers are plain, a composite if one is a coroutine.
 
 #include <weft/detail/composite.hpp>
+#include <weft/detail/context.hpp>
 #include <weft/detail/select_cases.hpp>
 #include <weft/routine.hpp>
 
@@ -110,6 +111,7 @@ class [[nodiscard("co_await it")]] plain_select_op : public op_base {
 
   std::size_t finish(waiter & w) {
     const std::uint32_t index = wait_.finish(w);
+    limit_counts(w);
     set_.visit(index, [](auto& c) { (void)c.run(); });
     return index;
   }
