@@ -87,7 +87,9 @@ class WEFT_API thread_scope {
 /// What the waiter does next is the user's: an operation that is awaited alone has got as far as it goes, and
 /// the limit around it counts again.
 inline void limit_counts(const waiter& w) noexcept {
-  if (w.scope != nullptr && w.scope->kind == nested) static_cast<context*>(w.scope)->around_one = false;
+  if (w.scope == nullptr || w.scope->kind != nested) return;
+  auto& x = static_cast<context&>(*w.scope);
+  if (x.around_one) x.around_one = false;  // others may be in one where it is not set
 }
 
 /// So many members of `x` have ended.  The last may end the scope: nothing of it is touched afterwards.
