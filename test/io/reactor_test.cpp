@@ -17,7 +17,6 @@
 #include <linux/io_uring.h>
 #include <sched.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/support.hpp"
@@ -235,37 +234,6 @@ TEST_CASE("a descriptor that a thread has begun to watch is watched when that ha
     beside.join();
   }
   REQUIRE(wrong == 0);
-}
-
-TEST_CASE("a forked child that closes its copy of a descriptor takes it from no reactor", "[io][reactor]") {
-  runtime rt({.workers = 2});
-  auto ends = make_pipe();
-  const auto read_one = [&ends, &rt] {
-    return rt.go(
-        [](pipe_end& from) -> routine<std::string> {
-          std::string byte(1, ' ');
-          co_await from.read_exactly(byte);
-          co_return byte;
-        },
-        std::ref(ends.first));
-  };
-  auto first = read_one();
-  while (rt.stats().idle_workers < 2) ::sched_yield();
-  blocking::wait(ends.second.write_all("1"));
-  REQUIRE(first.join() == "1");
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ends.first.close();
-    ::_exit(0);
-  }
-  int status = -1;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  REQUIRE(status == 0);
-  auto second = read_one();
-  while (rt.stats().idle_workers < 2) ::sched_yield();
-  blocking::wait(ends.second.write_all("2"));
-  REQUIRE(second.join() == "2");
 }
 
 TEST_CASE("a port is free when its listener has been closed, whoever waits on it", "[io][reactor]") {
