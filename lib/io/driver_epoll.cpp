@@ -122,7 +122,10 @@ class epoll_driver final : public reactor {
     return ::epoll_wait(epoll_.number(), events_.data(), batch, 0);
   }
 
-  static void hand_out(const epoll_event* events, int n) noexcept {
+  void hand_out(const epoll_event* events, int n) const noexcept {
+    // A record was counted before epoll knew of it.  Its first event may be the first that this thread hears
+    // of it, and epoll is no part of the memory model.
+    if (!watches()) return;  // D3, pairs with D1
     core::winners won;
     for (int i = 0; i < n; ++i) {
       if (events[i].data.u64 == wake_up) continue;
