@@ -269,7 +269,7 @@ class [[nodiscard("co_await it")]] limited_op : public detail::composite_base {
 
 /// Awaits `awaited`, cancelled when `d` has passed: then timeout_error is thrown, and the handle that was
 /// joined or the value that was to be sent is still the caller's.  An outer deadline or cancellation passes
-/// through unchanged.
+/// through unchanged.  A single operation that is ready happens, also under a limit that has passed.
 template <typename Rep, typename Period, detail::once_awaited A>
 limited_op<A> with_timeout(std::chrono::duration<Rep, Period> d, A&& awaited) {
   return limited_op<A>(awaited, false, detail::deadline_after(d));

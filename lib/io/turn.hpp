@@ -3,11 +3,12 @@
 // turn: what one thread at a time does, also while it sleeps; another one goes away, or waits until it is its
 // turn or the matter is settled without it.
 //
-//   who waits    T1 waiting + 1; T2 free? take it; T3 settled? leave; sleep until a turn has ended, then T2
+//   who waits    T1 waiting + 1; T2 free? take it; T3 settled? leave; sleep until a turn has ended, then T2,
+//                or until its time has passed, then leave
 //   who has it   settles something; T4 gives it back; T5 waiting? end a turn: wake all
 // Guarantee: T2 comes before T4, then T5 sees T1; or T2 finds it free, or what the next who has it has done
-// before: T3 sees what was settled.  Who goes away may do so if whoever has it, or takes it next, will do the
-// same.
+// before: T3 sees what was settled.  Whoever ends a turn wakes all, so one that leaves takes nobody's wake
+// along.  Who goes away may do so if whoever has it, or takes it next, will do the same.
 //
 // Model-checked in test/model/turn_model_test.cpp.
 // Rejected: os::lock, std::mutex (who waits would sleep as long as the holder, though the matter is settled).

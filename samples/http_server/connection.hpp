@@ -89,6 +89,7 @@ class connection {
 
   // Answers one request.  False: it was the last.
   weft::routine<bool> exchange(bool is_stopping) {
+    if (is_stopping && !has_looked_) co_await look_a_last_time();
     request asked;
     parsed head = parse_head(input_.unread(), limits_, asked);
     if (head.is == parsed::how::incomplete) head = co_await rest_of_head(asked);
@@ -98,11 +99,6 @@ class connection {
       const answer refused = answer_without_file(head.refusal, false);
       co_await send(refused, false, file);
       co_return false;
-    }
-
-    if (is_stopping && !has_looked_) {
-      co_await look_a_last_time();
-      head = parse_head(input_.unread(), limits_, asked);
     }
 
     // Nobody reads bodies here, and whoever is told to close knows that later requests were not seen.

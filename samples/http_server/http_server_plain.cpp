@@ -106,18 +106,14 @@ class connection {
 
   // Answers one request.  False: it was the last.
   bool exchange() {
+    const bool is_stopping = server_.stopping.is_set();
+    if (is_stopping && !has_looked_) look_a_last_time();
     request asked;
-    parsed head = read_head(asked);
+    const parsed head = read_head(asked);
     if (head.is == parsed::how::incomplete) return false;
     if (head.is == parsed::how::refused) {
       send(answer_without_file(head.refusal, false), false);
       return false;
-    }
-
-    const bool is_stopping = server_.stopping.is_set();
-    if (is_stopping && !has_looked_) {
-      look_a_last_time();
-      head = parse_head(input_.unread(), limits_, asked);
     }
 
     // Nobody reads bodies here, and whoever is told to close knows that later requests were not seen.

@@ -121,7 +121,7 @@ TEST_CASE("a yield ends within 64 resumptions for each that is ready, though wor
   };
   const auto watch = [&]() -> weft::routine<std::uint64_t> {
     std::uint64_t worst = 0;
-    for (int i = 0; i < weft::test::unless_sanitized(1'000, 100); ++i) {
+    for (int i = 0; i < weft::test::unless_sanitized(1'000, 300); ++i) {
       const auto before = rt.stats().dispatches;
       co_await weft::yield();
       worst = std::max(worst, rt.stats().dispatches - before);

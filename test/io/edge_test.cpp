@@ -41,6 +41,7 @@ using test::connect_here;
 using test::connection;
 using test::error_in;
 using test::error_of;
+using test::first_byte;
 using test::open_descriptors;
 
 namespace {
@@ -54,13 +55,6 @@ bool send_by_hand(const tcp_stream& from, const char* text, int flags = 0) {
 bool is_readable(int fd) {
   pollfd p{fd, POLLIN, 0};
   return ::poll(&p, 1, 0) == 1;
-}
-
-/// Waits for the first byte, so that the stream is watched.
-routine<char> first_byte(byte_stream& from) {
-  std::array<char, 1> byte{};
-  co_await from.read_some(byte);
-  co_return byte[0];
 }
 
 routine<> write_text(byte_stream& to, const std::string& text) {

@@ -209,12 +209,7 @@ TEST_CASE("a regular file is always ready", "[io][ready]") {
 TEST_CASE("a dump says which descriptor a routine waits for", "[io][dump]") {
   runtime rt({.workers = 1});
   auto ends = make_pipe();
-  auto reading = rt.go(
-      [](pipe_end& from) -> routine<> {
-        std::array<char, 1> byte;
-        co_await from.read_some(byte);
-      },
-      std::ref(ends.first));
+  auto reading = rt.go(test::first_byte, std::ref<byte_stream>(ends.first));
   const std::string wanted = "waits in read of descriptor " + std::to_string(ends.first.native_handle());
   REQUIRE(dump_with(rt, wanted).find(wanted) != std::string::npos);
   ends.second.close();

@@ -28,6 +28,7 @@ using namespace weft;
 using namespace std::chrono_literals;
 using test::error_in;
 using test::error_of;
+using test::first_byte;
 using test::forbid;
 
 namespace {
@@ -56,12 +57,7 @@ class environment {
 /// A byte that comes late.
 void wait_once(runtime& rt) {
   auto ends = make_pipe();
-  auto reading = rt.go(
-      [](pipe_end& from) -> routine<> {
-        std::array<char, 1> byte;
-        co_await from.read_exactly(byte);
-      },
-      std::ref(ends.first));
+  auto reading = rt.go(first_byte, std::ref<byte_stream>(ends.first));
   rt.go([](pipe_end& to) -> routine<> { co_await to.write_all("x"); }, std::ref(ends.second)).join();
   reading.join();
 }
@@ -71,12 +67,7 @@ using seen = std::pair<reactor_in_use, int>;
 seen seen_of(reactor_kind option) {
   runtime rt({.workers = 1, .reactor = option});
   auto ends = make_pipe();
-  auto reading = rt.go(
-      [](pipe_end& from) -> routine<> {
-        std::array<char, 1> byte;
-        co_await from.read_some(byte);
-      },
-      std::ref(ends.first));
+  auto reading = rt.go(first_byte, std::ref<byte_stream>(ends.first));
   while (rt.stats().reactor == reactor_in_use::none) ::sched_yield();
   const runtime_stats s = rt.stats();
   ends.second.close();

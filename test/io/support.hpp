@@ -122,6 +122,13 @@ inline routine<connection> connect_here() {
   co_return c;
 }
 
+/// Waits for the next byte, so that the stream is watched; 0: it has ended.
+inline routine<char> first_byte(byte_stream& from) {
+  std::array<char, 1> byte{};
+  co_await from.read_some(byte);
+  co_return byte[0];
+}
+
 /// Byte i of an endless text that does not repeat soon.
 inline char letter(std::size_t i) noexcept {
   return static_cast<char>('!' + (i * 2654435761U >> 13) % 90);

@@ -128,12 +128,24 @@ struct ring_world {
   void settle() {
     const auto has_ended = [&] { return ended.load(std::memory_order_acquire); };
     if (!taking.take_unless(port, has_ended)) return;
+    await_end(never);
+    taking.give_back(port);
+  }
+
+  /// The same for so long, which in the model is any time.
+  void settle_for_a_while() {
+    const auto has_ended = [&] { return ended.load(std::memory_order_acquire); };
+    if (!taking.take_unless(port, has_ended, 1)) return;
+    await_end(1);
+    taking.give_back(port);
+  }
+
+  void await_end(weft::os::nanos deadline) {
     for (;;) {
       const std::uint32_t seen = completions.load(std::memory_order_acquire);
-      if (has_ended() || ends.load(std::memory_order_acquire)) break;
-      port.wait(word_of(completions), seen, never);
+      if (ended.load(std::memory_order_acquire) || ends.load(std::memory_order_acquire)) break;
+      if (!port.wait(word_of(completions), seen, deadline)) break;
     }
-    taking.give_back(port);
   }
 };
 
@@ -189,6 +201,28 @@ model::program settled(bool polls) {
   return {.threads = {sleeper, closer, kernel}};
 }
 
+/// Who waits for the end gives up, with its turn or without; the end itself may never come.
+template <bool Comes>
+model::program given_up() {
+  using world = ring_world<turn_of_lib>;
+  auto all = std::make_shared<world>();
+  all->port.impatient = true;
+  const auto sleeper = [=] {
+    while (!all->notified.load(std::memory_order_acquire)) all->wait();
+  };
+  const auto closer = [=] {
+    all->settle_for_a_while();
+    all->notified.store(true, std::memory_order_release);
+    all->interrupt();
+  };
+  const auto kernel = [=] {
+    if (!Comes) return;
+    all->ends.store(true, std::memory_order_release);
+    all->complete();
+  };
+  return {.threads = {sleeper, closer, kernel}};
+}
+
 }  // namespace
 
 TEST_CASE("who sleeps in a ring is woken by who notifies it, whoever takes completions beside it",
@@ -200,6 +234,11 @@ TEST_CASE("who sleeps in a ring is woken by who notifies it, whoever takes compl
 TEST_CASE("who waits for the end of a request goes on, whoever takes it", "[model][turn]") {
   require_sound([] { return settled<turn_of_lib>(false); }, 3);
   require_sound([] { return settled<turn_of_lib>(true); }, 2);
+}
+
+TEST_CASE("who gives up waiting for the end of a request keeps nobody from the ring", "[model][turn]") {
+  require_sound(given_up<true>, 3);
+  require_sound(given_up<false>, 3);
 }
 
 TEST_CASE("the model check catches an interruption that is taken back or not looked at", "[model][turn]") {

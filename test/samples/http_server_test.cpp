@@ -171,18 +171,17 @@ TEST_CASE("a client that never pauses does not keep the server from its end", "[
     } catch (const std::system_error&) {
     }
   };
-  std::atomic<int> answered = 0;
+  event is_busy;
   const auto reads = [&]() -> routine<> {
     std::string rest;
-    for (;;) {
+    for (int answered = 0;; ++answered) {
       const response got = co_await test::read_response(c.stream(), rest);
-      if (!got.is_whole) break;
-      ++answered;
-      if (got.closes) break;
+      if (!got.is_whole || got.closes) break;
+      if (answered == 100) is_busy.set();
     }
   };
   auto asking = go(asks), reading = go(reads);
-  while (answered < 100) blocking::sleep_for(1ms);
+  blocking::wait(is_busy.wait());
   r.server->kill(SIGTERM);
   REQUIRE(r.server->wait().success());
   reading.join();
