@@ -123,8 +123,8 @@ class epoll_driver final : public reactor {
   }
 
   void hand_out(const epoll_event* events, int n) const noexcept {
-    // A record was counted before epoll knew of it.  Its first event may be the first that this thread hears
-    // of it, and epoll is no part of the memory model.
+    // The first event of a record may be the first that this thread hears of it.  None is watched: all events
+    // are of what was given up.
     if (!watches()) return;  // D3, pairs with D1
     core::winners won;
     for (int i = 0; i < n; ++i) {

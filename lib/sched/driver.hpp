@@ -9,9 +9,11 @@
 //
 //   watcher   D1 count one more, seq_cst; D2 nobody polls? wake_one()       (a thread that is no worker)
 //   parker    S1; D3 load the count, seq_cst, then the poller's token
+//   who hands events out    D3 before it touches what they are about
 // Guarantee: D2's lock comes after S1's, and finds the parker; or D3 sees D1.  If D2 sees a poller that
 // leaves, his leaving (T2) and so his next D3 come after D1.  A worker that begins to watch parks later, and
-// is the poller then; the monitor wakes somebody, or polls, while one goes on for long.
+// is the poller then; the monitor wakes somebody, or polls, while one goes on for long.  What is watched was
+// made before D1, and the system tells of it after D1: D3 brings it along, which the system does not.
 //   attacher  store the driver, seq_cst; D4 somebody polls? kick him
 //   poller    T3 take the token; D5 load the driver, seq_cst
 // Guarantee: D4 sees T3, or D5 sees the driver.

@@ -37,9 +37,8 @@ class connection {
     try {
       bool goes_on = true;
       while (goes_on) {
-        const bool has_begun = co_await await_request();
-        if (!has_begun) co_return;
-        goes_on = co_await weft::shield(exchange(weft::this_routine::cancelled()));
+        goes_on = co_await await_request();
+        if (goes_on) goes_on = co_await weft::shield(exchange(weft::this_routine::cancelled()));
       }
       co_await weft::shield(part());
     } catch (const std::exception&) {
@@ -155,7 +154,8 @@ class connection {
     co_return n == left;
   }
 
-  // To close with bytes unread is a reset for the peer, which may overtake the answer.
+  // Bytes that lie unread in a socket that is closed, or come to it later, are a reset for the peer, which
+  // may overtake the answer.
   weft::routine<> part() {
     peer_.shutdown_write();
     input_.consume(input_.unread().size());

@@ -58,10 +58,7 @@ class connection {
   void serve() {
     try {
       bool goes_on = true;
-      while (goes_on) {
-        if (!await_request()) return;
-        goes_on = exchange();
-      }
+      while (goes_on) goes_on = await_request() && exchange();
       part();
     } catch (const std::exception&) {
       // The peer is gone or too slow, or memory has run out: the end of this connection and of no other.
@@ -167,7 +164,8 @@ class connection {
     return n == left;
   }
 
-  // To close with bytes unread is a reset for the peer, which may overtake the answer.
+  // Bytes that lie unread in a socket that is closed, or come to it later, are a reset for the peer, which
+  // may overtake the answer.
   void part() {
     peer_.shutdown_write();
     with_timeout(1s, [&] {

@@ -404,9 +404,9 @@ TEST_CASE("a record's first event may be the first that the poller hears of whoe
           "[io][select]") {
   auto sleeps = go([]() -> routine<> { co_await sleep_for(1h); });
   event never;
-  std::vector<std::pair<pipe_end, pipe_end>> kept;  // each round has records that nobody has used
-  for (int i = 0; i < 100; ++i) {
-    kept.push_back(make_pipe());
+  std::vector<std::pair<pipe_end, pipe_end>> kept;
+  for (int i = 0; i < 10; ++i) {
+    for (int k = 0; k < 32; ++k) kept.push_back(make_pipe());  // a batch of records that nobody has used
     const raw_pipe p;
     const std::size_t before = test::open_descriptors();
     auto writing = std::thread([&] {

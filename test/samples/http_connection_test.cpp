@@ -216,8 +216,11 @@ TEST_CASE("a stop ends what is idle at once and answers what has begun", "[sampl
   std::array<char, 1> first, of_sent;
   blocking::wait(used.client.read_exactly(first));
   blocking::wait(sent.client.read_exactly(of_sent));
-  while (runtime::global().stats().idle_workers < runtime::global().stats().workers)
-    ::sched_yield();  // until what has answered waits for more
+  const auto all_wait = [] {  // what has answered for more
+    const runtime_stats s = runtime::global().stats();
+    return s.idle_workers == s.workers && s.blocked_workers == 0;
+  };
+  while (!all_wait()) ::sched_yield();
   for (served* each : {&idle, &used, &begun, &sent}) each->server.cancel();
   REQUIRE(idle.rest().empty());
   REQUIRE(summary(first[0] + used.rest()) == "200 ");

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -14,9 +15,11 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +56,27 @@ struct running {
   std::optional<test::program> server;
   ip_endpoint at;
 };
+
+/// What it does not read soon stays where it comes from.
+tcp_stream connect_with_little_room(const ip_endpoint& server) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int room = 16'384;
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+  tcp_stream s = tcp_stream::adopt(fd);
+  const int error = ::connect(fd, static_cast<const sockaddr*>(server.native()),
+                              static_cast<socklen_t>(server.native_size()));
+  if (error != 0 && errno != EINPROGRESS) throw std::system_error(errno, std::system_category(), "connect");
+  return s;
+}
+
+bool still_listens(const ip_endpoint& server) {
+  try {
+    blocking::wait(tcp_stream::connect(server));
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
 
 int raise_descriptors() {
   rlimit files{};
@@ -172,13 +196,15 @@ TEST_CASE("a client that never pauses does not keep the server from its end", "[
     }
   };
   event is_busy;
+  int answered = 0;
   const auto reads = [&]() -> routine<> {
     std::string rest;
-    for (int answered = 0;; ++answered) {
+    for (;; ++answered) {
       const response got = co_await test::read_response(c.stream(), rest);
       if (!got.is_whole || got.closes) break;
       if (answered == 100) is_busy.set();
     }
+    is_busy.set();
   };
   auto asking = go(asks), reading = go(reads);
   blocking::wait(is_busy.wait());
@@ -186,6 +212,24 @@ TEST_CASE("a client that never pauses does not keep the server from its end", "[
   REQUIRE(r.server->wait().success());
   reading.join();
   asking.join();
+  REQUIRE(answered > 100);
+}
+
+TEST_CASE("a request that comes after the stop does not cost the answer before it", "[samples][http]") {
+  const std::string face = GENERATE("http_server", "http_server_plain");
+  running r(face);
+  tcp_stream c = connect_with_little_room(r.at);
+  blocking::wait(c.write_all(get_large));
+  std::string rest(1, '\0');
+  blocking::wait(
+      c.read_exactly(mutable_buffer(rest.data(), 1)));  // the most of it waits in the server's system
+  r.server->kill(SIGTERM);
+  while (still_listens(r.at)) {
+  }
+  blocking::wait(c.write_all(get_large));
+  REQUIRE(blocking::run(test::read_response(c, rest)).body == test::text(0, 200'000));
+  c.close();
+  REQUIRE(r.server->wait().success());
 }
 
 TEST_CASE("a stop under load loses no request", "[samples][http]") {
