@@ -217,19 +217,30 @@ TEST_CASE("a client that never pauses does not keep the server from its end", "[
 
 TEST_CASE("a request that comes after the stop does not cost the answer before it", "[samples][http]") {
   const std::string face = GENERATE("http_server", "http_server_plain");
-  running r(face);
-  tcp_stream c = connect_with_little_room(r.at);
-  blocking::wait(c.write_all(get_large));
-  std::string rest(1, '\0');
-  blocking::wait(
-      c.read_exactly(mutable_buffer(rest.data(), 1)));  // the most of it waits in the server's system
-  r.server->kill(SIGTERM);
-  while (still_listens(r.at)) {
+  bool was_in_time =
+      false;  // the server waits for 1 s: a run that the machine held up for long shows nothing
+  while (!was_in_time) {
+    running r(face);
+    tcp_stream c = connect_with_little_room(r.at);
+    blocking::wait(c.write_all(get_large));
+    std::string rest(1, '\0');
+    blocking::wait(
+        c.read_exactly(mutable_buffer(rest.data(), 1)));  // the most of it waits in the server's system
+    const auto told = std::chrono::steady_clock::now();
+    r.server->kill(SIGTERM);
+    while (still_listens(r.at)) {
+    }
+    std::string all;
+    try {
+      blocking::wait(c.write_all(get_large));
+      was_in_time = std::chrono::steady_clock::now() - told < 500ms;
+      all = blocking::run(test::read_response(c, rest)).body;
+    } catch (const std::system_error&) {
+    }
+    c.close();
+    REQUIRE(r.server->wait().success());
+    if (was_in_time) REQUIRE(all == test::text(0, 200'000));
   }
-  blocking::wait(c.write_all(get_large));
-  REQUIRE(blocking::run(test::read_response(c, rest)).body == test::text(0, 200'000));
-  c.close();
-  REQUIRE(r.server->wait().success());
 }
 
 TEST_CASE("a stop under load loses no request", "[samples][http]") {
