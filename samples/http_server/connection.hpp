@@ -3,7 +3,8 @@
 // connection: one HTTP/1.1 connection, from its first request to its last answer, in a routine.
 //
 // A cancellation is the order to stop.  It ends the wait for a request, and nothing else: whatever has begun
-// is shielded from it.  Each of those waits has a limit of its own instead, so all of it ends.
+// is shielded from it.  Each of those waits has a limit of its own instead, so all of it ends; also the last,
+// for the peer's end.
 //
 // Stream reads and writes as weft::tcp_stream does.  Site has
 //   weft::routine<Site::document> open(std::string path)

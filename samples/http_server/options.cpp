@@ -13,7 +13,7 @@ constexpr const char* usage =
     R"(usage: http_server --root DIRECTORY [--port N] [--address A] [--workers N] [--patience SECONDS]
 
 Serves the files of DIRECTORY over HTTP/1.1.  SIGTERM and SIGINT end it when every request that
-was begun has been answered.
+was begun has been answered and each client has closed its end, which is waited for 1 s at most.
 
   --port N            8080 if not said; 0: one that is free, which is printed
   --address A         of this machine, 127.0.0.1 if not said
