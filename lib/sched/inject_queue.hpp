@@ -78,33 +78,39 @@ class inject_queue {
     return takes % 8 == 7 ? takes / 8 : worker;
   }
 
-  /// Takes min(length / workers + 1, max_batch) items of the first shard with any, beginning with the hinted
-  /// one, or of what was given up or is overdue: returns them as a null-terminated chain, and their number in
-  /// `count`.  Null: nothing there.
-  [[nodiscard]] T* pop_batch(std::uint32_t hint, std::uint32_t workers, std::uint32_t& count) noexcept {
+  /// Places that the taker has for what is overdue, and for anything else.
+  struct room {
+    std::uint32_t overdue = max_batch, others = max_batch;
+  };
+
+  /// Takes min(length / workers + 1, room, max_batch) items of the first shard with any, beginning with the
+  /// hinted one, or of what was given up or is overdue: returns them as a null-terminated chain, and their
+  /// number in `count`.  Null: nothing there.
+  [[nodiscard]] T* pop_batch(std::uint32_t hint, std::uint32_t workers, room places,
+                             std::uint32_t& count) noexcept {
     const std::uint32_t filled = mask_.load(std::memory_order_seq_cst);  // S2, pairs with S1
     count = 0;
     if (filled == 0) return nullptr;
     const bool any_overdue = (filled >> overdue & 1U) != 0;
     if (any_overdue) {
       if (!was_overdue_.exchange(true, std::memory_order_relaxed)) {  // relaxed: only whose turn it is
-        if (T* first = cut(overdue, workers, count)) return first;
+        if (T* first = cut(overdue, workers, places.overdue, count)) return first;
       }
       was_overdue_.store(false, std::memory_order_relaxed);  // relaxed: same
     }
     const bool any_given_up = (filled >> given_up & 1U) != 0;
     if (any_given_up && (turns_.fetch_add(1, std::memory_order_relaxed) & 1U) == 0) {  // relaxed: a count
-      if (T* first = cut(given_up, workers, count)) return first;
+      if (T* first = cut(given_up, workers, places.others, count)) return first;
     }
     for (std::uint32_t i = 0; i < shard_count_; ++i) {
       const std::uint32_t index = (hint + i) & (shard_count_ - 1);
       if ((filled >> index & 1U) == 0) continue;
-      if (T* first = cut(index, workers, count)) return first;
+      if (T* first = cut(index, workers, places.others, count)) return first;
     }
     if (any_given_up) {
-      if (T* first = cut(given_up, workers, count)) return first;
+      if (T* first = cut(given_up, workers, places.others, count)) return first;
     }
-    return any_overdue ? cut(overdue, workers, count) : nullptr;
+    return any_overdue ? cut(overdue, workers, places.overdue, count) : nullptr;
   }
 
   /// One load: the re-check before sleep.
@@ -141,12 +147,12 @@ class inject_queue {
     if (before == 0) mask_.fetch_or(1U << index, std::memory_order_seq_cst);  // S1, pairs with S2
   }
 
-  T* cut(std::uint32_t index, std::uint32_t workers, std::uint32_t& count) noexcept {
+  T* cut(std::uint32_t index, std::uint32_t workers, std::uint32_t at_most, std::uint32_t& count) noexcept {
     shard& from = shards_[index];
     const Guard hold(from.lock);
     const std::uint32_t length = from.length.load(std::memory_order_relaxed);  // relaxed: the lock orders it
     if (length == 0) return nullptr;                                           // another worker came first
-    count = std::min({length / std::max(workers, 1U) + 1, length,
+    count = std::min({length / std::max(workers, 1U) + 1, length, at_most,
                       batch_.load(std::memory_order_relaxed)});  // relaxed: a limit
     T* first = from.head;
     T* last = first;

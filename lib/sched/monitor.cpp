@@ -58,7 +58,8 @@ constexpr os::nanos longest_pause = 4'000'000;  // twice that is below 10 ms: a 
 /// Looks that found all parked before the monitor goes to sleep: a runtime that is woken every few ms does
 /// not pay for waking the monitor each time.
 constexpr int quiet_looks = 4;
-/// A due timer that nobody has run after so long is the monitor's.
+/// A due timer that nobody has run after so long is the monitor's, unless its worker gets on: then it has
+/// more to do than it can, and the timer is better off where the earliest goes first.
 constexpr os::nanos timer_grace = 300'000;
 /// For each worker, so many more may be active while all are found asleep.
 constexpr unsigned most_extra = 4;
@@ -152,6 +153,7 @@ class monitor {
       }
       behind = behind || (queued && !asleep);
       if (!asleep) watch(w, std::min(passed, now - w.measured_when()), ran == 0);
+      w.watched.gets_on = ran > hand_offs + 1 && !w.is_blocked();
       w.watched.tick = tick;
       w.watched.parks = parks;
       const os::nanos contended = w.waits.total();
@@ -232,7 +234,7 @@ class monitor {
       if (home_.has_injected() && home_.wants_searcher()) home_.wake_one();
     } else if (calm_until_ != 0 && now > calm_until_) {
       calm_until_ = 0;
-      home_.inject_.limit_batches(decltype(home_.inject_)::max_batch);
+      home_.inject_.limit_batches(scheduler::injected::max_batch);
     }
     return done != 0;
   }
@@ -329,11 +331,13 @@ class monitor {
       }
     };
     const unsigned n = home_.count();
+    bool any = false;
     for (unsigned i = 0; i < n; ++i) {
       timer_heap& theirs = home_.at(i).timers;
-      if (theirs.min_when() <= now) theirs.try_run_due(now, inject, &home_);
+      if (home_.at(i).watched.gets_on || theirs.min_when() > now) continue;
+      any = theirs.try_run_due(now, inject, &home_) != 0 || any;
     }
-    return true;
+    return any;
   }
 
   scheduler& home_;

@@ -40,9 +40,9 @@
 //   2. A worker is in the list, or its park word will be set to notified, but never both (A6: one that wakes
 //      by itself takes itself off the list, or waits for the wake in flight).
 //   3. The poller's deadline is not later than the earliest timer: whoever arms a timer in a sleeping
-//   worker's
-//      heap and every worker that parks, blocks or retires compares (A7); one that runs looks at its own
-//      heap.
+//      worker's heap and every worker that parks, blocks or retires compares (A7); one that runs looks at its
+//      own heap.  It may sleep on for a rest (timer_pace.hpp): who leaves a due timer to that knows of a
+//      poller, or is the next.
 //   4. S2 tests only what a searcher takes: a re-check that is true for ever would be a storm of wakes.  The
 //      last item of a worker is its own while it runs - the monitor sees to one that stands still - but
 //      anybody's while it is blocked.
@@ -354,7 +354,7 @@ class parking {
       if (&other != &w && self().has_loot(other)) return true;
     }
     const os::nanos due = next_timer();
-    return due != os::never && due <= self().port().now();
+    return due != os::never && self().after_rest(due) <= self().port().now();  // else the poller has it: T4
   }
 
   /// Something that a thief takes at once: more than one item, or any if nobody will run it there.
@@ -584,7 +584,7 @@ class parking {
     for (;;) {
       poller_deadline_.store(earliest, std::memory_order_seq_cst);  // T5, pairs with T1 and T4: look again
       const os::nanos again = next_timer();
-      if (again >= earliest) return earliest;
+      if (again >= earliest) return self().after_rest(earliest);
       earliest = again;
     }
   }

@@ -255,9 +255,23 @@ void scheduler::call_monitor() noexcept {
   port_.wake(word_of(monitor_word_), 1);
 }
 
-waiter* scheduler::take_injected(worker& by, std::uint32_t& n) noexcept {
+waiter* scheduler::take_injected(worker& by, injected::room places, std::uint32_t& n) noexcept {
   if (inject_.empty()) return nullptr;
-  return inject_.pop_batch(inject_.shard_in_turn(by.index(), by.injected_takes++), how_.workers, n);
+  return inject_.pop_batch(inject_.shard_in_turn(by.index(), by.injected_takes++), how_.workers, places, n);
+}
+
+os::nanos scheduler::after_rest(os::nanos deadline) noexcept {
+  if (deadline == os::never || port_.simulated()) return deadline;  // to wake takes no time there
+  const os::nanos now = port_.now();
+  const os::nanos rest = pace_.rest(now, [this] {
+    timer_pace::counts all{};
+    for (unsigned i = 0; i < count(); ++i) {
+      all.fired += at(i).count.timers_fired.read();
+      all.armed += at(i).timers.size();
+    }
+    return all;
+  });
+  return rest == 0 ? deadline : std::max(deadline, now + rest);
 }
 
 bool scheduler::has_work() const noexcept {

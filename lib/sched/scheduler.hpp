@@ -27,6 +27,7 @@
 #include "sched/end_gates.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/parking.hpp"
+#include "sched/timer_pace.hpp"
 #include "sched/worker.hpp"
 
 namespace weft::sched {
@@ -60,6 +61,8 @@ class companion {
 
 class scheduler : public parking<scheduler, worker> {
  public:
+  using injected = inject_queue<waiter, &waiter::next>;
+
   /// Starts the workers.  Throws std::system_error and leaves nothing behind.
   scheduler(const runtime_options& options, os::port& port);
   scheduler(const scheduler&) = delete;
@@ -99,7 +102,7 @@ class scheduler : public parking<scheduler, worker> {
   void inject_given_up(waiter* first, waiter* last, std::uint32_t count) noexcept;
   /// Whose time has come a while ago.
   void inject_overdue(waiter& r) noexcept;
-  waiter* take_injected(worker& by, std::uint32_t& count) noexcept;
+  waiter* take_injected(worker& by, injected::room, std::uint32_t& count) noexcept;
 
   /// Something is queued somewhere.
   bool has_work() const noexcept;
@@ -169,6 +172,9 @@ class scheduler : public parking<scheduler, worker> {
     if (how_.manual) return host_->raise();
     parking::timer_armed(when);
   }
+
+  /// When a worker that sleeps for timers until `deadline` is to wake.
+  os::nanos after_rest(os::nanos deadline) noexcept;
 
   // --- descriptors ---
 
@@ -346,7 +352,8 @@ class scheduler : public parking<scheduler, worker> {
   std::uint32_t table_lock_ = 0;
   std::uint32_t join_lock_ = 0;  // of join_threads(): one stop() joins, those beside it wait for that
 
-  inject_queue<waiter, &waiter::next> inject_;
+  timer_pace pace_;
+  injected inject_;
   blocking_pool pool_;
 
   struct {

@@ -237,31 +237,35 @@ bool timer_heap::cancel_inside(timer_cell* cell) noexcept {
   return true;
 }
 
-std::size_t timer_heap::run_due(os::nanos now, timer_sink sink, void* context) noexcept {
+std::size_t timer_heap::run_due(os::nanos now, timer_sink sink, void* context, std::size_t at_most) noexcept {
   std::size_t fired = 0;
-  while (min_when() <= now) {
+  while (fired < at_most && min_when() <= now) {
     holding held(*this);
-    fired += run_batch(held, now, sink, context);
+    fired += run_batch(held, now, sink, context, at_most - fired);
   }
   return fired;
 }
 
-std::size_t timer_heap::try_run_due(os::nanos now, timer_sink sink, void* context) noexcept {
+std::size_t timer_heap::try_run_due(os::nanos now, timer_sink sink, void* context,
+                                    std::size_t at_most) noexcept {
   std::size_t fired = 0;
-  while (min_when() <= now) {
+  while (fired < at_most && min_when() <= now) {
     holding held = holding::if_free(*this);
     if (!held) break;
-    fired += run_batch(held, now, sink, context);
+    fired += run_batch(held, now, sink, context, at_most - fired);
   }
   return fired;
 }
 
 /// Enters with the lock held and leaves without it.
-std::size_t timer_heap::run_batch(holding& held, os::nanos now, timer_sink sink, void* context) noexcept {
+std::size_t timer_heap::run_batch(holding& held, os::nanos now, timer_sink sink, void* context,
+                                  std::size_t at_most) noexcept {
   timer_cell* batch[batch_size];
   weft::detail::waiter* won[batch_size];
-  const std::size_t due = pop_due(now, batch);
+  const std::size_t due = pop_due(now, batch, at_most);
   held.unlock();
+
+  for (std::size_t i = 0; i < due; ++i) __builtin_prefetch(batch[i]->target, 1);
 
   for (std::size_t i = 0; i < due; ++i) {
     won[i] = batch[i]->expire(batch[i]->target);
@@ -273,9 +277,10 @@ std::size_t timer_heap::run_batch(holding& held, os::nanos now, timer_sink sink,
 }
 
 /// Zombies count towards the batch, so that a heap full of them does not keep the lock.
-std::size_t timer_heap::pop_due(os::nanos now, timer_cell** batch) noexcept {
+std::size_t timer_heap::pop_due(os::nanos now, timer_cell** batch, std::size_t at_most) noexcept {
   std::size_t due = 0;
-  for (std::size_t popped = 0; popped < batch_size && size() > 0 && keys_[0].when <= now; ++popped) {
+  for (std::size_t popped = 0; popped < batch_size && due < at_most && size() > 0 && keys_[0].when <= now;
+       ++popped) {
     timer_cell* const cell = pop();
     if (word_of(cell).leave_armed(timer_cell::firing)) {
       batch[due++] = cell;
@@ -295,6 +300,7 @@ timer_cell* timer_heap::pop() noexcept {
   resize(size() - 1);
   const key last = std::exchange(keys_[size()], top);
   if (size() > 0) sift_down(0, last);
+  __builtin_prefetch(keys_[0].cell, 1);
   return top.cell;
 }
 
@@ -392,6 +398,11 @@ void timer_heap::sift_down(std::size_t hole, key moving) noexcept {
   for (;;) {
     const std::size_t first = 4 * hole + 1;
     if (first >= count) break;
+    // The lines of the next level, whichever child it will be: 10^6 sleepers, two workers, took 1.63 s of
+    // processor time without, 1.49 with; and 1.75 without the cell of the next pop, 1.54 without targets.
+    if (const std::size_t next = 4 * first + 1; next + 12 < count) {
+      for (std::size_t i = 0; i < 4; ++i) __builtin_prefetch(&keys_[next + 4 * i]);
+    }
     const std::size_t end = std::min(first + 4, count);
     std::size_t least = first;
     for (std::size_t child = first + 1; child < end; ++child)

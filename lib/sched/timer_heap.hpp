@@ -62,6 +62,8 @@ struct timer_cell : cell_state {
 
 class timer_heap {
  public:
+  static constexpr std::size_t all = static_cast<std::size_t>(-1);
+
   timer_heap() = default;
   timer_heap(const timer_heap&) = delete;
   timer_heap& operator=(const timer_heap&) = delete;
@@ -90,12 +92,12 @@ class timer_heap {
     return min_when_.load(std::memory_order_seq_cst);  // S1, pairs with S2: in one order with A7's deadline
   }
 
-  /// Runs all timers with when <= now, in batches; the sink is called between batches, with nothing locked.
-  /// Returns how many have fired.
-  std::size_t run_due(os::nanos now, timer_sink, void* context) noexcept;
+  /// Runs timers with when <= now, the earliest first and at most so many, in batches; the sink is called
+  /// between batches, with nothing locked.  Returns how many have fired.
+  std::size_t run_due(os::nanos now, timer_sink, void* context, std::size_t at_most = all) noexcept;
 
   /// As run_due(), but gives up where another thread holds the heap: for thieves and the monitor.
-  std::size_t try_run_due(os::nanos now, timer_sink, void* context) noexcept;
+  std::size_t try_run_due(os::nanos now, timer_sink, void* context, std::size_t at_most = all) noexcept;
 
   /// Keys in the heap, zombies included.  A snapshot.
   [[nodiscard]] std::size_t size() const noexcept {
@@ -122,7 +124,7 @@ class timer_heap {
   void sift_down(std::size_t hole, key) noexcept;
   timer_cell* pop() noexcept;
   void drop_spare() noexcept;
-  std::size_t pop_due(os::nanos now, timer_cell** batch) noexcept;
+  std::size_t pop_due(os::nanos now, timer_cell** batch, std::size_t at_most) noexcept;
   void compact() noexcept;
   void resize(std::size_t) noexcept;
   void publish() noexcept;
@@ -133,7 +135,7 @@ class timer_heap {
   [[nodiscard]] bool has_many_zombies(std::ptrdiff_t own) const noexcept;
   void count_zombie() noexcept;
   void give_back(timer_cell*) noexcept;
-  std::size_t run_batch(holding&, os::nanos now, timer_sink, void* context) noexcept;
+  std::size_t run_batch(holding&, os::nanos now, timer_sink, void* context, std::size_t at_most) noexcept;
 
   os::reserved_lock lock_;          // mostly for the worker whose heap it is
   timer_cell* returned_ = nullptr;  // what was taken from given_back_ and is not in keys_ yet

@@ -81,6 +81,10 @@ void worker::push_yielding(waiter& r) noexcept {
     note_surplus();
 }
 
+std::uint32_t worker::room() const noexcept {
+  return decltype(ring_)::capacity - ring_.size();
+}
+
 void worker::push_ring(waiter& r) noexcept {
   if (!ring_.push(&r)) [[unlikely]]
     overflow(r);
@@ -305,7 +309,7 @@ void* worker::take_picked() noexcept {
   home_->port().step(false);
   std::uint32_t n = 0;
   while (ring_.size() <= picked_from) {
-    waiter* more = home_->take_injected(*this, n);
+    waiter* more = home_->take_injected(*this, {room(), room()}, n);
     if (more == nullptr) break;
     while (more != nullptr) push_ring(*std::exchange(more, more->next));
   }
@@ -361,9 +365,13 @@ std::coroutine_handle<> worker::begin_next(waiter& r) noexcept {
                           : std::coroutine_handle<>(std::noop_coroutine());
 }
 
+/// The first is to run now, and the ring has room for the others.  If it is not empty, they get the share
+/// that the timers leave them: either may have more for ever.
 waiter* worker::take_injected() noexcept {
+  const std::uint32_t places = room() + 1;
+  const std::uint32_t share = ring_.empty() ? places : injected_share;
   std::uint32_t n = 0;
-  waiter* first = home_->take_injected(*this, n);
+  waiter* first = home_->take_injected(*this, {places, std::min(places, share)}, n);
   if (first == nullptr) return nullptr;
   count.injected.add(n);
   for (waiter* r = first->next; r != nullptr;) {

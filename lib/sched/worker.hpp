@@ -59,6 +59,8 @@ inline constexpr std::int32_t hand_offs = 15;
 inline constexpr std::int32_t ready_operations = 128;
 /// Dispatches between two looks at the inject queue, and at the forks; Go's and Tokio's value, a prime.
 inline constexpr std::uint32_t poll_interval = 61;
+/// Of the ring's places: a quarter of what a worker runs between two such takes.
+inline constexpr std::uint32_t injected_share = 16;
 
 class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:
@@ -250,6 +252,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
     os::nanos cpu_time = 0;
     os::nanos still = 0;   // so long it has neither moved nor had a processor
     bool counted = false;  // as one for whom there was no thread
+    bool gets_on = false;  // it has been at its timers since the look before
   } watched;               // the monitor's
 
   std::uint32_t injected_takes = 0;   // own thread
@@ -281,6 +284,8 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void begin_measure() noexcept;
   void measure(os::nanos now) noexcept;
   void stop_searching() noexcept;
+  std::uint32_t room() const noexcept;
+  std::size_t room_for_timers() const noexcept;
   void push_ring(waiter& r) noexcept;
   void overflow(waiter& r) noexcept;
   void note_surplus() noexcept;

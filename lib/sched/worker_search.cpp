@@ -29,9 +29,16 @@ void push_timer_chain(void* context, waiter* chain) {
 
 }  // namespace
 
+/// The others stay where the earliest goes first, and do not go behind all that is in the inject queue.  One
+/// at least: the ring of a worker that pushes may be full at each look.
+std::size_t worker::room_for_timers() const noexcept {
+  const std::uint32_t room = this->room();
+  return room > injected_share ? room - injected_share : 1;
+}
+
 bool worker::run_timers(os::nanos now) noexcept {
   if (timers.min_when() > now) return false;
-  const std::size_t fired = timers.run_due(now, &push_timer_chain, this);
+  const std::size_t fired = timers.run_due(now, &push_timer_chain, this, room_for_timers());
   count.timers_fired.add(fired);
   return fired != 0;
 }
@@ -45,7 +52,9 @@ bool worker::run_others_timers() noexcept {
   const unsigned n = home_->count();
   for (unsigned i = 0; i < n; ++i) {
     timer_heap& theirs = home_->at(i).timers;
-    if (theirs.min_when() <= now) fired += theirs.try_run_due(now, &push_timer_chain, this);
+    if (theirs.min_when() <= now) {
+      fired += theirs.try_run_due(now, &push_timer_chain, this, room_for_timers());
+    }
   }
   count.timers_fired.add(fired);
   return fired != 0;

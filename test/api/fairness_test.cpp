@@ -172,6 +172,36 @@ TEST_CASE("what comes from outside runs though the worker always has something r
   c.join();
 }
 
+TEST_CASE("sleepers whose time has come do not wait behind all that is queued", "[api][fairness]") {
+  constexpr int sleepers = 1000, others = 20'000;
+  weft::runtime rt(weft::test::only_worker());
+  int asleep = 0, woken = 0, before = 0;
+  auto all = rt.go([&]() -> weft::routine<> {
+    co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+      for (int i = 0; i < sleepers; ++i) {
+        s.go([&]() -> weft::routine<> {
+          ++asleep;
+          co_await weft::sleep_for(1ms);
+          ++woken;
+        });
+      }
+      while (asleep < sleepers) co_await weft::yield();
+      const auto due = std::chrono::steady_clock::now() + 2ms;
+      while (std::chrono::steady_clock::now() < due) continue;
+      for (int i = 0; i < others; ++i) {
+        s.go([&]() -> weft::routine<> {
+          if (woken < sleepers) ++before;
+          co_return;
+        });
+      }
+    });
+  });
+  all.join();
+  CHECK(woken == sleepers);
+  CHECK(before > 0);  // nor do the others wait for all sleepers
+  CHECK(before < others / 4);
+}
+
 TEST_CASE("what a worker has queued when it blocks runs though callables that block come from outside",
           "[api][fairness][facade]") {
   weft::runtime rt({.workers = 1});

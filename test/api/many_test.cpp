@@ -168,6 +168,32 @@ TEST_CASE("timers of one and the same instant all fire, and none before it", "[a
   REQUIRE(early == 0);
 }
 
+TEST_CASE("a worker does not wake for each of many timers", "[api][many][time]") {
+  constexpr int count = 20'000;
+  constexpr auto apart = 5us;
+  weft::runtime rt({.workers = 1});
+  const auto begin = std::chrono::steady_clock::now();
+  const auto before = rt.stats().parks;
+  int early = 0;
+  auto all = rt.go([&]() -> weft::routine<> {
+    co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+      for (int i = 0; i < count; ++i) {
+        s.go([&early, due = begin + 20ms + i * apart]() -> weft::routine<> {
+          co_await weft::sleep_until(due);
+          if (std::chrono::steady_clock::now() < due) ++early;
+        });
+      }
+      co_return;
+    });
+  });
+  all.join();
+  const auto took = std::chrono::steady_clock::now() - begin;
+  CHECK(took >= 20ms + (count - 1) * apart);
+  CHECK(early == 0);
+  // One park for each rest, and some before the first and after the last.
+  CHECK(rt.stats().parks - before < static_cast<std::uint64_t>(took / 100us) + 200);
+}
+
 TEST_CASE("timers that are armed and disarmed a million times cost no memory", "[api][many][time]") {
   const long n = full_or(1'000'000, 50'000);
   weft::runtime rt({.workers = 1});

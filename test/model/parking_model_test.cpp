@@ -89,6 +89,14 @@ struct retires_blindly : toy_home<retires_blindly> {
   }
 };
 
+/// Timers are dense.
+struct resting_home : toy_home<resting_home> {
+  resting_home(unsigned workers, unsigned spares, int all_items, script does)
+      : toy_home(workers, spares, all_items, std::move(does)) {
+    rest = 10;
+  }
+};
+
 /// A worker that blocks sees to timers only if there is no poller at all.
 struct late_for_timers : toy_home<late_for_timers> {
   using toy_home::toy_home;
@@ -386,6 +394,16 @@ TEST_CASE("nobody sleeps longer than the earliest timer, whoever armed it", "[mo
   require_sound_big(later_timer<home>, 2);
   require_sound_big(timer_of_parker<home>, 1);
   require_sound_big(timer_of_blocked<home>, 1);
+}
+
+TEST_CASE("who lets timers come together sleeps no longer than the rest beyond the earliest",
+          "[model][parking]") {
+  require_sound_big([] { return earlier_timer<resting_home>(); }, 1);
+  require_sound_big(later_timer<resting_home>, 2);
+  require_sound_big(timer_of_parker<resting_home>, 1);
+  require_sound_big(timer_of_blocked<resting_home>, 1);
+  require_sound_big([] { return poller_wakes<resting_home>(2); }, 1);
+  require_sound_big(model::event_and_timer<resting_home>, 1);
 }
 
 TEST_CASE("a blocked worker's last item runs on another", "[model][parking]") {

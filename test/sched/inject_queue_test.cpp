@@ -22,10 +22,11 @@ std::vector<item> numbered(std::uint32_t count) {
   return items;
 }
 
-std::vector<std::uint32_t> pop_numbers(queue& from, std::uint32_t hint, std::uint32_t workers) {
+std::vector<std::uint32_t> pop_numbers(queue& from, std::uint32_t hint, std::uint32_t workers,
+                                       queue::room places = {}) {
   std::vector<std::uint32_t> numbers;
   std::uint32_t count = 0;
-  for (const item* each = from.pop_batch(hint, workers, count); each != nullptr; each = each->next) {
+  for (const item* each = from.pop_batch(hint, workers, places, count); each != nullptr; each = each->next) {
     numbers.push_back(each->number);
   }
   return count == numbers.size() ? numbers : std::vector<std::uint32_t>{0xDEAD};
@@ -69,6 +70,20 @@ TEST_CASE("a batch from an inject queue is a fair share, at most 128", "[sched][
   REQUIRE(injected.size() == 784);
   REQUIRE(pop_numbers(injected, 0, 784).size() == 2);
   REQUIRE(pop_numbers(injected, 0, 100'000).size() == 1);
+}
+
+TEST_CASE("a batch from an inject queue is no larger than the room for it", "[sched][inject_queue]") {
+  queue injected(1);
+  auto items = numbered(1000);
+  for (std::uint32_t i = 0; i + 1 < items.size(); ++i) items[i].next = &items[i + 1];
+  items[499].next = nullptr;
+  injected.push_chain(&items.front(), &items[499], 500, 0);
+  injected.push_overdue(&items[500], &items.back(), 500);
+  REQUIRE(pop_numbers(injected, 0, 1, {.overdue = 30, .others = 7}).size() == 30);
+  REQUIRE(pop_numbers(injected, 0, 1, {.overdue = 30, .others = 7}).size() == 7);
+  REQUIRE(pop_numbers(injected, 0, 1, {.overdue = 1, .others = 1}) == std::vector<std::uint32_t>{530});
+  REQUIRE(pop_numbers(injected, 0, 1, {.overdue = 1, .others = 1}) == std::vector<std::uint32_t>{7});
+  REQUIRE(injected.size() == 961);
 }
 
 TEST_CASE("a chain is appended behind what a shard holds", "[sched][inject_queue]") {

@@ -139,6 +139,25 @@ TEST_CASE("when the sink is called its timer is fired and may be armed again", "
   CHECK(heap.min_when() == never);
 }
 
+TEST_CASE("no more timers fire than there is room for, and those that do are the earliest",
+          "[sched][timer]") {
+  timer_heap heap;
+  std::vector<sleeper> sleepers(200);
+  for (std::size_t i = 0; i < sleepers.size(); ++i) sleepers[i].arm(heap, static_cast<nanos>(200 - i));
+  std::vector<nanos> order;
+  CHECK(heap.run_due(end_of_time, record_when, &order, 100) == 100);  // more than a batch
+  CHECK(heap.min_when() == 101);
+  CHECK(timer_heap::cancel(sleepers[99].cell));  // 101: a zombie takes no room
+  CHECK(heap.try_run_due(end_of_time, record_when, &order, 1) == 1);
+  CHECK(order.size() == 101);
+  CHECK(std::is_sorted(order.begin(), order.end()));
+  CHECK(order.back() == 102);
+  CHECK(heap.run_due(end_of_time, record_when, &order, 0) == 0);
+  CHECK(run(heap, end_of_time).size() == 98);
+  for (std::size_t i = 0; i < sleepers.size(); ++i)
+    if (i != 99) CHECK(!timer_heap::cancel(sleepers[i].cell));
+}
+
 TEST_CASE("zombies are compacted, also when nobody arms or runs timers any more", "[sched][timer]") {
   constexpr std::size_t count = 10'000;
   timer_heap heap;
