@@ -153,7 +153,7 @@ class monitor {
       }
       behind = behind || (queued && !asleep);
       if (!asleep) watch(w, std::min(passed, now - w.measured_when()), ran == 0);
-      w.watched.gets_on = ran > hand_offs + 1 && !w.is_blocked();
+      w.watched.gets_on = ran > 3 * (hand_offs + 1) && !w.is_blocked();  // a turn may be a fork's or injected
       w.watched.tick = tick;
       w.watched.parks = parks;
       const os::nanos contended = w.waits.total();
@@ -179,7 +179,7 @@ class monitor {
     } else {
       pause_ = std::min(2 * pause_, behind ? 2 * threshold : longest_pause);
     }
-    const os::nanos due = home_.next_timer();
+    const os::nanos due = next_timer();
     if (due != os::never) {
       const os::nanos left = due + grace() - home_.port_.now();
       pause_ = std::clamp(left, std::min(home_.how_.stall_threshold, pause_), pause_);
@@ -259,6 +259,7 @@ class monitor {
         return false;
       }
     }
+    w.watched.gets_on = false;
     home_.count_shared.taken_over.add();
     name_culprit(s, now);
     return true;
@@ -318,9 +319,19 @@ class monitor {
   /// While workers are blocked and nobody waits for timers, theirs are nobody else's business.
   os::nanos grace() const noexcept { return home_.blocked() != 0 && !home_.has_poller() ? 0 : timer_grace; }
 
+  /// Of those that may be the monitor's.
+  os::nanos next_timer() const noexcept {
+    os::nanos earliest = os::never;
+    for (unsigned i = 0; i < home_.count(); ++i) {
+      const worker& w = home_.at(i);
+      if (!w.watched.gets_on) earliest = std::min(earliest, w.timers.min_when());
+    }
+    return earliest;
+  }
+
   bool run_late_timers() noexcept {
     const os::nanos now = home_.port_.now();
-    if (home_.next_timer() > now - grace()) return false;
+    if (next_timer() > now - grace()) return false;
     const auto inject = [](void* context, detail::waiter* chain) {
       while (chain != nullptr) {
         detail::waiter* next = chain->next;

@@ -92,6 +92,7 @@ void worker::push_ring(waiter& r) noexcept {
 
 /// The ring is full: half of it and `r` go to the inject queue under one lock.
 void worker::overflow(waiter& r) noexcept {
+  ready_before_ = 0;  // it has grown
   waiter* taken[256];
   const std::uint32_t n = ring_.pop_half(taken);
   if (n == 0) {  // thieves came first: there is room
@@ -365,13 +366,22 @@ std::coroutine_handle<> worker::begin_next(waiter& r) noexcept {
                           : std::coroutine_handle<>(std::noop_coroutine());
 }
 
-/// The first is to run now, and the ring has room for the others.  If it is not empty, they get the share
-/// that the timers leave them: either may have more for ever.
+/// How many of the inject queue.  Half of a ring that overflows goes behind all that is queued there, so what
+/// a take brings is little while the ring grows, and more each time that it does not.  If few are in the
+/// ring, they do not keep what comes from outside waiting.
+std::uint32_t worker::injected_share() noexcept {
+  const std::uint32_t queued = ring_.size();
+  if (queued == 0) return injected_most;
+  share_ = queued > ready_before_ ? injected_least : std::min(share_ + injected_step, injected_most);
+  return queued < poll_interval ? std::max(share_, poll_interval - queued + injected_least) : share_;
+}
+
+/// The first is to run now; the ring has room for the others, or gets it.
 waiter* worker::take_injected() noexcept {
-  const std::uint32_t places = room() + 1;
-  const std::uint32_t share = ring_.empty() ? places : injected_share;
+  const std::uint32_t places = std::max(room() + 1, injected_least);
   std::uint32_t n = 0;
-  waiter* first = home_->take_injected(*this, {places, std::min(places, share)}, n);
+  waiter* first = home_->take_injected(*this, {places, std::min(places, injected_share())}, n);
+  ready_before_ = ring_.size() + n;
   if (first == nullptr) return nullptr;
   count.injected.add(n);
   for (waiter* r = first->next; r != nullptr;) {

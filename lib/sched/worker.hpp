@@ -59,8 +59,8 @@ inline constexpr std::int32_t hand_offs = 15;
 inline constexpr std::int32_t ready_operations = 128;
 /// Dispatches between two looks at the inject queue, and at the forks; Go's and Tokio's value, a prime.
 inline constexpr std::uint32_t poll_interval = 61;
-/// Of the ring's places: a quarter of what a worker runs between two such takes.
-inline constexpr std::uint32_t injected_share = 16;
+/// What such a look takes beside others that are ready: at least a quarter of what is run until the next.
+inline constexpr std::uint32_t injected_least = 16, injected_step = 8, injected_most = 128;
 
 class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:
@@ -280,12 +280,14 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void* steal_pass(bool desperate) noexcept;
   bool run_timers(os::nanos now) noexcept;
   bool run_others_timers() noexcept;
+  void* run_all_timers() noexcept;
   /// It has slept.
   void begin_measure() noexcept;
   void measure(os::nanos now) noexcept;
   void stop_searching() noexcept;
   std::uint32_t room() const noexcept;
   std::size_t room_for_timers() const noexcept;
+  std::uint32_t injected_share() noexcept;
   void push_ring(waiter& r) noexcept;
   void overflow(waiter& r) noexcept;
   void note_surplus() noexcept;
@@ -312,6 +314,9 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::uint32_t bounces_ = 0;
   std::uint32_t polled_at_ = 0;
   std::uint32_t forked_at_ = 0;
+  std::uint32_t timed_at_ = 0;
+  std::uint32_t share_ = injected_least;  // of the inject queue
+  std::uint32_t ready_before_ = 0;        // in the ring, behind the last look there
   std::uint32_t measured_at_ = 0;
   std::atomic<os::nanos> measured_when_{0};
   std::uint64_t ids_ = 0, ids_end_ = 0;

@@ -1,5 +1,7 @@
 // How a worker without work of its own looks for some: other workers' queues and timers.
 
+#include <algorithm>
+
 #include "os/lock.hpp"
 #include "sched/scheduler.hpp"
 #include "sched/worker.hpp"
@@ -29,16 +31,19 @@ void push_timer_chain(void* context, waiter* chain) {
 
 }  // namespace
 
-/// The others stay where the earliest goes first, and do not go behind all that is in the inject queue.  One
-/// at least: the ring of a worker that pushes may be full at each look.
+/// How many may fire: as many as leave room for a take of the inject queue; if others fill that, one for
+/// every two that have run; and one if there is no room at all, which makes some.  The rest stays where the
+/// earliest goes first, and does not go behind all that is in the inject queue.
 std::size_t worker::room_for_timers() const noexcept {
-  const std::uint32_t room = this->room();
-  return room > injected_share ? room - injected_share : 1;
+  const std::uint32_t places = room();
+  const std::uint32_t spare = places > injected_least ? places - injected_least : 0;
+  return std::max(spare, std::min((tick() - timed_at_) / 2, std::max(places, 1U)));
 }
 
 bool worker::run_timers(os::nanos now) noexcept {
   if (timers.min_when() > now) return false;
   const std::size_t fired = timers.run_due(now, &push_timer_chain, this, room_for_timers());
+  if (fired != 0) timed_at_ = tick();
   count.timers_fired.add(fired);
   return fired != 0;
 }
@@ -58,6 +63,14 @@ bool worker::run_others_timers() noexcept {
   }
   count.timers_fired.add(fired);
   return fired != 0;
+}
+
+/// Those that wake nobody here take the room of others.
+void* worker::run_all_timers() noexcept {
+  while (run_others_timers()) {
+    if (void* frame = next_frame()) return frame;
+  }
+  return nullptr;
 }
 
 waiter* worker::steal_half(worker& thief, bool desperate) noexcept {
@@ -109,14 +122,14 @@ void* worker::steal_pass(bool desperate) noexcept {
 
 void* worker::search() noexcept {
   if (!searching) {
-    if (!home_->may_search()) return run_others_timers() ? next_frame() : nullptr;
+    if (!home_->may_search()) return run_all_timers();
     home_->begin_search(*this);
   }
   for (int pass = 0; pass < passes; ++pass) {
     if (void* frame = steal_pass(pass == passes - 1)) return frame;
     if (waiter* r = take_injected()) return enter(*r);
   }
-  return run_others_timers() ? next_frame() : nullptr;
+  return run_all_timers();
 }
 
 }  // namespace weft::sched

@@ -3,6 +3,7 @@
 #include <weft/stats.hpp>
 #include <weft/weft.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <ctime>
 #include <memory>
@@ -76,6 +77,21 @@ bare note_thread(std::atomic<int>& resumed, std::atomic<int>& elsewhere, long ho
 }
 
 }  // namespace
+
+TEST_CASE("one poll() runs all timers that are due, though they make nothing ready", "[api][embed]") {
+  weft::runtime rt({.workers = weft::manual});
+  std::vector<std::unique_ptr<weft::later_event>> events;
+  auto arms = rt.go([&]() -> weft::routine<> {
+    for (int i = 0; i < 2000; ++i) events.emplace_back(new weft::later_event(weft::after(1ms)));
+    co_return;
+  });
+  rt.poll();
+  arms.join();
+  const auto due = std::chrono::steady_clock::now() + 1ms;
+  while (std::chrono::steady_clock::now() <= due) continue;
+  rt.poll();
+  CHECK(std::all_of(events.begin(), events.end(), [](const auto& e) { return e->is_set(); }));
+}
 
 TEST_CASE("in manual mode a plain callable runs on the blocking pool and its result reaches the joiner",
           "[api][embed]") {

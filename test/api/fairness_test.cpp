@@ -172,6 +172,73 @@ TEST_CASE("what comes from outside runs though the worker always has something r
   c.join();
 }
 
+TEST_CASE("what comes from outside is not served more slowly than it need be, however many yield",
+          "[api][fairness]") {
+  constexpr int others = 20'000;
+  const int yielders = GENERATE(1, 100, 250);
+  weft::runtime rt(weft::test::only_worker());
+  std::atomic<bool> holds{false}, queued{false};
+  std::uint64_t yields = 0, ran = 0;
+  auto all = rt.go([&]() -> weft::routine<> {
+    co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+      for (int i = 0; i < yielders; ++i) {
+        s.go([&]() -> weft::routine<> {
+          for (; ran < others; ++yields) co_await weft::yield();
+        });
+      }
+      holds = true;
+      holds.notify_one();
+      queued.wait(false);
+      co_return;
+    });
+  });
+  holds.wait(false);
+  std::vector<weft::join_handle<void>> started;
+  for (int i = 0; i < others; ++i) {
+    started.push_back(rt.go([&]() -> weft::routine<> {
+      ++ran;
+      co_return;
+    }));
+  }
+  queued = true;
+  queued.notify_one();
+  all.join();
+  for (auto& each : started) each.join();
+  // One that yields has a turn for each take of what is queued, 100 share the turns, 250 fill the ring.
+  const int most = yielders == 1 ? others / 10 : yielders == 100 ? others : 2 * others;
+  CHECK(yields < static_cast<std::uint64_t>(most));
+}
+
+TEST_CASE("sleepers whose time has come are woken though as many yield as a worker's ring holds",
+          "[api][fairness]") {
+  constexpr int sleepers = 1000, yielders = 245;
+  weft::runtime rt(weft::test::only_worker());
+  int woken = 0;
+  std::uint64_t yields = 0;
+  auto all = rt.go([&]() -> weft::routine<> {
+    co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+      int asleep = 0;
+      for (int i = 0; i < sleepers; ++i) {
+        s.go([&]() -> weft::routine<> {
+          ++asleep;
+          co_await weft::sleep_for(1ms);
+          ++woken;
+        });
+      }
+      while (asleep < sleepers) co_await weft::yield();
+      const auto due = std::chrono::steady_clock::now() + 2ms;
+      while (std::chrono::steady_clock::now() < due) continue;
+      for (int i = 0; i < yielders; ++i) {
+        s.go([&]() -> weft::routine<> {
+          for (; woken < sleepers; ++yields) co_await weft::yield();
+        });
+      }
+    });
+  });
+  all.join();
+  CHECK(yields < 4 * sleepers);  // one timer for two turns
+}
+
 TEST_CASE("sleepers whose time has come do not wait behind all that is queued", "[api][fairness]") {
   constexpr int sleepers = 1000, others = 20'000;
   weft::runtime rt(weft::test::only_worker());
