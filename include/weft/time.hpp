@@ -42,9 +42,9 @@ class [[nodiscard("co_await it")]] sleep_op : public detail::op_base {
 
 /// Suspends the routine for at least `d`; never wakes it early.  `throws cancelled`.
 /// \par Cost  One entry in the worker's timer heap: O(log n) for n pending timers.
-/// \par Lateness  Mostly what the kernel takes to wake a thread, 10 to 60 us.  Where 16 or more timers are
-/// pending and
-///   more than 20,000 fire in a second, a worker without other work wakes for them every 100 us.
+/// \par Lateness  Mostly what the kernel takes to wake a thread, 10 to 60 us.
+/// Where 16 or more timers are pending and more than 20,000 fire in a second, a worker without other work
+/// wakes for them every 100 us.
 template <typename Rep, typename Period>
 sleep_op sleep_for(std::chrono::duration<Rep, Period> d) {
   return sleep_op(detail::deadline_after(d));

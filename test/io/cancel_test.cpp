@@ -34,8 +34,8 @@ routine<> read_for_ever(unix_stream& from, std::array<char, 8>& to) {
 
 TEST_CASE("a read that was cancelled has not touched its buffer, and the next one gets what comes",
           "[io][cancel]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   const auto [left_alone, got] =
       rt.go([]() -> routine<std::pair<bool, std::string>> {
           pair_of_streams s = unix_stream::pair();
@@ -59,8 +59,8 @@ TEST_CASE("a read that was cancelled has not touched its buffer, and the next on
 }
 
 TEST_CASE("reads with a time limit lose and double no byte", "[io][cancel]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   constexpr std::size_t total = 5'000;
   const auto read = [](unix_stream& from) -> routine<std::pair<std::size_t, int>> {
     std::size_t right = 0;
@@ -107,8 +107,8 @@ TEST_CASE("reads with a time limit lose and double no byte", "[io][cancel]") {
 }
 
 TEST_CASE("close ends what is under way by ECANCELED, and what comes later by EBADF", "[io][close]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   const auto codes = rt.go([]() -> routine<std::array<int, 4>> {
                          pair_of_streams s = unix_stream::pair();
                          const auto reads = [](unix_stream& from) -> routine<> {
@@ -132,13 +132,13 @@ TEST_CASE("close ends what is under way by ECANCELED, and what comes later by EB
                          co_return all;
                        }).join();
   // With several workers some may begin only after the close.
-  for (std::size_t i = 0; i < 3; ++i) REQUIRE((codes[i] == ECANCELED || (workers > 1 && codes[i] == EBADF)));
+  for (std::size_t i = 0; i < 3; ++i) REQUIRE((codes[i] == ECANCELED || (width > 1 && codes[i] == EBADF)));
   REQUIRE(codes[3] == EBADF);
 }
 
 TEST_CASE("a number that was given back is not met by operations of its last owner", "[io][close]") {
-  const unsigned workers = GENERATE(2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(2U, 8U);
+  runtime rt({.workers = width});
   // Each round closes a stream that is being read, and opens others, which get its number; what is sent there
   // must be read there.
   const auto round = [](int which) -> routine<bool> {
@@ -169,8 +169,8 @@ TEST_CASE("a number that was given back is not met by operations of its last own
 }
 
 TEST_CASE("readers of one stream share what comes, whoever of them is cancelled", "[io][cancel]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   constexpr int total = 3'000;
   std::atomic<int> got{0};
   const auto read = [&got](unix_stream& from) -> routine<> {
@@ -227,10 +227,10 @@ TEST_CASE("a cancelled routine reads and writes nothing, also where it need not 
 }
 
 TEST_CASE("stop() ends reads, writes and accepts, and leaves no descriptor", "[io][stop]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   const std::size_t before = test::open_descriptors();
   {
-    runtime rt({.workers = workers});
+    runtime rt({.workers = width});
     tcp_listener listener(ip_endpoint::loopback());
     wait_group running;
     running.add(101);
@@ -291,8 +291,8 @@ TEST_CASE("who waits on a descriptor that another runtime watches outlives that 
 }
 
 TEST_CASE("a limit of zero takes what is there, though the last look has found nothing", "[io][cancel]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   const auto bytes = rt.go([]() -> routine<std::size_t> {
                          pair_of_streams s = unix_stream::pair();
                          std::array<char, 8> buffer;

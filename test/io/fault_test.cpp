@@ -134,10 +134,10 @@ TEST_CASE("signals that interrupt a thread's system calls are none of its reads'
 }
 
 TEST_CASE("a thousand connections, one after the other, leave no descriptor", "[io][fault]") {
-  const unsigned workers = GENERATE(1U, 2U);
+  const unsigned width = GENERATE(1U, 2U);
   const std::size_t before = test::open_descriptors();
   {
-    runtime rt({.workers = workers});
+    runtime rt({.workers = width});
     const auto good = rt.go([]() -> routine<int> {
                           tcp_listener listener(ip_endpoint::loopback());
                           auto serving = go(
@@ -274,8 +274,8 @@ TEST_CASE("write_all goes on where the system cuts, beyond 2 GiB", "[io][fault]"
 }
 
 TEST_CASE("an end that is closed in the middle of the other's write_all is an error of that", "[io][fault]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   const auto errors = rt.go([]() -> routine<std::array<int, 3>> {
                           const auto write = [](auto& to) -> routine<> {
                             const std::string much(10'000'000, 'x');

@@ -49,9 +49,9 @@ routine<> block_until(event& is_busy, std::future<void>& may_end) {
 }  // namespace
 
 TEST_CASE("what is written at a place is read there, and the end is 0", "[io][file]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   const scratch here;
-  runtime rt({.workers = workers});
+  runtime rt({.workers = width});
   const auto [counts, text] =
       rt.go(
             [](std::string path) -> routine<std::pair<std::array<std::size_t, 6>, std::string>> {
@@ -78,9 +78,9 @@ TEST_CASE("what is written at a place is read there, and the end is 0", "[io][fi
 }
 
 TEST_CASE("many routines read and write one file at the same time", "[io][file]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   const scratch here;
-  runtime rt({.workers = workers});
+  runtime rt({.workers = width});
   constexpr std::size_t block = 1000;
   const auto own_block = [](file& f, std::size_t which) -> routine<bool> {
     const std::string mine = test::text(which * block, block);
@@ -285,11 +285,11 @@ TEST_CASE("a file that is not open, or no longer, fails by EBADF", "[io][file]")
 }
 
 TEST_CASE("close waits for nobody: what is under way ends, and on no other file", "[io][file][close]") {
-  const unsigned workers = GENERATE(2U, 8U);
+  const unsigned width = GENERATE(2U, 8U);
   const scratch here;
   const std::size_t before = test::open_descriptors();
   {
-    runtime rt({.workers = workers});
+    runtime rt({.workers = width});
     const auto round = [](std::string path, int which) -> routine<bool> {
       file f = co_await file::open(path + std::to_string(which), read_write | open_flags::create);
       const std::string mine(100'000, 'm');
@@ -349,9 +349,9 @@ TEST_CASE("a close() that waits for the pool closes its own file, whatever becom
 
 TEST_CASE("an operation that was cancelled in the pool's queue has not begun, one that had begun ends",
           "[io][file][cancel]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   const scratch here;
-  runtime rt({.workers = workers, .max_blocking_threads = 1});
+  runtime rt({.workers = width, .max_blocking_threads = 1});
   const std::string path = here / "f";
 
   struct outcome {
@@ -398,9 +398,9 @@ TEST_CASE("an operation that was cancelled in the pool's queue has not begun, on
 }
 
 TEST_CASE("nobody touches the buffer of a read that has ended, cancelled or not", "[io][file][cancel]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   const scratch here;
-  runtime rt({.workers = workers});
+  runtime rt({.workers = width});
   const std::string text = test::text(0, 600'000);  // longer than what is read at once
   blocking::wait(write_file(here / "f", text));
   const auto read = [](file& f, std::string& to, bool& ended) -> routine<> {

@@ -125,10 +125,10 @@ routine<std::vector<int>> try_to_write(file& f, const small_disk& d) {
 
 TEST_CASE("on a full disk each way to write fails by ENOSPC, and works again when there is room",
           "[io][file]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   std::optional<small_disk> disk;
   if (!is_mounted(disk)) return;
-  runtime rt({.workers = workers});
+  runtime rt({.workers = width});
   const std::size_t before = test::open_descriptors();
   {
     file used = blocking::wait(file::open(*disk / "used", fresh));

@@ -28,8 +28,8 @@ using test::error_of;
 using test::text;
 
 TEST_CASE("a pipe carries what is written, to its end", "[io][pipe]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   const auto got = rt.go([]() -> routine<std::size_t> {
                        auto ends = make_pipe();
                        auto writing = go(
@@ -159,8 +159,8 @@ TEST_CASE("datagrams come with their sender, cut to the buffer", "[io][udp]") {
 }
 
 TEST_CASE("wait_readable and wait_writable tell of descriptors of others", "[io][ready]") {
-  const unsigned workers = GENERATE(1U, 2U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U);
+  runtime rt({.workers = width});
   std::array<int, 2> raw;
   REQUIRE(::pipe(raw.data()) == 0);  // they block
   const int from = raw[0], to = raw[1];

@@ -116,8 +116,8 @@ routine<exit_status> wait_for(process& p) {
 }  // namespace
 
 TEST_CASE("a megabyte goes through a process both ways at once", "[io][process]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   const auto same =
       rt.go([]() -> routine<bool> {
           process p = process::spawn({"/bin/cat"}, {.in = child_stream::pipe(), .out = child_stream::pipe()});
@@ -240,10 +240,10 @@ TEST_CASE("a process has no signal blocked and none of this one's descriptors", 
 }
 
 TEST_CASE("a hundred processes run at once", "[io][process]") {
-  const unsigned workers = GENERATE(1U, 2U);
+  const unsigned width = GENERATE(1U, 2U);
   const std::size_t before = test::open_descriptors();
   {
-    runtime rt({.workers = workers});
+    runtime rt({.workers = width});
     const auto codes =
         rt.go([]() -> routine<int> {
             std::vector<process> all;
@@ -272,8 +272,8 @@ TEST_CASE("a hundred processes run at once", "[io][process]") {
 
 TEST_CASE("a wait for a process that was cancelled leaves it running, to be waited for again",
           "[io][process]") {
-  const unsigned workers = GENERATE(1U, 2U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U);
+  runtime rt({.workers = width});
   const auto late = rt.go([]() -> routine<std::pair<bool, exit_status>> {
                         process p = process::spawn({"/bin/cat"}, {.in = child_stream::pipe()});
                         bool is_late = false;

@@ -228,8 +228,8 @@ TEST_CASE("a descriptor that a thread has begun to watch is watched when that ha
 }
 
 TEST_CASE("a port is free when its listener has been closed, whoever waits on it", "[io][reactor]") {
-  const unsigned workers = GENERATE(1U, 2U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U);
+  runtime rt({.workers = width});
   ip_endpoint at = ip_endpoint::loopback();
   int refused = 0, other = 0;
   for (int i = 0; i < 100; ++i) {
@@ -239,7 +239,7 @@ TEST_CASE("a port is free when its listener has been closed, whoever waits on it
     at = listener->local_endpoint();
     auto accepting = rt.go(error_of([](tcp_listener& l) -> routine<> { co_await l.accept(); }(*listener)));
     if (i % 2 != 0) {
-      while (rt.stats().idle_workers < workers) ::sched_yield();
+      while (rt.stats().idle_workers < width) ::sched_yield();
     }
     listener->close();
     const int error = accepting.join();

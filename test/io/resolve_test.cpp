@@ -88,8 +88,8 @@ TEST_CASE("no host is this one, no service is port 0", "[io][resolve]") {
 }
 
 TEST_CASE("localhost and a service's name are resolved by the system", "[io][resolve]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   std::vector<join_handle<endpoint_list>> all;
   for (int i = 0; i < 20; ++i)
     all.push_back(rt.go(resolve_them, std::string("localhost"), std::string("80")));
@@ -129,8 +129,8 @@ TEST_CASE("what is no name is refused, with an error of the resolver", "[io][res
 }
 
 TEST_CASE("a name that nobody answers for can be given up at once", "[io][resolve][cancel]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   const auto look_up = [](bool& has_error) -> routine<> {
     try {
       (void)co_await resolve("no-such-host.invalid", "80");
@@ -257,8 +257,8 @@ TEST_CASE("the names of /etc/hosts have the addresses that stand there", "[io][r
 }
 
 TEST_CASE("connect_tcp reaches a listener by its host's name, whichever address that has", "[io][resolve]") {
-  const unsigned workers = GENERATE(1U, 2U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U);
+  runtime rt({.workers = width});
   tcp_listener listener(ip_endpoint::loopback());  // not ::1, which may be the first
   const std::uint16_t port = listener.local_endpoint().port();
   auto accepting = rt.go(

@@ -89,8 +89,8 @@ TEST_CASE("a descriptor that is ready is a case that happens at once", "[io][sel
 }
 
 TEST_CASE("a select waits until a descriptor is ready, and gives its copy back", "[io][select]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   const raw_pipe p;
   const auto wait_for_one = [](int fd) -> routine<std::size_t> {
     channel<int> never;
@@ -112,8 +112,8 @@ TEST_CASE("a select waits until a descriptor is ready, and gives its copy back",
 }
 
 TEST_CASE("a select that ends otherwise leaves the descriptor and its copy", "[io][select]") {
-  const unsigned workers = GENERATE(1U, 2U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U);
+  runtime rt({.workers = width});
   const raw_pipe p;
   const auto results = rt.go([&p]() -> routine<std::array<std::size_t, 3>> {
                            std::array<std::size_t, 3> all;
@@ -142,8 +142,8 @@ TEST_CASE("a select that ends otherwise leaves the descriptor and its copy", "[i
 }
 
 TEST_CASE("of a descriptor and a channel exactly one case happens, whoever is first", "[io][select]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   constexpr int total = 2'000;
   const auto counts = rt.go([]() -> routine<std::array<int, 3>> {
                           const raw_pipe p;
@@ -212,8 +212,8 @@ TEST_CASE("plain code selects on descriptors, and handlers may be coroutines", "
 
 TEST_CASE("what a descriptor lacks to be waited for is an error, and no other case has happened",
           "[io][select]") {
-  const unsigned workers = GENERATE(1U, 2U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U);
+  runtime rt({.workers = width});
   raw_pipe p;
   const auto results =
       rt.go([&p]() -> routine<std::array<int, 4>> {
@@ -286,8 +286,8 @@ TEST_CASE("one select waits for both directions, and twice for one descriptor", 
 }
 
 TEST_CASE("a selector waits for descriptors again and again, and keeps none of them open", "[io][select]") {
-  const unsigned workers = GENERATE(1U, 2U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U);
+  runtime rt({.workers = width});
   const auto [counts, ended] = rt.go([]() -> routine<std::pair<std::array<int, 3>, std::size_t>> {
                                    std::array<raw_pipe, 3> pipes;
                                    std::array<int, 3> got{};
@@ -322,8 +322,8 @@ TEST_CASE("a selector waits for descriptors again and again, and keeps none of t
 #if !WEFT_TEST_ASAN  // UBSan looks at objects through a pipe of its own, and there is none to be had
 
 TEST_CASE("a selector that has failed for want of a number waits when there are some again", "[io][select]") {
-  const unsigned workers = GENERATE(1U, 2U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U);
+  runtime rt({.workers = width});
   const auto [failed, again] =
       rt.go([]() -> routine<std::pair<int, std::size_t>> {
           const raw_pipe p;
@@ -354,11 +354,11 @@ TEST_CASE("a selector that has failed for want of a number waits when there are 
 #endif
 
 TEST_CASE("stop() ends selects on descriptors, and leaves no descriptor", "[io][select][stop]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   const std::size_t before = test::open_descriptors();
   {
     const raw_pipe p;
-    runtime rt({.workers = workers});
+    runtime rt({.workers = width});
     wait_group running;
     running.add(50);
     for (int i = 0; i < 50; ++i) {

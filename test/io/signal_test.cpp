@@ -34,10 +34,10 @@ bool is_blocked(int signal) {
 }  // namespace
 
 TEST_CASE("a signal is given to who waits for it, with its sender", "[io][signal]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   signal_set s{SIGTERM, SIGINT};
   event first;
-  runtime rt({.workers = workers});
+  runtime rt({.workers = width});
   auto waiting = rt.go(
       [](signal_set& of, event& had_one) -> routine<std::array<signal_info, 2>> {
         std::array<signal_info, 2> all;
@@ -110,10 +110,10 @@ TEST_CASE("what cannot be waited for is refused", "[io][signal]") {
 }
 
 TEST_CASE("a wait for signals is cancelled, and stopped, and loses none", "[io][signal][cancel]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   signal_set s{SIGUSR1};
   {
-    runtime rt({.workers = workers});
+    runtime rt({.workers = width});
     const auto forever = [](signal_set& of) -> routine<> {
       for (;;) (void)co_await of.wait();
     };
@@ -139,9 +139,9 @@ TEST_CASE("a wait for signals is cancelled, and stopped, and loses none", "[io][
 }
 
 TEST_CASE("a select takes a signal if and only if that case happens", "[io][signal][select]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   signal_set s{SIGUSR1};
-  runtime rt({.workers = workers});
+  runtime rt({.workers = width});
   send(SIGUSR1);
   const auto [picked, sort] = rt.go([&s]() -> routine<std::pair<int, int>> {
                                   channel<int> ready(1), never;
@@ -175,10 +175,10 @@ TEST_CASE("a select takes a signal if and only if that case happens", "[io][sign
 }
 
 TEST_CASE("each signal goes to one of many selects and waits, and none twice", "[io][signal][select]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
+  const unsigned width = GENERATE(1U, 2U, 8U);
   constexpr int total = 300;
   signal_set s{SIGRTMIN + 4};
-  runtime rt({.workers = workers});
+  runtime rt({.workers = width});
   std::atomic<int> got{0}, late{0};
   event end;
   const auto by_select = [&]() -> routine<> {

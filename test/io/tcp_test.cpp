@@ -65,8 +65,8 @@ routine<int> echo_once(tcp_listener& listener) {
 }  // namespace
 
 TEST_CASE("what one side writes the other reads, in order and whole, both ways at once", "[io][tcp]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   constexpr std::size_t total = 3'000'017;
   const auto sums = rt.go([]() -> routine<std::array<std::size_t, 4>> {
                         connection c = co_await connect_here();
@@ -101,8 +101,8 @@ TEST_CASE("several buffers are written and read as one", "[io][tcp]") {
 }
 
 TEST_CASE("each connection goes to one of the routines that accept", "[io][tcp]") {
-  const unsigned workers = GENERATE(1U, 2U, 8U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U, 8U);
+  runtime rt({.workers = width});
   constexpr int connections = 200, acceptors = 5;
   tcp_listener listener(ip_endpoint::loopback());
   channel<int> served(connections);
@@ -272,8 +272,8 @@ TEST_CASE("a peer that resets is an error of reads and writes, and no signal", "
 }
 
 TEST_CASE("who writes to a peer that does not read waits, and goes on when it does", "[io][tcp]") {
-  const unsigned workers = GENERATE(1U, 2U);
-  runtime rt({.workers = workers});
+  const unsigned width = GENERATE(1U, 2U);
+  runtime rt({.workers = width});
   constexpr std::size_t total = 20'000'000;
   const auto sums = rt.go([]() -> routine<std::array<std::size_t, 2>> {
                         connection c = co_await connect_here();

@@ -152,10 +152,10 @@ TEST_CASE("the blocking twins are found by their plain names, whatever they are 
 }
 
 TEST_CASE("read_file gives what write_file wrote, in both faces and of every size", "[io][file]") {
-  const unsigned workers = GENERATE(1U, 2U);
+  const unsigned width = GENERATE(1U, 2U);
   const std::size_t size = GENERATE(0U, 1U, 4'095U, 4'096U, 65'536U, 1'000'001U);
   const scratch here;
-  runtime rt({.workers = workers});
+  runtime rt({.workers = width});
   const std::string text = test::text(0, size);
   const std::string back = rt.go(
                                  [](std::string path, std::string all) -> routine<std::string> {

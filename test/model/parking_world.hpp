@@ -1,7 +1,7 @@
 #pragma once
 
-// The world that the parking code of lib/ is checked in: workers whose queues are counters, and a port whose
-// time passes when all sleep.
+// The world that the parking code of lib/ is checked in: workers whose queues are counters.  Time and its
+// driver are in parking_port.hpp.
 //
 // A `home` is the scheduler: it derives from sched::parking as the real one does, so that a mutant can leave
 // out one of its steps by a function of its own.  What a worker does with its queues - take, search, steal -
@@ -13,19 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "model/model_test.hpp"
+#include "model/parking_port.hpp"
 #include "sched/parking.hpp"
 
 namespace weft::model {
-
-/// Found by parking.hpp instead of the one for std::atomic.
-template <typename Orders>
-const basic_atomic<std::uint32_t, Orders>& word_of(const basic_atomic<std::uint32_t, Orders>& a) {
-  return a;
-}
-
-using os::nanos;
-using os::never;
 
 struct no_count {
   void add() {}
@@ -37,6 +28,16 @@ template <template <typename> class Atomic>
 struct toy_worker : sched::parker<Atomic> {
   struct {
     Atomic<nanos> when{never};
+    nanos seen = never, since = 0;  // by when_all_sleep(): which, and when first
+
+    /// Whether all may sleep on until `now`.
+    bool may_wait(nanos asleep_since, nanos now, nanos rest) {
+      if (seen != when.newest()) {
+        seen = when.newest();
+        since = asleep_since;
+      }
+      return seen >= now || (rest != 0 && now - std::max(seen, since) <= rest);
+    }
 
     nanos min_when() const { return when.load(std::memory_order_seq_cst); }
   } timers;
@@ -55,88 +56,6 @@ struct toy_worker : sched::parker<Atomic> {
   bool has_surplus() const { return queue.load(std::memory_order_seq_cst) > (forks ? 0 : 1); }
 
   bool has_queued() const { return queue.load(std::memory_order_seq_cst) > 0; }
-};
-
-/// Time stands still while a thread can go on, unless `impatient`: then a sleep may end too early.
-class toy_port {
- public:
-  bool impatient = false;
-
-  nanos now() const { return now_; }
-
-  template <typename Word>
-  bool wait(const Word& word, std::uint32_t expected, nanos deadline) {
-    const bool timed = deadline < never / 2;
-    if (!timed || impatient) {
-      const bool in_time = model::wait(word, &word, expected, timed);
-      if (!in_time) now_ = std::max(now_, deadline);
-      return in_time;
-    }
-    sleeper me{&word, deadline, false};
-    sleepers_.push_back(&me);
-    model::wait(word, &word, expected, false);
-    sleepers_.erase(std::find(sleepers_.begin(), sleepers_.end(), &me));
-    return !me.late;
-  }
-
-  template <typename Word>
-  void wake(const Word& word, int) {
-    model::wake(&word);
-  }
-
-  /// Ends the sleep with the earliest deadline; false: there is none.
-  bool pass_time() {
-    const auto first = std::min_element(sleepers_.begin(), sleepers_.end(),
-                                        [](sleeper* a, sleeper* b) { return a->deadline < b->deadline; });
-    if (first == sleepers_.end()) return false;
-    now_ = (*first)->deadline;
-    (*first)->late = true;
-    model::wake((*first)->word);
-    return true;
-  }
-
- private:
-  struct sleeper {
-    const void* word;
-    nanos deadline;
-    bool late;
-  };
-
-  nanos now_ = 0;
-  std::vector<sleeper*> sleepers_;
-};
-
-/// Where the poller sleeps if descriptors are watched: an event makes an item for whoever finds it.
-template <template <typename> class Atomic>
-struct toy_driver {
-  toy_port* port = nullptr;
-  Atomic<int>* items = nullptr;
-  Atomic<int> watched{0};
-  Atomic<std::uint32_t> word{0};  // 1: interrupted; 2 for each event
-  std::uint32_t found = 0;        // the poller's
-
-  bool wait(nanos deadline) {
-    for (;;) {
-      if (word.load(std::memory_order_acquire) != 0) {
-        const std::uint32_t seen = word.exchange(0, std::memory_order_acq_rel);
-        found = seen >> 1;
-        return seen == 1;
-      }
-      if (!port->wait(word, 0, deadline)) return false;
-    }
-  }
-
-  void deliver() { items->fetch_add(static_cast<int>(std::exchange(found, 0)), std::memory_order_seq_cst); }
-
-  void interrupt() {
-    word.fetch_or(1, std::memory_order_release);
-    port->wake(word, 1);
-  }
-
-  void event() {
-    word.fetch_add(2, std::memory_order_release);
-    port->wake(word, 1);
-  }
 };
 
 struct toy_settings {
@@ -371,9 +290,7 @@ class toy_home : public sched::parking<Home, toy_worker<Atomic>, Atomic, guard> 
     const nanos since = port_.now();
     if (port_.pass_time()) {
       for (unsigned i = 0; i < count(); ++i) {
-        const nanos when = at(i).timers.when.newest();
-        const bool rests = rest != 0 && port_.now() - since <= rest;
-        check(when >= port_.now() || rests, "all sleep longer than a timer");
+        check(at(i).timers.may_wait(since, port_.now(), rest), "all sleep longer than a timer");
       }
       return true;
     }

@@ -217,15 +217,15 @@ TEST_CASE("a client that never pauses does not keep the server from its end", "[
 
 TEST_CASE("a request that comes after the stop does not cost the answer before it", "[samples][http]") {
   const std::string face = GENERATE("http_server", "http_server_plain");
-  bool was_in_time =
-      false;  // the server waits for 1 s: a run that the machine held up for long shows nothing
+  // The server waits for 1 s: a run that the machine held up for long shows nothing.
+  bool was_in_time = false;
   while (!was_in_time) {
     running r(face);
     tcp_stream c = connect_with_little_room(r.at);
     blocking::wait(c.write_all(get_large));
     std::string rest(1, '\0');
-    blocking::wait(
-        c.read_exactly(mutable_buffer(rest.data(), 1)));  // the most of it waits in the server's system
+    // Most of the answer waits in the server's system.
+    blocking::wait(c.read_exactly(mutable_buffer(rest.data(), 1)));
     const auto told = std::chrono::steady_clock::now();
     r.server->kill(SIGTERM);
     while (still_listens(r.at)) {
