@@ -388,6 +388,7 @@ runtime_stats runtime::stats() const noexcept {
   s.wakes = core_->count_shared.wakes.read();
   s.spares = core_->count_shared.spares.read();
   s.monitor_looks = core_->count_shared.monitor_wakes.read();
+  s.timers_fired = core_->count_shared.timers_fired.read();  // by the monitor
   s.blocked_workers = core_->blocked();
   s.unannounced_blocks = core_->count_shared.taken_over.read();
   s.blocks_not_replaced = core_->count_shared.not_replaced.read();

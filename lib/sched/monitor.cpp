@@ -342,13 +342,14 @@ class monitor {
       }
     };
     const unsigned n = home_.count();
-    bool any = false;
+    std::size_t fired = 0;
     for (unsigned i = 0; i < n; ++i) {
       timer_heap& theirs = home_.at(i).timers;
       if (home_.at(i).watched.gets_on || theirs.min_when() > now) continue;
-      any = theirs.try_run_due(now, inject, &home_) != 0 || any;
+      fired += theirs.try_run_due(now, inject, &home_);
     }
-    return any;
+    home_.count_shared.timers_fired.add(fired);
+    return fired != 0;
   }
 
   scheduler& home_;

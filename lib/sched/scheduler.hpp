@@ -264,7 +264,7 @@ class scheduler : public parking<scheduler, worker> {
   // --- what is not done by workers, counted here ---
 
   struct {
-    counter spawned, finished, injected, wakes, spares, monitor_wakes, taken_over, not_replaced;
+    counter spawned, finished, injected, wakes, spares, monitor_wakes, taken_over, not_replaced, timers_fired;
   } count_shared;
 
   // --- coroutines of foreign types: foreign.cpp ---

@@ -100,6 +100,20 @@ TEST_CASE("who sleeps wakes elsewhere while the one computes that slept for all"
   }
 }
 
+TEST_CASE("a timer counts as fired though all workers compute", "[api][fairness][time]") {
+  weft::runtime rt({.workers = 1});
+  auto computes = rt.go([&]() -> weft::routine<bool> {
+    auto sleeps = weft::go([]() -> weft::routine<> { co_await weft::sleep_for(1ms); });
+    co_await weft::yield();
+    const auto limit = std::chrono::steady_clock::now() + 10s;
+    bool fired = false;
+    while (!fired && std::chrono::steady_clock::now() < limit) fired = rt.stats().timers_fired == 1;
+    co_await std::move(sleeps);
+    co_return fired;
+  });
+  REQUIRE(computes.join());
+}
+
 TEST_CASE("what comes from outside runs beside routines that yield for ever", "[api][fairness]") {
   weft::runtime rt({.workers = 1});
   std::atomic<bool> enough{false};
