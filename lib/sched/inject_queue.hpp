@@ -44,7 +44,7 @@ template <typename T, T* T::*Next, template <typename> class Atomic = std::atomi
 class inject_queue {
  public:
   static constexpr std::uint32_t max_shards = 8;   // Tokio: more shards gain nothing and lengthen the search
-  static constexpr std::uint32_t max_batch = 128;  // half a run queue, so that what comes out fits into it
+  static constexpr std::uint32_t max_batch = 128;  // what comes out fits into half a run queue
 
   explicit inject_queue(std::uint32_t workers) noexcept
       : shard_count_(std::min(max_shards, std::bit_ceil(std::max(workers, 1U)))) {}
@@ -72,21 +72,16 @@ class inject_queue {
     batch_.store(most, std::memory_order_relaxed);  // relaxed: a limit for later takes
   }
 
-  /// The hint of a worker's `takes`-th take: mostly its own shard, every eighth time another; its own may
-  /// never be empty, and those behind it would starve.
+  /// The hint of a worker's `takes`-th take: its own shard, and every second time another; its own may never
+  /// be empty, and there may be shards whose worker is blocked, or that are no worker's.
   [[nodiscard]] static std::uint32_t shard_in_turn(std::uint32_t worker, std::uint32_t takes) noexcept {
-    return takes % 8 == 7 ? takes / 8 : worker;
+    return takes % 2 != 0 ? takes / 2 : worker;
   }
 
-  /// Places that the taker has for what is overdue, and for anything else.
-  struct room {
-    std::uint32_t overdue = max_batch, others = max_batch;
-  };
-
-  /// Takes min(length / workers + 1, room, max_batch) items of the first shard with any, beginning with the
-  /// hinted one, or of what was given up or is overdue: returns them as a null-terminated chain, and their
-  /// number in `count`.  Null: nothing there.
-  [[nodiscard]] T* pop_batch(std::uint32_t hint, std::uint32_t workers, room places,
+  /// Takes min(length / workers + 1, at_most, max_batch) items of the first shard with any, beginning with
+  /// the hinted one, or of what was given up or is overdue: returns them as a null-terminated chain, and
+  /// their number in `count`.  Null: nothing there.
+  [[nodiscard]] T* pop_batch(std::uint32_t hint, std::uint32_t workers, std::uint32_t at_most,
                              std::uint32_t& count) noexcept {
     const std::uint32_t filled = mask_.load(std::memory_order_seq_cst);  // S2, pairs with S1
     count = 0;
@@ -94,23 +89,23 @@ class inject_queue {
     const bool any_overdue = (filled >> overdue & 1U) != 0;
     if (any_overdue) {
       if (!was_overdue_.exchange(true, std::memory_order_relaxed)) {  // relaxed: only whose turn it is
-        if (T* first = cut(overdue, workers, places.overdue, count)) return first;
+        if (T* first = cut(overdue, workers, at_most, count)) return first;
       }
       was_overdue_.store(false, std::memory_order_relaxed);  // relaxed: same
     }
     const bool any_given_up = (filled >> given_up & 1U) != 0;
     if (any_given_up && (turns_.fetch_add(1, std::memory_order_relaxed) & 1U) == 0) {  // relaxed: a count
-      if (T* first = cut(given_up, workers, places.others, count)) return first;
+      if (T* first = cut(given_up, workers, at_most, count)) return first;
     }
     for (std::uint32_t i = 0; i < shard_count_; ++i) {
       const std::uint32_t index = (hint + i) & (shard_count_ - 1);
       if ((filled >> index & 1U) == 0) continue;
-      if (T* first = cut(index, workers, places.others, count)) return first;
+      if (T* first = cut(index, workers, at_most, count)) return first;
     }
     if (any_given_up) {
-      if (T* first = cut(given_up, workers, places.others, count)) return first;
+      if (T* first = cut(given_up, workers, at_most, count)) return first;
     }
-    return any_overdue ? cut(overdue, workers, places.overdue, count) : nullptr;
+    return any_overdue ? cut(overdue, workers, at_most, count) : nullptr;
   }
 
   /// One load: the re-check before sleep.

@@ -153,7 +153,7 @@ class monitor {
       }
       behind = behind || (queued && !asleep);
       if (!asleep) watch(w, std::min(passed, now - w.measured_when()), ran == 0);
-      w.watched.gets_on = ran > 3 * (hand_offs + 1) && !w.is_blocked();  // a turn may be a fork's or injected
+      w.watched.gets_on = ran > 3 * (hand_offs + 1) && !asleep;  // a turn may be a fork's or injected
       w.watched.tick = tick;
       w.watched.parks = parks;
       const os::nanos contended = w.waits.total();

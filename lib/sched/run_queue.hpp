@@ -105,6 +105,11 @@ class run_queue {
                               : nullptr;  // relaxed: own
   }
 
+  /// How many have been taken so far, modulo 2^32.  A snapshot.
+  [[nodiscard]] std::uint32_t taken() const noexcept {
+    return head_.load(std::memory_order_relaxed);  // relaxed: only compared
+  }
+
   /// Owner, to make room.  Takes the older half (at least one, at most Capacity / 2) into `out` by one CAS
   /// and returns how many; 0 if the queue is empty or a thief came first, and then there is room.
   [[nodiscard]] std::uint32_t pop_half(T** out) noexcept {

@@ -255,9 +255,9 @@ void scheduler::call_monitor() noexcept {
   port_.wake(word_of(monitor_word_), 1);
 }
 
-waiter* scheduler::take_injected(worker& by, injected::room places, std::uint32_t& n) noexcept {
+waiter* scheduler::take_injected(worker& by, std::uint32_t at_most, std::uint32_t& n) noexcept {
   if (inject_.empty()) return nullptr;
-  return inject_.pop_batch(inject_.shard_in_turn(by.index(), by.injected_takes++), how_.workers, places, n);
+  return inject_.pop_batch(inject_.shard_in_turn(by.index(), by.injected_takes++), how_.workers, at_most, n);
 }
 
 os::nanos scheduler::after_rest(os::nanos deadline) noexcept {

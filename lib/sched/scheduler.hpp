@@ -102,7 +102,7 @@ class scheduler : public parking<scheduler, worker> {
   void inject_given_up(waiter* first, waiter* last, std::uint32_t count) noexcept;
   /// Whose time has come a while ago.
   void inject_overdue(waiter& r) noexcept;
-  waiter* take_injected(worker& by, injected::room, std::uint32_t& count) noexcept;
+  waiter* take_injected(worker& by, std::uint32_t at_most, std::uint32_t& count) noexcept;
 
   /// Something is queued somewhere.
   bool has_work() const noexcept;

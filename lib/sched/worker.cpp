@@ -74,10 +74,14 @@ void worker::push_back(waiter& r) noexcept {
   note_surplus();
 }
 
+/// Who has pushed others out of the ring in this turn goes behind them: before them it would do so again, and
+/// they would be more each time.
 void worker::push_yielding(waiter& r) noexcept {
+  if (overflowed_at_ == tick()) [[unlikely]]
+    return home_->inject(r);
   if (!ring_.push_quietly(&r)) [[unlikely]]
     return overflow(r);  // the inject queue wakes whom it needs
-  if (home_->wants_searcher() && ring_.size() > 1) [[unlikely]]
+  if (home_->wants_searcher() && queued() > 1) [[unlikely]]
     note_surplus();
 }
 
@@ -92,7 +96,8 @@ void worker::push_ring(waiter& r) noexcept {
 
 /// The ring is full: half of it and `r` go to the inject queue under one lock.
 void worker::overflow(waiter& r) noexcept {
-  ready_before_ = 0;  // it has grown
+  share_ = 0;
+  overflowed_at_ = tick();
   waiter* taken[256];
   const std::uint32_t n = ring_.pop_half(taken);
   if (n == 0) {  // thieves came first: there is room
@@ -109,7 +114,7 @@ void worker::overflow(waiter& r) noexcept {
 }
 
 bool worker::worth_waking() const noexcept {
-  return dispatch_time_.load(std::memory_order_relaxed) * ring_.size() >=
+  return dispatch_time_.load(std::memory_order_relaxed) * queued() >=
          wake_price;  // relaxed: own thread writes it
 }
 
@@ -118,69 +123,7 @@ void worker::note_surplus() noexcept {
     if (home_->wants_searcher() && home_->port().draw(2) != 0) home_->wake_one();
     return;
   }
-  if (home_->wants_searcher() && ring_.size() > 1 && worth_waking()) home_->wake_one();
-}
-
-void worker::expose_slot() noexcept {
-  if (waiter* r = slot_.exchange(nullptr, std::memory_order_acq_rel)) push_ring(*r);  // A6, pairs with R6
-}
-
-void worker::give_up_queues() noexcept {
-  expose_slot();
-  waiter* first = ring_.pop();
-  if (first == nullptr) return;
-  waiter* last = first;
-  std::uint32_t n = 1;
-  for (; waiter* r = ring_.pop(); ++n) last = last->next = r;
-  home_->inject_given_up(first, last, n);
-}
-
-void worker::lift_queues() noexcept {
-  const auto give = [this](waiter** taken, std::uint32_t n) {
-    for (std::uint32_t i = 0; i + 1 < n; ++i) taken[i]->next = taken[i + 1];
-    home_->inject_given_up(taken[0], taken[n - 1], n);
-  };
-  if ((slot_.load(std::memory_order_relaxed) != nullptr || !ring_.empty()) &&  // relaxed: K3, behind K2
-      bias_.begin_theft()) {  // else it is not in a call, but between two steps of its own
-    waiter* taken[decltype(ring_)::capacity];
-    for (std::uint32_t n = ring_.steal_half(taken); n != 0; n = ring_.steal_half(taken)) give(taken, n);
-    taken[0] = slot_.exchange(nullptr, std::memory_order_acq_rel);  // A6, pairs with R6
-    bias_.end_theft();
-    if (taken[0] != nullptr) give(taken, 1);
-  }
-  strand_forks();
-}
-
-void worker::leave_forks() noexcept {
-  forks_.empty() ? forks_.shut() : strand_forks();
-}
-
-void worker::strand_forks() noexcept {
-  if (forks_.empty()) return;
-  if (stranded_.exchange(true, std::memory_order_seq_cst)) return;  // S11, pairs with S12: forks, then this
-  home_->add_stranded(1);
-}
-
-void worker::fetch_forks() noexcept {
-  if (!stranded_.load(std::memory_order_relaxed)) return;  // relaxed: the own thread has set it, or a hint
-  if (!stranded_.exchange(false, std::memory_order_seq_cst)) return;  // S12, pairs with S11: this, then forks
-  home_->add_stranded(-1);
-}
-
-/// A fork of a worker that does not run; who always has something to do would never search for it.
-forkable* worker::take_stranded() noexcept {
-  stranded_turn_ = !stranded_turn_;
-  if (!stranded_turn_ || !home_->has_stranded()) return nullptr;
-  const unsigned n = home_->count();
-  for (unsigned tried = 0; tried < n; ++tried) {
-    if (stranded_at_ >= n) stranded_at_ = 0;
-    worker& w = home_->at(stranded_at_++);
-    if (!w.stranded_.load(std::memory_order_relaxed)) continue;  // relaxed: a hint, the deque decides
-    if (forkable* f = w.steal_fork()) return f;
-    w.fetch_forks();   // others have them, and nobody shall look for as long as it blocks
-    w.strand_forks();  // unless it has run meanwhile and blocked again, with new ones
-  }
-  return nullptr;
+  if (home_->wants_searcher() && queued() > 1 && worth_waking()) home_->wake_one();
 }
 
 // --- what runs next ---
@@ -270,15 +213,36 @@ void* worker::enter(waiter& r) noexcept {
   return begin_turn(r) ? r.frame : begin(r);
 }
 
-/// The oldest of the ring.  In a long queue frames have gone out of the cache: the next but one comes in
-/// meanwhile (skynet on one worker 530 -> 430 ns a routine).
-[[gnu::always_inline]] inline waiter* worker::take_oldest() noexcept {
-  if (const waiter* later = ring_.peek(2, 32)) {
+namespace {
+
+/// In a long queue frames have gone out of the cache: the next but one comes in meanwhile (skynet on one
+/// worker 530 -> 430 ns a routine).
+[[gnu::always_inline]] inline void fetch_later(run_queue<waiter>& from, std::uint32_t many) noexcept {
+  if (const waiter* later = from.peek(2, many)) {
     const char* frame = reinterpret_cast<const char*>(later);
     __builtin_prefetch(frame);
     __builtin_prefetch(frame + 64);
     __builtin_prefetch(frame + 128);
   }
+}
+
+}  // namespace
+
+/// When it is empty the inject queue is looked at again after as many turns as there are in the ring.
+waiter* worker::take_lane() noexcept {
+  fetch_later(lane_, 2);
+  const bool alone = bias_.enter();
+  waiter* r = alone ? lane_.pop_alone() : lane_.pop();
+  if (alone) bias_.leave();
+  if (r == nullptr) {
+    in_lane_ = false;
+    polled_at_ = tick() - poll_interval + std::min(ring_.size(), poll_interval);
+  }
+  return r;
+}
+
+[[gnu::always_inline]] inline waiter* worker::take_oldest() noexcept {
+  fetch_later(ring_, 32);
   if (!bias_.enter()) [[unlikely]]
     return ring_.pop();
   waiter* r = ring_.pop_alone();
@@ -296,12 +260,18 @@ void* worker::enter(waiter& r) noexcept {
   return r;
 }
 
+waiter* worker::take_queued() noexcept {
+  if (in_lane_) [[unlikely]]
+    if (waiter* r = take_lane()) return r;
+  return take_oldest();
+}
+
 /// From the loop, slot and ring take turns: a chain of hand-offs through the slot may not starve the ring,
 /// nor one that yields into the ring the slot.
 waiter* worker::take_turn() noexcept {
   slot_turn_ = !slot_turn_;
-  waiter* r = slot_turn_ ? take_slot() : take_oldest();
-  if (r == nullptr) r = slot_turn_ ? take_oldest() : take_slot();
+  waiter* r = slot_turn_ ? take_slot() : take_queued();
+  if (r == nullptr) r = slot_turn_ ? take_queued() : take_slot();
   return r;
 }
 
@@ -310,7 +280,7 @@ void* worker::take_picked() noexcept {
   home_->port().step(false);
   std::uint32_t n = 0;
   while (ring_.size() <= picked_from) {
-    waiter* more = home_->take_injected(*this, {room(), room()}, n);
+    waiter* more = home_->take_injected(*this, room(), n);
     if (more == nullptr) break;
     while (more != nullptr) push_ring(*std::exchange(more, more->next));
   }
@@ -347,15 +317,27 @@ void worker::begin_simulated_turn() noexcept {
 [[gnu::always_inline]] inline std::coroutine_handle<> worker::take_next() noexcept {
   if (transfers > 0 && !simulated_) [[likely]] {
     --transfers;
+    // What is not hot is a jump, so that this function saves no registers.
     waiter* r = take_slot();
-    if (r == nullptr) r = take_oldest();
+    if (r == nullptr) {
+      if (in_lane_) [[unlikely]]
+        return take_next_queued();
+      r = take_oldest();
+    }
     if (r != nullptr) [[likely]] {
-      // What is not hot is a jump, so that this function saves no registers.
       if (!begin_turn(*r)) [[unlikely]]
         return begin_next(*r);
       return std::coroutine_handle<>::from_address(r->frame);
     }
   }
+  runs(nullptr);
+  return std::noop_coroutine();
+}
+
+std::coroutine_handle<> worker::take_next_queued() noexcept {
+  waiter* r = take_queued();
+  if (r != nullptr && begin_turn(*r)) return std::coroutine_handle<>::from_address(r->frame);
+  if (r != nullptr) return begin_next(*r);
   runs(nullptr);
   return std::noop_coroutine();
 }
@@ -366,27 +348,32 @@ std::coroutine_handle<> worker::begin_next(waiter& r) noexcept {
                           : std::coroutine_handle<>(std::noop_coroutine());
 }
 
-/// How many of the inject queue.  Half of a ring that overflows goes behind all that is queued there, so what
-/// a take brings is little while the ring grows, and more each time that it does not.  If few are in the
-/// ring, they do not keep what comes from outside waiting.
+/// How many of the inject queue: as many as have left the ring since the last take, or more if that was all
+/// of it; but one if the ring has overflowed, and one more in each take after that.  A tree of routines that
+/// grows gets on with its leaves first, or more of it would be there at a time (skynet: 250 MB instead of
+/// 100).
 std::uint32_t worker::injected_share() noexcept {
-  const std::uint32_t queued = ring_.size();
-  if (queued == 0) return injected_most;
-  share_ = queued > ready_before_ ? injected_least : std::min(share_ + injected_step, injected_most);
-  return queued < poll_interval ? std::max(share_, poll_interval - queued + injected_least) : share_;
+  constexpr std::uint32_t most = scheduler::injected::max_batch;
+  const std::uint32_t others = ring_.size(), had = ring_.taken();
+  const std::uint32_t turns = had - std::exchange(ring_had_, had);
+  if (others == 0) return most;
+  share_ = std::min(share_ + 1, most);
+  return turns < others ? std::min(share_, std::max(turns, 1U)) : share_;
 }
 
-/// The first is to run now; the ring has room for the others, or gets it.
+/// The first is to run now, the others before what is in the ring, and never in it: a ring that overflows
+/// gives its oldest half away, and they would be back in the inject queue before they have run, time and
+/// again the same.
 waiter* worker::take_injected() noexcept {
-  const std::uint32_t places = std::max(room() + 1, injected_least);
+  run_queue<waiter>& to = simulated_ ? ring_ : lane_;
   std::uint32_t n = 0;
-  waiter* first = home_->take_injected(*this, {places, std::min(places, injected_share())}, n);
-  ready_before_ = ring_.size() + n;
+  waiter* first = home_->take_injected(*this, injected_share(), n);
   if (first == nullptr) return nullptr;
   count.injected.add(n);
+  if (n > 1) in_lane_ = !simulated_;
   for (waiter* r = first->next; r != nullptr;) {
     waiter* next = r->next;
-    if (!(next == nullptr ? ring_.push_last(r) : ring_.push_quietly(r))) overflow(*r);
+    if (!(next == nullptr ? to.push_last(r) : to.push_quietly(r))) home_->inject(*r);
     r = next;
   }
   return first;
@@ -394,7 +381,7 @@ waiter* worker::take_injected() noexcept {
 
 bool worker::has_queued() const noexcept {
   const waiter* next = slot_.load(std::memory_order_seq_cst);  // S10: the monitor counts slots as queued work
-  return next != nullptr || !ring_.empty() || !forks_.empty();
+  return next != nullptr || queued() != 0 || !forks_.empty();
 }
 
 /// Every now and then: a fork or the inject queue first, timers, the measurement; whatever wants the worker
@@ -415,8 +402,10 @@ void* worker::maintain() noexcept {
     bias_.look();
     measure(home_->port().now());
     if (home_->is_unattended()) home_->io()->poll();
-    if (waiter* r = take_injected()) return enter(*r);
-    if (worth_waking() && home_->wants_searcher() && ring_.size() > 1) home_->wake_one();
+    if (!in_lane_) {
+      if (waiter* r = take_injected()) return enter(*r);
+    }
+    if (worth_waking() && home_->wants_searcher() && queued() > 1) home_->wake_one();
   }
   if (timers.size() != 0) {
     const os::nanos now = home_->port().now();
@@ -444,10 +433,11 @@ void* worker::next_frame() noexcept {
   if (waiter* r = bounced_) {
     bounced_ = nullptr;
     count.bounces.add();
-    // A chain of awaits that never parks would starve the others: every second bounce is a yield.
-    const bool polls = tick() - polled_at_ >= poll_interval && home_->has_injected();
+    // A chain of awaits that never parks would starve the others: every second bounce is a yield, if there is
+    // somebody, or it is time to look at forks, the inject queue and descriptors.
+    const bool polls = tick() - polled_at_ >= poll_interval;
     if ((++bounces_ & 1) != 0 ||
-        (!polls && ring_.empty() && slot_.load(std::memory_order_relaxed) == nullptr)) {  // relaxed: own
+        (!polls && queued() == 0 && slot_.load(std::memory_order_relaxed) == nullptr)) {  // relaxed: own
       if (timers.size() != 0) run_timers(home_->port().now());
       return enter(*r);
     }

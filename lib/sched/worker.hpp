@@ -6,21 +6,22 @@
 // activated, and the blocked one's queues are stolen from, its timers run by others.
 //
 // What runs next, in this order:
-//   1. the LIFO slot: the routine made runnable last; its data is in the cache.  At most `hand_offs` in a
-//   row, then
-//   2. the ring, first in first out; from the loop, slot and ring take turns
-//   3. fork continuations of this worker, newest first; and the oldest before all others every
-//   `poll_interval` dispatches, or routines that yield would starve what their children wait for
-//   4. the inject queue; and before all others every `poll_interval` dispatches
-//   5. due timers, other workers' queues
+//   1. the LIFO slot: the routine made runnable last; its data is in the cache.  At most `hand_offs` in
+//      a row, then
+//   2. the lane: what has come from the inject queue, which is asked for more when the lane is empty
+//   3. the ring, first in first out; from the loop, the slot and these two take turns
+//   4. fork continuations of this worker, newest first; and the oldest before all others every
+//      `poll_interval` dispatches, or routines that yield would starve what their children wait for
+//   5. the inject queue; and before all others every `poll_interval` dispatches
+//   6. due timers, other workers' queues
 //
 // Invariants
-//   1. Only the own thread pushes; the slot, the ring and the forks may be taken from by thieves: from slot
-//   and ring only between begin_theft() and end_theft() of their bias (queue_bias.hpp).
+//   1. Only the own thread pushes; slot, lane, ring and forks may be taken from by thieves: from the first
+//      three only between begin_theft() and end_theft() of their bias (queue_bias.hpp).
 //   2. tick_ changes with every dispatch: a tick that stands still is a worker inside one routine.
-//   3. A push that leaves more than one routine waiting is a surplus: the ring's tail is stored seq_cst
-//   before the
-//      count of sleepers is loaded (parking.hpp has the other half).
+//   3. A push that leaves more than one routine waiting is a surplus: the tail of ring or lane is stored
+//      seq_cst before the count of sleepers is loaded (parking.hpp has the other half).
+//   4. What is in the lane runs, here or at a thief's, or is given up as a whole: it is not pushed out.
 //
 // Source: Go's runnext and runq; Tokio's LIFO slot with its budget; libfork for the fork continuations.
 // Rejected: waking a worker for the first item in the slot (Tokio 1.51: -30 % throughput, taken back).
@@ -59,8 +60,6 @@ inline constexpr std::int32_t hand_offs = 15;
 inline constexpr std::int32_t ready_operations = 128;
 /// Dispatches between two looks at the inject queue, and at the forks; Go's and Tokio's value, a prime.
 inline constexpr std::uint32_t poll_interval = 61;
-/// What such a look takes beside others that are ready: at least a quarter of what is run until the next.
-inline constexpr std::uint32_t injected_least = 16, injected_step = 8, injected_most = 128;
 
 class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:
@@ -180,7 +179,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   bool forks_need_barrier() const noexcept { return forks_.needs_barrier(); }
 
-  bool has_surplus() const noexcept { return ring_.size() > 1 || !forks_.empty(); }
+  bool has_surplus() const noexcept { return queued() > 1 || !forks_.empty(); }
 
   bool has_queued() const noexcept;
 
@@ -197,7 +196,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
     return measured_when_.load(std::memory_order_relaxed);  // relaxed: an estimate
   }
 
-  std::uint32_t queued() const noexcept { return ring_.size(); }
+  std::uint32_t queued() const noexcept { return ring_.size() + lane_.size(); }
 
   /// What runs here now; null for nothing and for coroutines of foreign types.  Others than the own thread
   /// may only compare it.
@@ -268,7 +267,12 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   bool begin_turn(waiter& r) noexcept;
   [[gnu::noinline]] void* begin(waiter& r) noexcept;
   [[gnu::noinline]] std::coroutine_handle<> begin_next(waiter& r) noexcept;
+  [[gnu::noinline]] std::coroutine_handle<> take_next_queued() noexcept;
+  /// Of the lane, or of the ring.
+  waiter* take_queued() noexcept;
+  waiter* take_lane() noexcept;
   waiter* take_oldest() noexcept;
+  std::uint32_t injected_share() noexcept;
   waiter* take_slot() noexcept;
   waiter* take_turn() noexcept;
   void* take_picked() noexcept;
@@ -287,7 +291,6 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void stop_searching() noexcept;
   std::uint32_t room() const noexcept;
   std::size_t room_for_timers() const noexcept;
-  std::uint32_t injected_share() noexcept;
   void push_ring(waiter& r) noexcept;
   void overflow(waiter& r) noexcept;
   void note_surplus() noexcept;
@@ -315,8 +318,10 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::uint32_t polled_at_ = 0;
   std::uint32_t forked_at_ = 0;
   std::uint32_t timed_at_ = 0;
-  std::uint32_t share_ = injected_least;  // of the inject queue
-  std::uint32_t ready_before_ = 0;        // in the ring, behind the last look there
+  std::uint32_t overflowed_at_ = ~0U;
+  std::uint32_t share_ = 0;     // of the inject queue
+  std::uint32_t ring_had_ = 0;  // by the last take
+  bool in_lane_ = false;        // something was put there, and it was not seen empty since
   std::uint32_t measured_at_ = 0;
   std::atomic<os::nanos> measured_when_{0};
   std::uint64_t ids_ = 0, ids_end_ = 0;
@@ -327,9 +332,10 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
 
   alignas(64) std::atomic<std::uint32_t> tick_{0};
   std::atomic<os::nanos> dispatch_time_{1'000'000};  // until measured, work is taken to be worth a wake
-  queue_bias<> bias_;                                // of slot and ring
+  queue_bias<> bias_;                                // of slot, ring and lane
   std::atomic<waiter*> slot_{nullptr};
   run_queue<waiter> ring_;
+  run_queue<waiter> lane_;
   fork_deque<forkable> forks_;
   std::atomic<bool> stranded_{false};  // it does not run, and has forks; taken back by whoever finds none
 

@@ -31,13 +31,12 @@ void push_timer_chain(void* context, waiter* chain) {
 
 }  // namespace
 
-/// How many may fire: as many as leave room for a take of the inject queue; if others fill that, one for
-/// every two that have run; and one if there is no room at all, which makes some.  The rest stays where the
-/// earliest goes first, and does not go behind all that is in the inject queue.
+/// How many may fire: as many as there is room for; and if there is none, one for every two that have run,
+/// which makes some.  The rest stays where the earliest goes first, and does not go behind all that is in the
+/// inject queue.
 std::size_t worker::room_for_timers() const noexcept {
   const std::uint32_t places = room();
-  const std::uint32_t spare = places > injected_least ? places - injected_least : 0;
-  return std::max(spare, std::min((tick() - timed_at_) / 2, std::max(places, 1U)));
+  return places != 0 ? places : std::min((tick() - timed_at_) / 2, 1U);
 }
 
 bool worker::run_timers(os::nanos now) noexcept {
@@ -75,9 +74,11 @@ void* worker::run_all_timers() noexcept {
 
 waiter* worker::steal_half(worker& thief, bool desperate) noexcept {
   const bool has_slot = desperate && slot_.load(std::memory_order_relaxed) != nullptr;  // relaxed: a hint
-  if (!has_slot && ring_.size() < (desperate ? 1U : 2U)) return nullptr;
+  if (!has_slot && queued() < (desperate ? 1U : 2U)) return nullptr;
   if (!bias_.begin_theft()) return nullptr;
-  waiter* r = ring_.steal_into(thief.ring_);
+  waiter* r = lane_.steal_into(thief.lane_);
+  if (r != nullptr) thief.in_lane_ = true;
+  if (r == nullptr) r = ring_.steal_into(thief.ring_);
   if (r == nullptr && has_slot) r = slot_.exchange(nullptr, std::memory_order_acq_rel);  // A6, pairs with R6
   bias_.end_theft();
   return r;

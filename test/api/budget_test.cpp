@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -102,7 +103,7 @@ TEST_CASE("operations that are ready at once go on a hundred times without a res
 
 TEST_CASE("a yield ends within 64 resumptions for each that is ready, though work streams in from outside",
           "[api][fairness]") {
-  constexpr int yielders = 20, streaming = 50;
+  const auto [yielders, streaming] = GENERATE(std::pair(20U, 50U), std::pair(31U, 2U), std::pair(200U, 4U));
   weft::runtime rt(weft::test::only_worker());
   std::atomic<bool> over{false};
   weft::channel<int> there, back;
@@ -132,9 +133,9 @@ TEST_CASE("a yield ends within 64 resumptions for each that is ready, though wor
   std::vector<weft::join_handle<>> all;
   all.push_back(rt.go(ping));
   all.push_back(rt.go(pong));
-  for (int i = 0; i < yielders; ++i) all.push_back(rt.go(yielder));
+  for (unsigned i = 0; i < yielders; ++i) all.push_back(rt.go(yielder));
   auto watching = rt.go(watch);
-  std::atomic<int> streams{0};
+  std::atomic<unsigned> streams{0};
   const auto small = [&]() -> weft::routine<> {
     streams.fetch_sub(1);
     co_return;

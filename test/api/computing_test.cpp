@@ -41,6 +41,46 @@ TEST_CASE("what a routine has started runs elsewhere while it computes", "[api][
   }
 }
 
+TEST_CASE("one that has yielded runs elsewhere while the next computes", "[api][fairness]") {
+  weft::runtime rt({.workers = 2});
+  for (int round = 0; round < 10; ++round) {
+    std::atomic<int> came{0};
+    auto yields = rt.go([&]() -> weft::routine<bool> {
+      auto next = weft::go([&] { return compute_until(came, 1); });
+      co_await weft::yield();
+      ++came;
+      co_return co_await std::move(next);
+    });
+    REQUIRE(yields.join());
+  }
+}
+
+TEST_CASE("what a worker has taken from outside runs elsewhere while it computes", "[api][fairness]") {
+  constexpr int many = 100;
+  weft::runtime rt({.workers = 2});
+  for (int round = 0; round < 10; ++round) {
+    std::atomic<int> held{0}, may_go_on{0}, came{0};
+    std::atomic<bool> computes{false};
+    const auto hold = [&](int i) {
+      ++held;
+      while (may_go_on <= i) continue;
+    };
+    auto one = rt.go(hold, 0), other = rt.go(hold, 1);
+    while (held < 2) continue;
+    auto first = rt.go([&] {
+      computes = true;
+      return compute_until(came, many);
+    });
+    for (int i = 0; i < many; ++i) (void)rt.go([&] { ++came; });
+    may_go_on = 1;  // its worker takes a half of them, and the first computes
+    while (!computes) continue;
+    may_go_on = 2;
+    REQUIRE(first.join());
+    one.join();
+    other.join();
+  }
+}
+
 TEST_CASE("who sleeps wakes elsewhere while a routine computes", "[api][fairness][time]") {
   weft::runtime rt({.workers = 2});
   for (int round = 0; round < 10; ++round) {

@@ -268,7 +268,7 @@ model::program injections() {
   };
   const auto take_batch = [all](std::uint32_t workers) {
     std::uint32_t count = 0;
-    const item* got = all->queue.pop_batch(0, workers, {}, count);
+    const item* got = all->queue.pop_batch(0, workers, 128, count);
     const bool any = got != nullptr;
     for (; got != nullptr; got = got->next) all->take(got);
     return any;
@@ -300,7 +300,8 @@ model::program emptied_twice() {
   const auto pusher = [all] { all->queue.push(all->next(), 0); };
   const auto worker = [all] {
     std::uint32_t count = 0;
-    for (const item* got = all->queue.pop_batch(0, 1, {}, count); got != nullptr; got = got->next) all->take(got);
+    for (const item* got = all->queue.pop_batch(0, 1, 128, count); got != nullptr; got = got->next)
+      all->take(got);
   };
   const auto drain = [=] {
     worker();

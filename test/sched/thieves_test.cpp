@@ -106,7 +106,7 @@ struct injector {
 
   bool own(numbers& taken, std::uint32_t hint = 0) {
     std::uint32_t many = 0;
-    const item* got = queue.pop_batch(hint, thieves, {}, many);
+    const item* got = queue.pop_batch(hint, thieves, queue.max_batch, many);
     const bool any = got != nullptr;
     for (; got != nullptr; got = got->next) taken.push_back(got->number);
     return any;
@@ -292,7 +292,8 @@ TEST_CASE("four threads that put and four that take pass each injected item once
     threads.emplace_back([&, who] {
       while (left.load() != 0) {
         std::uint32_t many = 0;
-        for (const item* got = queue.pop_batch(who, 4, {}, many); got != nullptr; got = got->next) {
+        for (const item* got = queue.pop_batch(who, 4, queue.max_batch, many); got != nullptr;
+             got = got->next) {
           taken[who].push_back(got->number);
         }
         left -= many;
