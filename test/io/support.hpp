@@ -16,24 +16,12 @@
 #include <system_error>
 #include <utility>
 
-#include <dirent.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-namespace weft::test {
+#include "support/descriptors.hpp"
 
-/// Of this process, now; but what looks at /proc for a moment, as this does and the monitor.
-inline std::size_t open_descriptors() {
-  std::size_t n = 0;
-  DIR* const all = ::opendir("/proc/self/fd");
-  while (const dirent* const each = ::readdir(all)) {
-    char name[6];
-    const ssize_t size = ::readlinkat(::dirfd(all), each->d_name, name, sizeof name);
-    if (size > 0 && std::string_view(name, static_cast<std::size_t>(size)) != "/proc/") ++n;
-  }
-  ::closedir(all);
-  return n;
-}
+namespace weft::test {
 
 /// The code of the std::system_error that `r` ends with; 0: it ends without one.
 template <typename T>
