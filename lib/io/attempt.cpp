@@ -161,18 +161,19 @@ std::int64_t receive_datagram(const io_try& t) noexcept {
   return n;
 }
 
-/// A message of one byte, with room for one descriptor.
+/// A message of one byte, with room for a descriptor and for what the program may have asked for by
+/// SO_PASSCRED, which comes first.
 struct one_descriptor {
   char byte = 0;
   iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int))> room{};
   msghdr message{};
 
-  one_descriptor() noexcept {
+  explicit one_descriptor(std::size_t size) noexcept {
     message.msg_iov = &part;
     message.msg_iovlen = 1;
     message.msg_control = room.data();
-    message.msg_controllen = CMSG_LEN(sizeof(int));  // with its padding there would be room for a second one
+    message.msg_controllen = size;
   }
 
   one_descriptor(const one_descriptor&) = delete;
@@ -180,7 +181,7 @@ struct one_descriptor {
 };
 
 std::int64_t pass_descriptor(const io_try& t) noexcept {
-  one_descriptor one;
+  one_descriptor one(CMSG_LEN(sizeof(int)));
   cmsghdr* const head = CMSG_FIRSTHDR(&one.message);
   head->cmsg_level = SOL_SOCKET;
   head->cmsg_type = SCM_RIGHTS;
@@ -189,16 +190,44 @@ std::int64_t pass_descriptor(const io_try& t) noexcept {
   return send_message(t.fd, one.message);
 }
 
+/// The first of those that came with a message goes to `to`; the others are closed.
+void keep_one(const cmsghdr& rights, int& to) noexcept {
+  const std::size_t count = (rights.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  for (std::size_t i = 0; i < count; ++i) {
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(&rights) + i * sizeof fd, sizeof fd);
+    if (to < 0)
+      to = fd;
+    else
+      ::close(fd);
+  }
+}
+
+/// Where it comes but there is no number for it, the system drops it and says that something is cut off.
 std::int64_t take_descriptor(const io_try& t) noexcept {
-  one_descriptor one;
+  one_descriptor one(sizeof one.room);
   const std::int64_t n = receive_message(t.fd, one.message);
   int& fd = static_cast<detail::passed_descriptor*>(t.data)->fd;
   fd = -1;
   if (n <= 0) return n;
-  const cmsghdr* const head = CMSG_FIRSTHDR(&one.message);
-  if (head != nullptr && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
-    std::memcpy(&fd, CMSG_DATA(head), sizeof(int));
-  return n;
+  for (cmsghdr* each = CMSG_FIRSTHDR(&one.message); each != nullptr; each = CMSG_NXTHDR(&one.message, each)) {
+    if (each->cmsg_level == SOL_SOCKET && each->cmsg_type == SCM_RIGHTS) keep_one(*each, fd);
+  }
+  return fd < 0 && (one.message.msg_flags & MSG_CTRUNC) != 0 ? -EMFILE : n;
+}
+
+/// If nobody listens on a port the system may draw that one for this end, and TCP connects it to itself.  Its
+/// close is to leave no TIME_WAIT, which would keep the port from who is to listen there.
+///
+/// Source: Go's selfConnect() in net/tcpsock_posix.go.
+bool is_connected_to_itself(int fd, const sockaddr_storage& peer, socklen_t length) noexcept {
+  sockaddr_storage own;
+  socklen_t own_length = sizeof own;
+  if (sys::getsockname(fd, &own, &own_length) != 0) return false;
+  if (own_length != length || std::memcmp(&own, &peer, length) != 0) return false;
+  const linger reset{1, 0};
+  sys::setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  return true;
 }
 
 /// Woken early, by another change of the socket, it may still be under way.
@@ -208,8 +237,8 @@ std::int64_t connect_result(int fd) noexcept {
   if (error != 0) return -error;
   sockaddr_storage peer;
   socklen_t length = sizeof peer;
-  if (sys::getpeername(fd, &peer, &length) == 0) return 0;
-  return errno == ENOTCONN ? not_ready : -errno;
+  if (sys::getpeername(fd, &peer, &length) != 0) return errno == ENOTCONN ? not_ready : -errno;
+  return is_connected_to_itself(fd, peer, length) ? -ECONNREFUSED : 0;
 }
 
 std::int64_t connect(const io_try& t) noexcept {
@@ -219,6 +248,7 @@ std::int64_t connect(const io_try& t) noexcept {
 }
 
 std::int64_t look(const io_try& t, short events) noexcept {
+  if (t.fd < 0) return -EBADF;  // poll() passes it over
   pollfd p{t.fd, events, 0};
   const std::int64_t n = call([&] { return sys::poll(&p); });
   if (n <= 0) return n == 0 ? not_ready : n;

@@ -35,7 +35,7 @@ bool read_number(std::string_view text, T& to) noexcept {
 class zero_ended {
  public:
   explicit zero_ended(std::string_view text) {
-    if (text.size() >= sizeof text_) throw_no_endpoint();
+    if (text.size() >= sizeof text_ || text.find('\0') != std::string_view::npos) throw_no_endpoint();
     std::copy(text.begin(), text.end(), text_);
   }
 
@@ -260,8 +260,9 @@ std::string_view unix_endpoint::path() const noexcept {
 unix_endpoint unix_endpoint::from_native(const void* address, std::size_t size) {
   unix_endpoint e;
   if (size == 0) return e;
-  if (family_of(address, size) != AF_UNIX || size > sizeof(sockaddr_un))
+  if (family_of(address, size) != AF_UNIX || size > sizeof(sockaddr_un) + 1)
     throw_error(EAFNOSUPPORT, "weft: not a local address");
+  size = std::min(size, sizeof(sockaddr_un));  // a path of 108 bytes counts with its zero, which is not there
   std::memcpy(e.raw_.data(), address, size);
   e.size_ = static_cast<std::uint32_t>(size);
   return e;

@@ -14,6 +14,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <string_view>
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -52,6 +53,23 @@ endpoint_list::~endpoint_list() {
 
 namespace detail {
 
+namespace {
+
+bool read_port(std::string_view service, std::uint16_t& to) noexcept {
+  const char* const end = service.data() + service.size();
+  const auto [last, wrong] = std::from_chars(service.data(), end, to);
+  return wrong == std::errc() && last == end;
+}
+
+/// getaddrinfo() takes a number in any form, and what is beyond a port's bits away.
+bool is_wrong_port(std::string_view service) noexcept {
+  std::uint16_t port = 0;
+  const bool is_name = service.find_first_not_of("0123456789+- \t\n\v\f\r") != std::string_view::npos;
+  return !is_name && !service.empty() && !read_port(service, port);
+}
+
+}  // namespace
+
 using namespace core;
 
 struct resolution : sched::blocking_job {
@@ -89,15 +107,18 @@ struct resolution : sched::blocking_job {
 
   /// False: these flags are in the way.
   bool ask(int flags) noexcept {
+    if (is_wrong_port(service)) return error = EAI_SERVICE, true;
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;  // one of each address, not three
     hints.ai_flags = flags;
     addrinfo* all = nullptr;
     const char* const name = host.empty() ? nullptr : host.c_str();
     const char* const port = service.empty() ? "0" : service.c_str();
+    errno = 0;
     error = ::getaddrinfo(name, port, &hints, &all);
     if (flags != 0 && error != 0) return error = 0, false;
-    if (error == EAI_SYSTEM) {
+    // Without a number for its files the C library does not know the service, it says.
+    if (error == EAI_SYSTEM || (error != 0 && (errno == EMFILE || errno == ENFILE))) {
       system_error = errno;
     } else if (error == 0) {
       const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(all, ::freeaddrinfo);
@@ -116,9 +137,7 @@ struct resolution : sched::blocking_job {
       return !at_once;
     }
     std::uint16_t port = 0;
-    const char* const end = service.data() + service.size();
-    const auto [last, wrong] = std::from_chars(service.data(), end, port);
-    if (!service.empty() && (wrong != std::errc() || last != end)) return error = EAI_SERVICE, true;
+    if (!service.empty() && !read_port(service, port)) return error = EAI_SERVICE, true;
     if (make_room(2)) {
       found.first_[0] = ip_endpoint::loopback_v6(port);
       found.first_[1] = ip_endpoint::loopback(port);

@@ -131,6 +131,30 @@ TEST_CASE("of several descriptors that come at once one is taken, and the others
   REQUIRE(open_descriptors() == before);
 }
 
+TEST_CASE("a descriptor that comes when there is no number for it is an error", "[io][unix][edge]") {
+  auto [from, to] = unix_stream::pair();
+  blocking::wait(from.send_descriptor(0));
+  blocking::wait(from.send_descriptor(0));
+  int error = 0;
+  {
+    const test::no_descriptors limited;
+    error = error_in([&to = to] { (void)blocking::wait(to.recv_descriptor()); });
+  }
+  const int next = blocking::wait(to.recv_descriptor());
+  ::close(next);
+  REQUIRE(error == EMFILE);
+  REQUIRE(next >= 0);
+}
+
+TEST_CASE("a descriptor comes though the program has asked who sends it", "[io][unix][edge]") {
+  auto [from, to] = unix_stream::pair();
+  to.set_option(SOL_SOCKET, SO_PASSCRED, 1);
+  blocking::wait(from.send_descriptor(0));
+  const int got = blocking::wait(to.recv_descriptor());
+  ::close(got);
+  REQUIRE(got >= 0);
+}
+
 TEST_CASE("closed is closed, while an operation still leaves it", "[io][edge]") {
   runtime rt({.workers = 1});
   auto [from, to] = make_pipe();

@@ -2,8 +2,12 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <string>
 #include <string_view>
+
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "io/support.hpp"
 #include "support/catch.hpp"
@@ -32,6 +36,8 @@ TEST_CASE("what is no endpoint is refused with the right form", "[io][endpoint]"
     REQUIRE((error == EINVAL || error == ENODEV || error == ENXIO));
   }
   REQUIRE(error_in([] { const ip_endpoint e(std::string(200, '1') + ":80"); }) == EINVAL);
+  REQUIRE(error_in([] { const ip_endpoint e(std::string("127.0.0.1\0x:80", 14)); }) == EINVAL);
+  REQUIRE(error_in([] { const ip_endpoint e(std::string("[::1\0x]:80", 10)); }) == EINVAL);
 }
 
 TEST_CASE("a local endpoint is a path or a name of the kernel's", "[io][endpoint]") {
@@ -43,4 +49,13 @@ TEST_CASE("a local endpoint is a path or a name of the kernel's", "[io][endpoint
   REQUIRE(error_in([] { const unix_endpoint e(std::string(108, 'a')); }) == ENAMETOOLONG);
   REQUIRE(error_in([] { const unix_endpoint e(""); }) == EINVAL);
   REQUIRE(unix_endpoint(std::string(107, 'a')).path().size() == 107);
+}
+
+TEST_CASE("a peer whose path is as long as paths can be has an endpoint", "[io][endpoint]") {
+  sockaddr_un native{};
+  native.sun_family = AF_UNIX;
+  std::memset(native.sun_path, 'a', sizeof native.sun_path);
+  const unix_endpoint e = unix_endpoint::from_native(&native, sizeof native + 1);  // as the kernel counts
+  REQUIRE(e.path() == std::string(108, 'a'));
+  REQUIRE(e.native_size() == sizeof native);
 }

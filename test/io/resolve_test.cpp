@@ -128,6 +128,35 @@ TEST_CASE("what is no name is refused, with an error of the resolver", "[io][res
   REQUIRE(resolver_category().message(EAI_NONAME) == ::gai_strerror(EAI_NONAME));
 }
 
+TEST_CASE("what is no port is refused, in whatever form it is a number", "[io][resolve]") {
+  const std::string service =
+      GENERATE("65536", "99999", "4294967376", "18446744073709551696", "-1", "+80", " 80", "80 ");
+  const std::string host = GENERATE("127.0.0.1", "localhost");
+  runtime rt({.workers = 1});
+  try {
+    rt.go(resolve_them, host, service).join();
+    FAIL("resolved");
+  } catch (const std::system_error& e) {
+    REQUIRE(e.code() == std::error_code(EAI_SERVICE, resolver_category()));
+  }
+}
+
+TEST_CASE("a name for which there is no descriptor is not said to be unknown", "[io][resolve]") {
+  runtime rt({.workers = 1});
+  rt.go(resolve_them, "localhost", "80").join();  // what the C library opens once is open
+  auto [at_first, later] =
+      rt.go([]() -> routine<std::pair<int, int>> {
+          int error = 0;
+          {
+            const test::no_descriptors limited;
+            error = co_await error_of(resolve_them("localhost", "http"));
+          }
+          co_return std::pair{error, co_await error_of(resolve_them("localhost", "http"))};
+        }).join();
+  REQUIRE(at_first == EMFILE);
+  REQUIRE(later == 0);
+}
+
 TEST_CASE("a name that nobody answers for can be given up at once", "[io][resolve][cancel]") {
   const unsigned width = GENERATE(1U, 2U, 8U);
   runtime rt({.workers = width});

@@ -236,6 +236,12 @@ TEST_CASE("what a descriptor lacks to be waited for is an error, and no other ca
   REQUIRE(results == std::array{EBADF, EMFILE, 0, 0});
 }
 
+TEST_CASE("a select on what is closed fails, though it need not wait", "[io][select]") {
+  const int closed = GENERATE(-1, -2, 1'000'000);
+  REQUIRE(error_in([=] { blocking::select(on_readable(closed), otherwise()); }) == EBADF);
+  REQUIRE(error_in([=] { blocking::select(on_writable(closed), on_timeout(1s)); }) == EBADF);
+}
+
 TEST_CASE("the end, a failure and a regular file count as readable", "[io][select]") {
   raw_pipe p, q;
   auto closing = go([&] { p.close_to(); });

@@ -103,7 +103,8 @@ class listening_socket {
   ///                            ECANCELED, EBADF: the listener was closed
   accept_op<Stream> accept() noexcept { return accept_op<Stream>(is_.get()); }
 
-  /// An accept() that is under way ends by ECANCELED, and the address is free when it has.
+  /// An accept() that is under way ends by ECANCELED, and the address is free when it has: unless a child
+  /// process still has a copy, or the kernel's io_uring has not let go within 1 ms, for which this waits.
   void close() noexcept { is_.close(); }
 
   [[nodiscard]] bool is_open() const noexcept { return is_.number() >= 0; }

@@ -77,7 +77,8 @@ class byte_stream {
   /// The same from several buffers, one after the other: one system call for up to 64 of them.
   WEFT_API transfer_op write_all(std::span<const const_buffer> from) noexcept;
 
-  /// Operations that are under way end by ECANCELED, later ones by EBADF.  Idempotent, never waits.
+  /// Operations that are under way end by ECANCELED, later ones by EBADF.  Idempotent; waits for nothing but,
+  /// for 1 ms at most, the kernel's io_uring to let go.
   void close() noexcept { is_.close(); }
 
   [[nodiscard]] bool is_open() const noexcept { return is_.number() >= 0; }

@@ -19,7 +19,8 @@ class WEFT_API tcp_stream : public socket_stream {
   tcp_stream() noexcept = default;
 
   /// `co_await tcp_stream::connect(to)`; with a limit, `with_timeout(2s, tcp_stream::connect(to))`.
-  /// \throws std::system_error (ECONNREFUSED, ETIMEDOUT ...), cancelled
+  /// \throws std::system_error (ECONNREFUSED, also where TCP would connect it to itself; ETIMEDOUT ...),
+  ///         cancelled
   static connect_op<tcp_stream> connect(const ip_endpoint& to) { return connect_op<tcp_stream>(to); }
 
   /// Takes over a connected socket; closes it if this throws.

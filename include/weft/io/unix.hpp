@@ -60,6 +60,8 @@ class WEFT_API unix_stream : public socket_stream {
 
   /// Waits for the next byte and the descriptor that came with it: the caller's to close, -1 if there was
   /// none, or at the end of the stream.
+  /// \throws std::system_error  EMFILE: one came, and there was no number for it; byte and descriptor are
+  /// gone
   recv_descriptor_op recv_descriptor() noexcept { return recv_descriptor_op(is_.get()); }
 
   [[nodiscard]] unix_endpoint local_endpoint() const {
