@@ -308,6 +308,7 @@ auto scope(Body&& body) -> std::invoke_result_t<std::remove_reference_t<Body>&, 
   weft::detail::wait_on_thread_anyway(weft::detail::scope_join_op(open.scope));
   if (std::exception_ptr first = weft::detail::take_failure(open.scope)) std::rethrow_exception(first);
   if (ended) std::rethrow_exception(ended);
+  weft::detail::check_members(open.scope);
   if constexpr (std::is_reference_v<result>) {
     return static_cast<result>(**value);
   } else if constexpr (!std::is_void_v<result>) {
@@ -320,7 +321,7 @@ namespace detail {
 template <typename A>
 decltype(auto) limited(std::int64_t deadline, A&& awaited) {
   weft::detail::thread_scope open(false, deadline);
-  open.scope.around_one = weft::detail::awaited_alone<A>;
+  open.scope.block.around_one = weft::detail::awaited_alone<A>;
   try {
     if constexpr (requires { wait(std::forward<A>(awaited)); }) {
       return wait(std::forward<A>(awaited));

@@ -183,6 +183,7 @@ routine<T> run_scope(Body* body) {
   co_await members;
   if (std::exception_ptr first = take_failure(open.scope)) std::rethrow_exception(first);
   if (ended) std::rethrow_exception(ended);
+  check_members(open.scope);
   if constexpr (std::is_reference_v<T>) {
     co_return **value;
   } else if constexpr (!std::is_void_v<T>) {
@@ -204,7 +205,7 @@ template <typename A>
 routine<typename await_result<A>::type> run_in_context(A* awaited, bool shielded, std::int64_t deadline) {
   waiter& self = co_await self_op();
   open_scope open(self, shielded, deadline);
-  open.scope.around_one = awaited_alone<A>;
+  open.scope.block.around_one = awaited_alone<A>;
   try {
     co_return co_await std::move(*awaited);
   } catch (...) {
@@ -242,7 +243,8 @@ class [[nodiscard("co_await it")]] scope_op : public detail::composite_base {
 /// The first exception - of the body or of a routine - cancels the others and is rethrown when all have
 /// ended; of the later ones nothing remains.  `cancelled` leaving a routine of the scope is its normal end;
 /// so it is leaving a body without a value, if it was the scope that was cancelled and nothing around it.
-/// Cancellation and deadline reach everything inside.
+/// Cancellation and deadline reach everything inside: where they have ended a routine of the scope, they are
+/// thrown when all have ended, though the body has given its value.
 template <typename Body>
 requires std::invocable < std::remove_reference_t<Body>
 

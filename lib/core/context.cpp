@@ -188,7 +188,7 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
   ::new (static_cast<void*>(&x.failure)) std::exception_ptr();
   x.deadline = std::min(deadline, inherited);
   x.timer = nullptr;
-  x.around_one = false;
+  x.block = {};
   enter_parent(x, shielded);
   if (deadline >= inherited) return;
   try {  // last: it may fire at once, on another thread, and looks at the owner
@@ -426,9 +426,9 @@ cancel_state cancel_requested_for(const waiter& w) noexcept {
   return w.scope == nullptr ? live : requested_in(*w.scope, w);
 }
 
-bool is_cancelled_around(const context& x) noexcept {
-  if (x.parent == nullptr) return false;
-  return (x.owner == nullptr ? cancel_state_of(*x.parent) : requested_in(*x.parent, *x.owner)) != live;
+cancel_state cancel_state_around(const context& x) noexcept {
+  if (x.parent == nullptr) return live;
+  return x.owner == nullptr ? cancel_state_of(*x.parent) : requested_in(*x.parent, *x.owner);
 }
 
 }  // namespace weft::detail

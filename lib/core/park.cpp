@@ -16,7 +16,7 @@ bool look_in_full(const waiter& w) noexcept {
 bool is_limited_only(const waiter& w) noexcept {
   if (w.scope->kind != detail::nested) return false;
   const auto& x = static_cast<const detail::context&>(*w.scope);
-  return x.around_one && !detail::is_cancelled_around(x);
+  return x.block.around_one && detail::cancel_state_around(x) == detail::live;
 }
 
 void deliver(waiter& w, claimed how) noexcept {

@@ -301,13 +301,21 @@ void destroy_root(promise_base& root) noexcept {
 
 namespace {
 
+/// A member that failed, or was cancelled.
+[[gnu::noinline]] void end_without_value(context& scope, promise_base& p) noexcept {
+  if (p.ended() == outcome::exception)
+    fail(scope, failure_of(p));
+  else
+    __atomic_store_n(&scope.block.lost_one, true, __ATOMIC_RELAXED);  // relaxed: read behind J3
+}
+
 /// A member has ended on a worker.
 [[gnu::always_inline]] inline std::coroutine_handle<> end_member(promise_base& p, sched::worker& w) noexcept {
   auto& scope = static_cast<context&>(*p.scope);
   w.runs(nullptr);
   word_of(p).set(state::none);
-  if (p.ended() == outcome::exception) [[unlikely]]
-    fail(scope, failure_of(p));
+  if (p.ended() != outcome::value) [[unlikely]]
+    end_without_value(scope, p);
   if (p.listed()) unlist(scope, p);
   // Before the scope can end: the frame may refer to what the scope's body owns.
   if (p.annexed()) {
@@ -335,7 +343,7 @@ namespace {
       break;
     case birth::member: {
       auto& scope = static_cast<context&>(*p.scope);
-      if (p.ended() == outcome::exception) fail(scope, failure_of(p));
+      if (p.ended() != outcome::value) end_without_value(scope, p);
       if (p.listed()) unlist(scope, p);
       destroy_root(p);
       count_off(scope, 1);

@@ -34,6 +34,13 @@ std::exception_ptr take_failure(context& scope) noexcept {
   return std::exchange(scope.failure, nullptr);  // its members have ended: nobody else looks at it
 }
 
+void check_members(const context& scope) {
+  if (!scope.block.lost_one) return;
+  const cancel_state around = cancel_state_around(scope);
+  if (around == deadline_passed) throw deadline_exceeded();
+  if (around != live) throw cancelled();
+}
+
 /// The types that weft throws are told by their names: to throw it again, so as to catch it by its base,
 /// costs two thirds of what the first throw did.
 bool is_cancellation() noexcept {
@@ -55,7 +62,7 @@ bool body_failed(context& scope) noexcept {
   }
   const bool asked = cancel_state_of(scope) == cancel_requested;
   cancel_context(scope, cancel_requested);
-  return asked && !is_cancelled_around(scope);
+  return asked && cancel_state_around(scope) == live;
 }
 
 void throw_if_own_timeout(const context& scope) {

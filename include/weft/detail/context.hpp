@@ -28,6 +28,12 @@ enum cancel_state : std::uint8_t { live = 0, cancel_requested = 1, deadline_pass
 
 enum context_kind : std::uint8_t { routine_root, nested, group };
 
+/// Of a context that is no group.
+struct context_block {
+  bool around_one;  // what is awaited in it is one operation, which has not looked yet
+  bool lost_one;    // a member was cancelled; atomic
+};
+
 struct context : context_base {
   context_base* parent;
   context* prev;  // among the parent's children, under the parent's lock
@@ -42,7 +48,7 @@ struct context : context_base {
 
   union {
     fork_group* forks;  // of a group: its children
-    bool around_one;    // of no group: what is awaited in it is one operation, which has not looked yet
+    context_block block;
   };
 
   union {
@@ -89,7 +95,7 @@ class WEFT_API thread_scope {
 inline void limit_counts(const waiter& w) noexcept {
   if (w.scope == nullptr || w.scope->kind != nested) return;
   auto& x = static_cast<context&>(*w.scope);
-  if (x.around_one) x.around_one = false;  // others may be in one where it is not set
+  if (x.block.around_one) x.block.around_one = false;  // others may be in one where it is not set
 }
 
 /// So many members of `x` have ended.  The last may end the scope: nothing of it is touched afterwards.
@@ -99,8 +105,8 @@ WEFT_API void cancel_context(context_base& x, cancel_state why) noexcept;
 /// The reason if the waiter is to be cancelled now, else live.
 WEFT_API cancel_state cancel_requested_for(const waiter& w) noexcept;
 WEFT_API cancel_state cancel_state_of(const context_base& x) noexcept;
-/// True if what `x` was opened in is to be cancelled now.
-WEFT_API bool is_cancelled_around(const context& x) noexcept;
+/// The reason if what `x` was opened in is to be cancelled now, else live.
+WEFT_API cancel_state cancel_state_around(const context& x) noexcept;
 /// Throws cancelled or deadline_exceeded.
 [[noreturn]] WEFT_API void throw_cancelled(const waiter& w);
 /// The earliest deadline it has inherited.

@@ -43,6 +43,10 @@ struct self_op : op_base {
 /// Once the members have ended: the first failure, or null.
 WEFT_API std::exception_ptr take_failure(context& scope) noexcept;
 
+/// The same where there is none, and the body has ended in order: throws cancelled or deadline_exceeded if
+/// what is around is cancelled, and a member was, too.
+WEFT_API void check_members(const context& scope);
+
 template <typename T>
 using value_or_nothing = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
