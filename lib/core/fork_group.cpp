@@ -108,7 +108,7 @@ promise_base& set_up(fork_group& g, void* frame) noexcept {
   return run_on(w, child, frame);
 }
 
-void* taken_by(detail::forkable& f, detail::worker_face& by) noexcept {
+waiter& taken_by(detail::forkable& f, detail::worker_face& by) noexcept {
   auto& g = static_cast<fork_group&>(f);
   auto& w = static_cast<sched::worker&>(by);
   counts of(g);
@@ -118,7 +118,7 @@ void* taken_by(detail::forkable& f, detail::worker_face& by) noexcept {
   child.fork.number = of.must_fork() ? of.number() : 0;
   if (child.fork.number != 0 && !w.push_fork(g)) child.fork.number = 0;
   if (child.fork.number != 0 && w.wanted_elsewhere()) w.home().wake_one();
-  return w.enter(child);
+  return child;
 }
 
 [[gnu::noinline]] std::coroutine_handle<> end_slowly(promise_base& child, after_child then) noexcept {

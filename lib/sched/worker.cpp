@@ -230,13 +230,14 @@ namespace {
 
 /// When it is empty the inject queue is looked at again after as many turns as there are in the ring.
 waiter* worker::take_lane() noexcept {
+  if ((beside_ & in_lane) == 0) return nullptr;
   fetch_later(lane_, 2);
   const bool alone = bias_.enter();
   waiter* r = alone ? lane_.pop_alone() : lane_.pop();
   if (alone) bias_.leave();
   if (r == nullptr) {
-    in_lane_ = false;
-    polled_at_ = tick() - poll_interval + std::min(ring_.size(), poll_interval);
+    beside_ = static_cast<std::uint8_t>(beside_ & ~in_lane);
+    polled_at_ = tick() - interval_ + std::min(ring_.size(), interval_);
   }
   return r;
 }
@@ -260,15 +261,42 @@ waiter* worker::take_lane() noexcept {
   return r;
 }
 
-waiter* worker::take_queued() noexcept {
-  if (in_lane_) [[unlikely]]
-    if (waiter* r = take_lane()) return r;
-  return take_oldest();
+/// The child that comes next: of the newest, which is the smallest subtree.  In the order of coming each
+/// would open a tree of its own, and all of them would be there at a time.
+waiter* worker::take_newest_fork() noexcept {
+  if ((beside_ & in_forks) == 0) return nullptr;
+  if (forkable* f = forks_.pop()) return start(*f);
+  beside_ = static_cast<std::uint8_t>(beside_ & ~in_forks);
+  return nullptr;
 }
 
-/// From the loop, slot and ring take turns: a chain of hand-offs through the slot may not starve the ring,
-/// nor one that yields into the ring the slot.
+/// Forks have every second turn.  The lane goes before the ring; but not for long, as what comes out of it
+/// may take as many resumptions each as it likes.
+waiter* worker::take_in_turn() noexcept {
+  fork_turn_ = !fork_turn_;
+  if (fork_turn_) {
+    if (waiter* r = take_newest_fork()) return r;
+  }
+  if (lane_turn_ || tick() - ring_at_ < ring_interval) {
+    lane_turn_ = false;
+    if (waiter* r = take_lane()) return r;
+  }
+  lane_turn_ = true;
+  ring_at_ = tick();
+  if (waiter* r = take_oldest()) return r;
+  waiter* r = take_lane();
+  return r != nullptr ? r : take_newest_fork();
+}
+
+waiter* worker::take_queued() noexcept {
+  return beside_ == 0 ? take_oldest() : take_in_turn();
+}
+
+/// From the loop the slot has its turns, too: a chain of hand-offs through it may not starve the others, nor
+/// one that yields into the ring the slot.
 waiter* worker::take_turn() noexcept {
+  if (!forks_.empty()) [[unlikely]]
+    beside_ |= in_forks;
   slot_turn_ = !slot_turn_;
   waiter* r = slot_turn_ ? take_slot() : take_queued();
   if (r == nullptr) r = slot_turn_ ? take_queued() : take_slot();
@@ -320,8 +348,8 @@ void worker::begin_simulated_turn() noexcept {
     // What is not hot is a jump, so that this function saves no registers.
     waiter* r = take_slot();
     if (r == nullptr) {
-      if (in_lane_) [[unlikely]]
-        return take_next_queued();
+      if (beside_ != 0) [[unlikely]]
+        return take_next_in_turn();
       r = take_oldest();
     }
     if (r != nullptr) [[likely]] {
@@ -334,8 +362,8 @@ void worker::begin_simulated_turn() noexcept {
   return std::noop_coroutine();
 }
 
-std::coroutine_handle<> worker::take_next_queued() noexcept {
-  waiter* r = take_queued();
+std::coroutine_handle<> worker::take_next_in_turn() noexcept {
+  waiter* r = take_in_turn();
   if (r != nullptr && begin_turn(*r)) return std::coroutine_handle<>::from_address(r->frame);
   if (r != nullptr) return begin_next(*r);
   runs(nullptr);
@@ -370,7 +398,7 @@ waiter* worker::take_injected() noexcept {
   waiter* first = home_->take_injected(*this, injected_share(), n);
   if (first == nullptr) return nullptr;
   count.injected.add(n);
-  if (n > 1) in_lane_ = !simulated_;
+  if (n > 1 && !simulated_) beside_ |= in_lane;
   for (waiter* r = first->next; r != nullptr;) {
     waiter* next = r->next;
     if (!(next == nullptr ? to.push_last(r) : to.push_quietly(r))) home_->inject(*r);
@@ -384,11 +412,15 @@ bool worker::has_queued() const noexcept {
   return next != nullptr || queued() != 0 || !forks_.empty();
 }
 
-/// Every now and then: a fork or the inject queue first, timers, the measurement; whatever wants the worker
-/// to stop.
+/// Due timers; every now and then a fork or the inject queue first, and the measurement; whatever wants the
+/// worker to stop.
 void* worker::maintain() noexcept {
+  if (timers.size() != 0) {
+    const os::nanos now = home_->port().now();
+    if (timers.min_when() <= now) run_timers(now);
+  }
   const std::uint32_t now_tick = tick();
-  // The oldest fork, as a thief would: the loop takes one only when slot and ring are empty.
+  // The oldest fork, as a thief would, or those behind it could keep it there.
   if (now_tick - forked_at_ >= poll_interval) {
     forked_at_ = now_tick;
     forkable* f = take_stranded();
@@ -397,19 +429,15 @@ void* worker::maintain() noexcept {
       if (void* frame = take_fork(*f)) return frame;
     }
   }
-  if (now_tick - polled_at_ >= poll_interval) {
+  if (now_tick - polled_at_ >= interval_) {
     polled_at_ = now_tick;
     bias_.look();
     measure(home_->port().now());
     if (home_->is_unattended()) home_->io()->poll();
-    if (!in_lane_) {
+    if ((beside_ & in_lane) == 0) {
       if (waiter* r = take_injected()) return enter(*r);
     }
     if (worth_waking() && home_->wants_searcher() && queued() > 1) home_->wake_one();
-  }
-  if (timers.size() != 0) {
-    const os::nanos now = home_->port().now();
-    if (timers.min_when() <= now) run_timers(now);
   }
   return nullptr;
 }
@@ -425,7 +453,11 @@ void worker::measure(os::nanos now) noexcept {
   measured_when_.store(now, std::memory_order_relaxed);  // relaxed: an estimate
   measured_at_ = now_tick;
   const os::nanos before = dispatch_time_.load(std::memory_order_relaxed);  // relaxed: own thread writes it
-  dispatch_time_.store((before + each) / 2, std::memory_order_relaxed);     // relaxed: an estimate
+  const os::nanos usual = (before + each) / 2;
+  dispatch_time_.store(usual, std::memory_order_relaxed);  // relaxed: an estimate
+  if (simulated_) return;
+  const os::nanos turns = longest_interval / std::max<os::nanos>(usual, 1);
+  interval_ = static_cast<std::uint32_t>(std::clamp<os::nanos>(turns, 1, poll_interval));
 }
 
 void* worker::next_frame() noexcept {
@@ -435,7 +467,7 @@ void* worker::next_frame() noexcept {
     count.bounces.add();
     // A chain of awaits that never parks would starve the others: every second bounce is a yield, if there is
     // somebody, or it is time to look at forks, the inject queue and descriptors.
-    const bool polls = tick() - polled_at_ >= poll_interval;
+    const bool polls = tick() - polled_at_ >= interval_;
     if ((++bounces_ & 1) != 0 ||
         (!polls && queued() == 0 && slot_.load(std::memory_order_relaxed) == nullptr)) {  // relaxed: own
       if (timers.size() != 0) run_timers(home_->port().now());
@@ -461,14 +493,22 @@ void* worker::next_frame() noexcept {
   return nullptr;
 }
 
-void* worker::take_fork(forkable& f) noexcept {
+waiter* worker::start(forkable& f) noexcept {
   settle();
-  return f.go_on(f, *this);
+  return &f.go_on(f, *this);
+}
+
+void* worker::take_fork(forkable& f) noexcept {
+  return enter(*start(f));
 }
 
 void worker::resume(void* frame) noexcept {
   if (searching) home_->end_search(*this);
   transfers = hand_offs;
+  // Where dispatches are long the loop is to look around the sooner; but a dispatch may be long for its
+  // forks, which have the same budget.
+  if (interval_ < std::uint32_t{hand_offs} && forks_.empty()) [[unlikely]]
+    transfers = static_cast<std::int32_t>(interval_);
   if (simulated_) [[unlikely]]
     begin_simulated_turn();
   count.resumed.add();

@@ -8,12 +8,13 @@
 // What runs next, in this order:
 //   1. the LIFO slot: the routine made runnable last; its data is in the cache.  At most `hand_offs` in
 //      a row, then
-//   2. the lane: what has come from the inject queue, which is asked for more when the lane is empty
+//   2. the lane: what has come from the inject queue, which is asked for more when the lane is empty; but
+//      every `ring_interval` dispatches first
 //   3. the ring, first in first out; from the loop, the slot and these two take turns
-//   4. fork continuations of this worker, newest first; and the oldest before all others every
-//      `poll_interval` dispatches, or routines that yield would starve what their children wait for
-//   5. the inject queue; and before all others every `poll_interval` dispatches
-//   6. due timers, other workers' queues
+//   4. fork continuations of this worker, newest first, take turns with 2 and 3; and the oldest before all
+//      others every `poll_interval` dispatches
+//   5. the inject queue; and before all others every `poll_interval` dispatches, or ms
+//   6. due timers, at least so often, too; other workers' queues
 //
 // Invariants
 //   1. Only the own thread pushes; slot, lane, ring and forks may be taken from by thieves: from the first
@@ -60,6 +61,10 @@ inline constexpr std::int32_t hand_offs = 15;
 inline constexpr std::int32_t ready_operations = 128;
 /// Dispatches between two looks at the inject queue, and at the forks; Go's and Tokio's value, a prime.
 inline constexpr std::uint32_t poll_interval = 61;
+/// And between two turns of the ring beside the lane; each of both may be twice `hand_offs` of them.
+inline constexpr std::uint32_t ring_interval = 32;
+/// As the first where dispatches are long, and of looks at the timers: but one dispatch at least.
+inline constexpr os::nanos longest_interval = 1'000'000;
 
 class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:
@@ -262,15 +267,19 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   worker* next_free = nullptr;        // of those without a thread, under the pool's lock
 
  private:
+  static constexpr std::uint8_t in_lane = 1, in_forks = 2;
+
   void* next_frame() noexcept;
   void* maintain() noexcept;
   bool begin_turn(waiter& r) noexcept;
   [[gnu::noinline]] void* begin(waiter& r) noexcept;
   [[gnu::noinline]] std::coroutine_handle<> begin_next(waiter& r) noexcept;
-  [[gnu::noinline]] std::coroutine_handle<> take_next_queued() noexcept;
-  /// Of the lane, or of the ring.
+  [[gnu::noinline]] std::coroutine_handle<> take_next_in_turn() noexcept;
+  waiter* take_in_turn() noexcept;
   waiter* take_queued() noexcept;
   waiter* take_lane() noexcept;
+  waiter* take_newest_fork() noexcept;
+  waiter* start(forkable& f) noexcept;
   waiter* take_oldest() noexcept;
   std::uint32_t injected_share() noexcept;
   waiter* take_slot() noexcept;
@@ -318,10 +327,14 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::uint32_t polled_at_ = 0;
   std::uint32_t forked_at_ = 0;
   std::uint32_t timed_at_ = 0;
+  std::uint32_t interval_ = poll_interval;  // between two looks around
   std::uint32_t overflowed_at_ = ~0U;
   std::uint32_t share_ = 0;     // of the inject queue
   std::uint32_t ring_had_ = 0;  // by the last take
-  bool in_lane_ = false;        // something was put there, and it was not seen empty since
+  std::uint8_t beside_ = 0;     // the ring: in_lane, in_forks, if something was put there, and it was not
+                                // seen empty since
+  bool fork_turn_ = false, lane_turn_ = false;
+  std::uint32_t ring_at_ = 0;  // its last turn beside the lane
   std::uint32_t measured_at_ = 0;
   std::atomic<os::nanos> measured_when_{0};
   std::uint64_t ids_ = 0, ids_end_ = 0;

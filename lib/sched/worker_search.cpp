@@ -77,7 +77,7 @@ waiter* worker::steal_half(worker& thief, bool desperate) noexcept {
   if (!has_slot && queued() < (desperate ? 1U : 2U)) return nullptr;
   if (!bias_.begin_theft()) return nullptr;
   waiter* r = lane_.steal_into(thief.lane_);
-  if (r != nullptr) thief.in_lane_ = true;
+  if (r != nullptr) thief.beside_ |= in_lane;
   if (r == nullptr) r = ring_.steal_into(thief.ring_);
   if (r == nullptr && has_slot) r = slot_.exchange(nullptr, std::memory_order_acq_rel);  // A6, pairs with R6
   bias_.end_theft();

@@ -106,7 +106,9 @@ TEST_CASE("a failure beside a scope whose body has ended cancels what comes behi
 TEST_CASE("in a cancelled routine a scope that starts another ends as any wait", "[api][scope][cancel]") {
   weft::runtime rt({.workers = 1});
   bool returned = false;
+  weft::event begun;
   auto h = rt.go([&]() -> weft::routine<> {
+    begun.set();
     try {
       co_await weft::sleep_for(1h);
     } catch (const weft::cancelled&) {
@@ -117,7 +119,7 @@ TEST_CASE("in a cancelled routine a scope that starts another ends as any wait",
     });
     returned = true;
   });
-  while (rt.stats().idle_workers == 0) wb::sleep_for(1ms);
+  wb::wait(begun.wait());
   h.cancel();
   REQUIRE_THROWS_AS(h.join(), weft::routine_cancelled);
   REQUIRE_FALSE(returned);

@@ -96,8 +96,8 @@ struct member_links {
 
 /// A continuation that exactly one worker takes: what fork deques hold.
 struct forkable {
-  /// Goes on, on `by`, which has taken it: the frame to resume there, null if there is none.
-  void* (*go_on)(forkable& self, worker_face& by) noexcept;
+  /// Goes on, on `by`, which has taken it: gives who is to run there.
+  waiter& (*go_on)(forkable& self, worker_face& by) noexcept;
 };
 
 struct fork_group;

@@ -1,0 +1,163 @@
+// The lines of a worker take turns: forks, what comes from outside, timers, and what is ready in its ring.
+// All is counted in turns of those beside.
+
+#include <weft/stats.hpp>
+#include <weft/weft.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/only_worker.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+using clock_type = std::chrono::steady_clock;
+
+weft::routine<> waits_for_its_sibling() {
+  weft::event e;
+  const auto waits = [](weft::event* of) -> weft::routine<> { co_await of->wait(); };
+  const auto sets = [](weft::event* of) -> weft::routine<> {
+    of->set();
+    co_return;
+  };
+  co_await weft::all(waits(&e), sets(&e));
+}
+
+/// Computes for so long in each turn, and counts them.
+weft::routine<> computes(std::chrono::microseconds turn, const std::atomic<bool>& over,
+                         std::atomic<int>& turns) {
+  while (!over) {
+    const auto until = clock_type::now() + turn;
+    while (clock_type::now() < until) continue;
+    ++turns;
+    co_await weft::yield();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("forks whose siblings wait are no fewer done than started, though one is always ready",
+          "[api][fairness]") {
+  const unsigned workers = GENERATE(1U, 2U);
+  weft::runtime rt({.workers = workers});
+  std::atomic<int> ended{0};
+  int most = 0;
+  rt.go([&]() -> weft::routine<> {
+      for (int started = 1; started <= 20'000; ++started) {
+        (void)weft::go(weft::spawn_options{.detached = true}, [&]() -> weft::routine<> {
+          co_await waits_for_its_sibling();
+          ++ended;
+        });
+        co_await weft::yield();
+        most = std::max(most, started - ended);
+      }
+      while (ended < 20'000) co_await weft::yield();
+    }).join();
+  CHECK(most < 1'000);
+}
+
+TEST_CASE("a hundred that fork and wait get on beside one that computes", "[api][fairness]") {
+  constexpr int forking = 100, rounds = 10;
+  weft::runtime rt(weft::test::only_worker());
+  std::atomic<bool> over{false};
+  std::atomic<int> turns{0};
+  auto beside = rt.go([&] { return computes(100us, over, turns); });
+  std::vector<weft::join_handle<>> all;
+  for (int i = 0; i < forking; ++i) {
+    all.push_back(rt.go([]() -> weft::routine<> {
+      for (int k = 0; k < rounds; ++k) {
+        co_await waits_for_its_sibling();
+        co_await weft::yield();
+      }
+    }));
+  }
+  for (auto& each : all) each.join();
+  over = true;
+  beside.join();
+  CHECK(turns < 20 * rounds);  // one at a time they would take a thousand
+}
+
+TEST_CASE("a routine is ready within 64 resumptions beside what streams in and plays ball",
+          "[api][fairness]") {
+  const unsigned k = GENERATE(0U, 3U);
+  weft::runtime rt(weft::test::only_worker());
+  std::atomic<bool> over{false};
+  const auto plays = []() -> weft::routine<> {
+    weft::channel<int> there, back;
+    auto other = weft::go([=]() -> weft::routine<> {
+      while (co_await there.recv()) co_await back.send(1);
+    });
+    for (int i = 0; i < 15; ++i) {
+      co_await there.send(1);
+      co_await back.recv();
+    }
+    there.close();
+    co_await std::move(other);
+  };
+  std::vector<weft::join_handle<>> others;
+  for (unsigned i = 0; i < k; ++i) {
+    others.push_back(rt.go([&]() -> weft::routine<> {
+      while (!over) co_await weft::yield();
+    }));
+  }
+  auto watching = rt.go([&]() -> weft::routine<std::uint64_t> {
+    std::uint64_t worst = 0;
+    for (int i = 0; i < 2'000; ++i) {
+      const auto before = rt.stats().dispatches;
+      co_await weft::yield();
+      worst = std::max(worst, rt.stats().dispatches - before);
+    }
+    over = true;
+    co_return worst;
+  });
+  while (!over) {
+    if (rt.stats().live < 500) (void)rt.go(plays);
+  }
+  for (auto& each : others) each.join();
+  // Before it are the others, and those that played when it yielded: in the slot, and its own.
+  CHECK(watching.join() <= 64 * (k + 1 + 2));
+}
+
+TEST_CASE("who sleeps beside one that computes is woken a few turns late at most", "[api][fairness][time]") {
+  const std::chrono::nanoseconds stall =
+      GENERATE(std::chrono::nanoseconds(200us), std::chrono::nanoseconds(1h));
+  weft::runtime rt({.workers = 1, .stall_threshold = stall});
+  std::atomic<bool> over{false};
+  std::atomic<int> turns{0};
+  auto beside = rt.go([&] { return computes(2ms, over, turns); });
+  std::vector<int> late;
+  rt.go([&]() -> weft::routine<> {
+      for (int i = 0; i < 30; ++i) {
+        const int before = turns;
+        co_await weft::sleep_for(1us);
+        late.push_back(turns - before);
+      }
+    }).join();
+  over = true;
+  beside.join();
+  std::sort(late.begin(), late.end());
+  CHECK(late[late.size() / 2] <= 5);  // by the loop's measure it was 15, by the monitor's 63
+}
+
+TEST_CASE("a call from outside waits a few turns at most for one that computes", "[api][fairness]") {
+  weft::runtime rt(weft::test::only_worker());
+  std::atomic<bool> over{false};
+  std::atomic<int> turns{0};
+  auto beside = rt.go([&] { return computes(2ms, over, turns); });
+  std::vector<int> waited;
+  for (int i = 0; i < 30; ++i) {
+    const int before = turns;
+    rt.go([] {}).join();
+    waited.push_back(turns - before);
+  }
+  over = true;
+  beside.join();
+  std::sort(waited.begin(), waited.end());
+  CHECK(waited[waited.size() / 2] <= 5);  // it was 61
+}
