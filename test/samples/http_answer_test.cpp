@@ -73,6 +73,13 @@ TEST_CASE("what the client has already is not sent again", "[samples][http]") {
   REQUIRE(code(to("GET", since(example_date) + "Range: bytes=0-1\r\n")) == 304);
 }
 
+TEST_CASE("a date counts for nothing beside If-None-Match", "[samples][http]") {
+  const std::string since = "If-Modified-Since: " + date_text(example_date) + "\r\n";
+  REQUIRE(code(to("GET", since + "If-None-Match: \"x\"\r\n")) == 200);
+  REQUIRE(code(to("GET", "If-None-Match: W/\"x\", \"y\"\r\n" + since)) == 200);
+  REQUIRE(code(to("GET", "If-None-Match: *\r\n")) == 304);  // any will do, and there is one
+}
+
 TEST_CASE("a range is answered for GET alone, and if the file is still the same", "[samples][http]") {
   const std::string range = "Range: bytes=10-19\r\n";
   const answer part = to("GET", range);
