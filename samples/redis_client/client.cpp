@@ -77,9 +77,12 @@ weft::routine<> redis_client::talk(weft::ip_endpoint to, weft::channel<request>&
       std::string bytes;
       while (next) {
         bytes += next->bytes;
+        // Only the first may have to wait for room: what is gathered before another is not written yet, and
+        // has no answer that would make some.
         co_await waiting.send(std::move(next->answered));
         next.reset();
-        if (bytes.size() < most_at_once) next = requests.try_recv().value;
+        const bool has_room = bytes.size() < most_at_once && waiting.size() < most_under_way;
+        if (has_room) next = requests.try_recv().value;
       }
       co_await server.write_all(bytes);
       next = co_await requests.recv();

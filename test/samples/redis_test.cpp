@@ -5,12 +5,16 @@
 #include <weft/io/tcp.hpp>
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include <sched.h>
 
 #include "client.hpp"
 #include "resp.hpp"
@@ -134,6 +138,28 @@ TEST_CASE("a command whose connection is lost is told so and the next one connec
     while (!again) again = ask(c, "N");  // said before the end was noticed
     REQUIRE(again->number == answered + 1);
   }
+  server.cancel();
+  REQUIRE_THROWS_AS(server.join(), routine_cancelled);
+}
+
+TEST_CASE("more commands may wait for their answers than the connection keeps track of", "[samples][redis]") {
+  constexpr int commands = 3'000;
+  tcp_listener listener(ip_endpoint::loopback());
+  redis_client c(listener.local_endpoint());
+  std::atomic<int> saying = 0, answered = 0;
+  const auto say = [&](std::string word) -> routine<> {
+    std::vector<std::string> command{std::move(word)};
+    ++saying;
+    auto answer = co_await c.say(std::move(command));
+    if (co_await answer.recv()) ++answered;
+  };
+  std::vector<join_handle<void>> all;
+  all.push_back(go(say, std::string(20'000'000, 'x')));  // until it is written, the others gather
+  for (int i = 1; i < commands; ++i) all.push_back(go(say, std::string("N")));
+  while (saying < commands) ::sched_yield();
+  auto server = go(serve, std::ref(listener), commands + 1);
+  for (auto& each : all) each.join();
+  REQUIRE(answered == commands);
   server.cancel();
   REQUIRE_THROWS_AS(server.join(), routine_cancelled);
 }
