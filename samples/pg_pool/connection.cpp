@@ -40,6 +40,7 @@ weft::routine<pg_connection> pg_connection::connect(std::string conninfo) {
   pg_connection c(PQconnectStart(conninfo.c_str()));
   if (c.session_ == nullptr) throw std::bad_alloc();
   PGconn* const session = c.session_.get();
+  if (PQstatus(session) == CONNECTION_BAD) throw pg_error(PQerrorMessage(session));
   PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
   while (wants == PGRES_POLLING_WRITING || wants == PGRES_POLLING_READING) {
     if (wants == PGRES_POLLING_WRITING)

@@ -181,3 +181,14 @@ TEST_CASE("sessions that have broken are replaced, and so is a server that was a
   REQUIRE(fresh.value_of("SELECT 3") == "3");
   fresh.end();
 }
+
+TEST_CASE("an address that libpq cannot make sense of is an error of each statement", "[counterparts][pg]") {
+  if (is_skipped_here()) return;
+  test::program pool({WEFT_SAMPLES "/pg_pool", "nonsense", "1", "10000"}, true);
+  for (int i = 0; i < 2; ++i) {
+    pool.write("SELECT 1\n");
+    REQUIRE(pool.read_line().find("missing \"=\"") != std::string::npos);
+  }
+  pool.end_input();
+  REQUIRE(pool.wait().success());
+}
