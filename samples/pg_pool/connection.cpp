@@ -54,16 +54,17 @@ weft::routine<pg_connection> pg_connection::connect(std::string conninfo) {
 }
 
 weft::routine<rows> pg_connection::query(const std::string& statement) {
-  std::exception_ptr stopped;
+  std::exception_ptr failure;
   try {
     if (PQsendQuery(session_.get(), statement.c_str()) == 0) throw pg_error(PQerrorMessage(session_.get()));
     co_await flush();
     co_return co_await read_results();
-  } catch (const weft::cancelled&) {
-    stopped = std::current_exception();
+  } catch (...) {
+    failure = std::current_exception();
   }
-  co_await weft::shield(stop_query());
-  std::rethrow_exception(stopped);
+  // The next query would get the rest of this one's answer.
+  if (is_busy()) co_await weft::shield(stop_query());
+  std::rethrow_exception(failure);
 }
 
 // A server that answers while we still send must be listened to, or both would wait for each other.
@@ -91,6 +92,8 @@ weft::routine<rows> pg_connection::read_results() {
     const result r(PQgetResult(session), &PQclear);
     if (r == nullptr) break;
     const ExecStatusType status = PQresultStatus(r.get());
+    if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT)  // libpq would say so for ever
+      throw pg_error("COPY to or from the client is not supported\n");
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY)
       error = PQresultErrorMessage(r.get());
     last = rows_of(r.get());
@@ -104,8 +107,9 @@ weft::routine<> pg_connection::stop_query() {
   try {
     co_await weft::block_on_io(ask_to_stop, session_.get());
     co_await weft::with_timeout(5s, read_results());
-  } catch (const pg_error&) {  // "canceling statement due to user request", or the session has ended
-  } catch (const weft::timeout_error&) {
+  } catch (const std::exception&) {
+    // "canceling statement due to user request", the session has ended, or it could not be asked.  Why the
+    // query is stopped is what its caller is told.
   }
-  if (PQtransactionStatus(session_.get()) == PQTRANS_ACTIVE) session_.reset();
+  if (is_busy()) session_.reset();
 }

@@ -28,13 +28,16 @@ class pg_connection {
 
   /// Runs one statement and waits for all of its rows.
   ///
-  /// Cancelled - by with_timeout, say - it asks the server to stop, and waits for it to have done so: the
-  /// session can be used again.
-  /// \throws pg_error  the statement is wrong, or the session has ended: see is_broken()
+  /// Cancelled - by with_timeout, say - or failed in the middle, it asks the server to stop, and waits for it
+  /// to have done so: the session can be used again, or is_broken().
+  /// \throws pg_error           the statement is wrong, or the session has ended
+  /// \throws std::system_error  there was no descriptor to wait with
   weft::routine<rows> query(const std::string& statement);
 
   /// It is of no more use.
-  bool is_broken() const { return session_ == nullptr || PQstatus(session_.get()) != CONNECTION_OK; }
+  bool is_broken() const {
+    return session_ == nullptr || PQstatus(session_.get()) != CONNECTION_OK || is_busy();
+  }
 
  private:
   struct finish {
@@ -42,6 +45,9 @@ class pg_connection {
   };
 
   explicit pg_connection(PGconn* session) : session_(session) {}
+
+  /// With a query that has not been read to its end.
+  bool is_busy() const { return PQtransactionStatus(session_.get()) == PQTRANS_ACTIVE; }
 
   weft::routine<> flush();
   weft::routine<rows> read_results();

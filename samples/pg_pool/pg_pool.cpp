@@ -17,6 +17,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <fmt/core.h>
@@ -41,6 +42,8 @@ weft::routine<std::string> run(work& w, std::string statement) {
     text = "cancelled: it took too long\n";
   } catch (const pg_error& e) {
     text = e.what();
+  } catch (const std::system_error& e) {  // of this statement, as when descriptors run out
+    text = fmt::format("{}\n", e.what());
   }
   co_return text;
 }

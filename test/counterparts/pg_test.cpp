@@ -11,9 +11,11 @@
 #include <vector>
 
 #include <pwd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "counterparts/support.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace weft;
 using namespace std::chrono_literals;
@@ -191,4 +193,24 @@ TEST_CASE("an address that libpq cannot make sense of is an error of each statem
   }
   pool.end_input();
   REQUIRE(pool.wait().success());
+}
+
+TEST_CASE("a session that has lost its place in the conversation is replaced", "[counterparts][pg]") {
+  if (is_skipped_here()) return;
+  const postgres pg;
+  pool p(pg, 1, 10'000);
+  const std::string session = p.value_of("SELECT pg_backend_pid()");
+  p.say("COPY (SELECT 1) TO STDOUT");
+  REQUIRE(p.is.read_line().find("COPY") != std::string::npos);
+  REQUIRE(p.value_of("SELECT pg_backend_pid()") != session);
+  if (test::under_asan) return;  // it needs descriptors of its own
+  rlimit usual;
+  REQUIRE(::prlimit(p.is.id(), RLIMIT_NOFILE, nullptr, &usual) == 0);
+  const rlimit few{.rlim_cur = 3, .rlim_max = usual.rlim_max};
+  REQUIRE(::prlimit(p.is.id(), RLIMIT_NOFILE, &few, nullptr) == 0);
+  p.say("SELECT 1 FROM pg_sleep(0.1)");
+  REQUIRE(p.is.read_line().find("Too many open files") != std::string::npos);
+  REQUIRE(::prlimit(p.is.id(), RLIMIT_NOFILE, &usual, nullptr) == 0);
+  for (int i = 0; i < 3; ++i) REQUIRE(p.value_of("SELECT 2") == "2");
+  p.end();
 }
