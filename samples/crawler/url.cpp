@@ -5,6 +5,7 @@
 namespace {
 
 constexpr std::string_view scheme = "http://";
+constexpr std::string_view blanks = " \t\r\n";
 
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
@@ -40,8 +41,34 @@ std::string replaced(std::string text, std::string_view what, std::string_view b
   return text;
 }
 
+// As browsers do: blanks around a link are not part of it, nor are the ends of lines that it was broken by.
+std::string without_breaks(std::string_view link) {
+  const std::size_t first = std::min(link.find_first_not_of(blanks), link.size());
+  std::string kept(link.substr(first, link.find_last_not_of(blanks) + 1 - first));
+  std::erase_if(kept, [](char c) { return c == '\t' || c == '\r' || c == '\n'; });
+  return kept;
+}
+
+bool is_plain(char c) {
+  return c > ' ' && c < '\x7f';
+}
+
+// What has no place in a request line would end it, or begin another.
+std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string all;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (is_plain(c))
+      all += c;
+    else
+      all.append({'%', digits[byte / 16], digits[byte % 16]});
+  }
+  return all;
+}
+
 std::size_t skip_white(std::string_view text, std::size_t at) {
-  return std::min(text.find_first_not_of(" \t\r\n", at), text.size());
+  return std::min(text.find_first_not_of(blanks, at), text.size());
 }
 
 }  // namespace
@@ -63,16 +90,18 @@ std::optional<url> parse_url(std::string_view text) {
   if (colon < authority.size()) u.port = authority.substr(colon + 1);
   const std::string_view rest = text.substr(end);
   const std::size_t query = std::min(rest.find('?'), rest.size());
-  u.path = without_dots(rest.substr(0, query)).append(rest.substr(query));
+  u.path = percent_encoded(without_dots(rest.substr(0, query)).append(rest.substr(query)));
   const bool is_port = !u.port.empty() && u.port.find_first_not_of("0123456789") == u.port.npos;
-  if (u.host.empty() || !is_port) return std::nullopt;
+  const bool is_host = !u.host.empty() && std::all_of(u.host.begin(), u.host.end(), is_plain);
+  if (!is_host || !is_port) return std::nullopt;
   return u;
 }
 
-std::optional<url> resolve_link(const url& base, std::string_view link) {
-  link = link.substr(0, link.find('#'));
+std::optional<url> resolve_link(const url& base, std::string_view as_written) {
+  std::string link = without_breaks(as_written);
+  link.erase(std::min(link.find('#'), link.size()));
   if (has_scheme(link)) return parse_url(link);
-  if (link.starts_with("//")) return parse_url("http:" + std::string(link));
+  if (link.starts_with("//")) return parse_url("http:" + link);
   std::string path = base.path.substr(0, base.path.find('?'));
   if (link.starts_with('/')) {
     path = link;

@@ -18,7 +18,7 @@ struct url {
   auto operator<=>(const url&) const = default;
 };
 
-/// "http://host:port/path"; a fragment is dropped.  Empty: something else.
+/// "http://host:port/path"; a fragment is dropped, blanks and the like are encoded.  Empty: something else.
 std::optional<url> parse_url(std::string_view text);
 
 /// What a link in the page at `base` refers to.  Empty: nothing of http.

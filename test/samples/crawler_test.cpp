@@ -120,6 +120,22 @@ TEST_CASE("a link is resolved as the RFC has it", "[samples][crawler]") {
     REQUIRE(resolved(base, none).empty());
 }
 
+TEST_CASE("what a request line must not have is left out of a link, or encoded", "[samples][crawler]") {
+  const std::string_view base = "http://host:81/a/b";
+  REQUIRE(resolved(base, "/a b") == "http://host:81/a%20b");
+  REQUIRE(resolved(base, " \n/c?x=1 2\t ") == "http://host:81/c?x=1%202");
+  REQUIRE(resolved(base, "/x HTTP/1.1\r\nHost: y\r\n\r\nGET /z") ==
+          "http://host:81/x%20HTTP/1.1Host:%20yGET%20/z");
+  REQUIRE(resolved(base, std::string_view("/\0\x1b\x7f\xc3\xa4%20", 9)) ==
+          "http://host:81/%00%1B%7F%C3%A4%20");
+  REQUIRE(resolved(base, "ht\ntp://ot\r\nher/x") == "http://other:80/x");
+  REQUIRE(resolved(base, "http://a b/").empty());
+  REQUIRE(resolved(base, std::string_view("//a\0/", 5)).empty());
+  const std::string once = resolved(base, "/a b/c d");
+  REQUIRE(resolved(base, once) == once);
+  REQUIRE(resolved(once, "e") == "http://host:81/a%20b/e");
+}
+
 TEST_CASE("links are the quoted values of href", "[samples][crawler]") {
   const std::vector<std::string> found =
       links_in("<a href=\"a\"><A\nHREF = 'b&amp;c'> href=d href <a xhref='e' href=\"unended");
