@@ -55,9 +55,12 @@ struct options {
   std::chrono::milliseconds timeout{10'000};
 };
 
+constexpr unsigned most_redirects = 10;  // in a row; a server may have no end of them
+
 struct job {
   url at;
   unsigned depth = 0;
+  unsigned redirects = 0;  // on the way from the last page
 };
 
 struct page {
@@ -139,17 +142,19 @@ weft::routine<bool> collect(const options& chosen, weft::channel_sender<job> to_
   std::set<url> seen{chosen.start};
   counts all;
   bool is_start_there = false;
-  job next{chosen.start, 0};
+  job next{chosen.start};
   co_await to_fetch.send(std::move(next));
   for (std::size_t under_way = 1; under_way > 0; --under_way) {
     const std::optional<page> p = co_await fetched.recv();
     report(*p, all);
     if (p->from.at == chosen.start) is_start_there = p->code != 0;
     const unsigned depth = p->from.depth + (p->is_redirect ? 0 : 1);
+    const unsigned redirects = p->is_redirect ? p->from.redirects + 1 : 0;
+    if (depth > chosen.depth || redirects > most_redirects) continue;
     for (const url& link : p->links) {
-      if (depth > chosen.depth || !seen.insert(link).second) continue;
+      if (!seen.insert(link).second) continue;
       ++under_way;
-      next = {link, depth};
+      next = {link, depth, redirects};
       co_await to_fetch.send(std::move(next));
     }
   }

@@ -216,6 +216,21 @@ TEST_CASE("a site with cycles, redirects, chunks and holes is crawled once", "[s
   REQUIRE(counts.starts_with("fetched 11, redirects 3, refused 1, failed 2, bytes "));
 }
 
+TEST_CASE("the crawler follows ten redirects in a row and no more", "[samples][crawler]") {
+  std::map<std::string, std::string> answers{{"/", page("<a href='/0'><a href='/nine'>")},
+                                             {"/nine", redirect("/92")},
+                                             {"/page", page("<a href='/last'>")},
+                                             {"/last", redirect("/end")},
+                                             {"/end", page("")}};
+  for (int i = 0; i < 100; ++i) answers["/" + std::to_string(i)] = redirect("/" + std::to_string(i + 1));
+  answers["/100"] = redirect("/page");
+  std::set<std::string> expected{"200 /", "302 /nine", "200 /page", "302 /last", "200 /end"};
+  for (int i = 0; i <= 10; ++i) expected.insert("302 /" + std::to_string(i));
+  for (int i = 92; i <= 100; ++i) expected.insert("302 /" + std::to_string(i));
+  const auto [lines, counts] = crawl(answers, {});
+  REQUIRE(lines == expected);
+}
+
 TEST_CASE("the crawler says if it cannot begin", "[samples][crawler]") {
   const auto [lines, counts] = crawl({}, {"--timeout", "50"}, false);
   REQUIRE(counts == "fetched 1, redirects 0, refused 0, failed 1, bytes 0");
