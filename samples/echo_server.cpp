@@ -10,6 +10,7 @@
 #include <weft/weft.hpp>
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <csignal>
@@ -40,7 +41,13 @@ weft::routine<> echo(weft::tcp_stream client) {
   }
 }
 
-// An accept() that fails for want of descriptors has lost nothing: the client waits until some are free.
+bool is_shortage(const std::system_error& e) {
+  const int code = e.code().value();
+  return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+
+// An accept() that fails for want of descriptors or memory has lost nothing: the client waits until there are
+// some.
 weft::routine<> accept_clients(weft::tcp_listener& listener, weft::task_scope& clients) {
   while (true) {
     try {
@@ -48,7 +55,7 @@ weft::routine<> accept_clients(weft::tcp_listener& listener, weft::task_scope& c
       clients.go(echo, std::move(client));
       continue;
     } catch (const std::system_error& e) {
-      if (e.code() != std::errc::too_many_files_open) throw;
+      if (!is_shortage(e)) throw;
     }
     co_await weft::sleep_for(50ms);
   }

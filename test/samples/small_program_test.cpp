@@ -52,6 +52,18 @@ TEST_CASE("echo_server gives back what comes, survives resets and descriptors th
   REQUIRE(server.wait().success());
 }
 
+TEST_CASE("echo_server survives a system that has no room for a client", "[samples]") {
+  // The sanitizers want to be loaded first.
+  test::program server({"env", "ASAN_OPTIONS=verify_asan_link_order=0", "LD_PRELOAD=" WEFT_TEST_NO_ROOM,
+                        WEFT_SAMPLES "/echo_server"});
+  tcp_stream client = blocking::wait(tcp_stream::connect(ip_endpoint::loopback(server.read_port())));
+  char byte;
+  blocking::wait(client.write_all("x"));
+  REQUIRE(blocking::wait(client.read_exactly(mutable_buffer(&byte, 1))) == 1);
+  server.kill(SIGTERM);
+  REQUIRE(server.wait().success());
+}
+
 TEST_CASE("tail_follow prints what is appended, through truncation and rotation", "[samples]") {
   const test::scratch_directory scratch;
   const std::filesystem::path log = scratch.path() / "log", old = scratch.path() / "log.1";
