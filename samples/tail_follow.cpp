@@ -84,28 +84,31 @@ class followed_file {
 
   /// Prints what is new.  One that was renamed is read to its end before the one that has taken its place.
   weft::routine<> look() {
-    const bool is_other = co_await is_replaced();
+    weft::file other = co_await open_other();
     if (file_.is_open()) {
       const std::uint64_t size = co_await file_.size();
       if (size < printed_) printed_ = 0;  // it was cut off
       co_await print_rest();
     }
-    if (!is_other) co_return;
-    file_ = co_await weft::file::open(path_);
+    if (!other.is_open()) co_return;
+    file_ = std::move(other);
     is_ = co_await file_.metadata();
     printed_ = 0;
     co_await print_rest();
   }
 
  private:
-  weft::routine<bool> is_replaced() {
+  // Empty: the name is still the same file's, or nobody's.  It may be gone at any time, and come again.
+  weft::routine<weft::file> open_other() {
+    weft::file other;
     try {
       const weft::file_metadata now = co_await weft::metadata(path_);
-      co_return !file_.is_open() || now.inode != is_.inode || now.device != is_.device;
+      const bool is_same = file_.is_open() && now.inode == is_.inode && now.device == is_.device;
+      if (!is_same) other = co_await weft::file::open(path_);
     } catch (const std::system_error& e) {
       if (e.code() != std::errc::no_such_file_or_directory) throw;
     }
-    co_return false;  // it may come
+    co_return other;
   }
 
   weft::routine<> print_rest() {

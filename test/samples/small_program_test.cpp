@@ -96,3 +96,17 @@ TEST_CASE("tail_follow prints what is appended, through truncation and rotation"
   REQUIRE(tail.read_rest().empty());
   REQUIRE(test::run_program({WEFT_SAMPLES "/tail_follow", "/no/such/directory/file"}).how.exited() == 1);
 }
+
+TEST_CASE("a file that is gone as soon as it is there does not end tail_follow", "[samples]") {
+  const test::scratch_directory scratch;
+  const std::filesystem::path log = scratch.path() / "log";
+  test::program tail({WEFT_SAMPLES "/tail_follow", log.string()});
+  append(log, "one\n");
+  REQUIRE(tail.read_line() == "one");
+  for (int i = 0; i < test::unless_sanitized(20'000, 5'000); ++i) {
+    std::filesystem::remove(log);
+    append(log, "");
+  }
+  append(log, "end\n");
+  REQUIRE(tail.read_line() == "end");
+}
