@@ -1,5 +1,5 @@
 // tail_follow: prints a file and then whatever is appended to it, as `tail -n +1 -F` does, until SIGINT or
-// SIGTERM.
+// SIGTERM, or until nobody reads it.
 //
 // The file may be cut off, renamed and made anew (as log rotation does), or not be there yet.  Nothing is
 // polled: inotify tells what happens in the directory, and wait_readable() waits for its descriptor as for
@@ -7,6 +7,7 @@
 
 #include <weft/io/directory.hpp>
 #include <weft/io/file.hpp>
+#include <weft/io/pipe.hpp>
 #include <weft/io/ready.hpp>
 #include <weft/io/signal.hpp>
 #include <weft/weft.hpp>
@@ -24,8 +25,10 @@
 #include <system_error>
 #include <utility>
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace {
@@ -72,15 +75,41 @@ class name_watch {
   int fd_;
 };
 
-void print(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+void print_blocking(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) < text.size() || std::fflush(stdout) != 0)
+    throw std::system_error(errno, std::system_category(), "standard output");
 }
+
+/// Standard output, whose reader may be slow or go away.
+class output {
+ public:
+  /// A pipe is opened once more: to wait for it makes it non-blocking, and others who share the one that we
+  /// were started with do not expect that.  Anything else is printed to as it is.
+  output() {
+    struct stat about {};
+
+    if (::fstat(STDOUT_FILENO, &about) != 0 || !S_ISFIFO(about.st_mode)) return;
+    const int fd = ::open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0) pipe_ = weft::pipe_end::adopt(fd);
+  }
+
+  /// Can be cancelled, if it is a pipe.
+  /// \throws std::system_error  EPIPE: nobody reads it any more
+  weft::routine<> print(std::string_view text) {
+    if (pipe_.is_open())
+      co_await pipe_.write_all(text);
+    else
+      co_await weft::block_on_io(print_blocking, text);
+  }
+
+ private:
+  weft::pipe_end pipe_;
+};
 
 /// The file that has the name now, as far as it was printed.
 class followed_file {
  public:
-  explicit followed_file(std::filesystem::path path) : path_(std::move(path)) {}
+  followed_file(std::filesystem::path path, output& to) : path_(std::move(path)), to_(to) {}
 
   /// Prints what is new.  One that was renamed is read to its end before the one that has taken its place.
   weft::routine<> look() {
@@ -117,11 +146,12 @@ class followed_file {
     while (n > 0) {
       n = co_await file_.read_at(printed_, piece);
       printed_ += n;
-      co_await weft::block_on_io(print, std::string_view(piece.data(), n));  // who reads it may be slow
+      co_await to_.print(std::string_view(piece.data(), n));
     }
   }
 
   std::filesystem::path path_;
+  output& to_;
   weft::file file_;
   weft::file_metadata is_;
   std::uint64_t printed_ = 0;
@@ -129,7 +159,8 @@ class followed_file {
 
 weft::routine<> follow(const std::filesystem::path& path) {
   name_watch watch(path);  // before the first look, or a change in between is missed
-  followed_file file(path);
+  output to;
+  followed_file file(path, to);
   while (true) {
     co_await file.look();
     co_await watch.changed();
@@ -137,11 +168,15 @@ weft::routine<> follow(const std::filesystem::path& path) {
 }
 
 weft::routine<> follow_until(weft::signal_set& signals, const std::filesystem::path& path) {
-  co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
-    s.go(follow, std::cref(path));
-    co_await signals.wait();
-    s.cancel();
-  });
+  try {
+    co_await weft::scope([&](weft::task_scope& s) -> weft::routine<> {
+      s.go(follow, std::cref(path));
+      co_await signals.wait();
+      s.cancel();
+    });
+  } catch (const std::system_error& e) {
+    if (e.code() != std::errc::broken_pipe) throw;  // who read it has seen enough
+  }
 }
 
 }  // namespace

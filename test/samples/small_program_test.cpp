@@ -7,7 +7,14 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <ios>
 #include <string>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "io/support.hpp"
 #include "support/catch.hpp"
@@ -109,4 +116,54 @@ TEST_CASE("a file that is gone as soon as it is there does not end tail_follow",
   }
   append(log, "end\n");
   REQUIRE(tail.read_line() == "end");
+}
+
+TEST_CASE("tail_follow ends when nobody reads it any more", "[samples]") {
+  const test::scratch_directory scratch;
+  const std::filesystem::path log = scratch.path() / "log";
+  append(log, "one\n");
+  test::program tail({WEFT_SAMPLES "/tail_follow", log.string()});
+  REQUIRE(tail.read_line() == "one");
+  tail.close_output();
+  append(log, "two\n");
+  REQUIRE(tail.wait().success());
+}
+
+TEST_CASE("a reader that stalls does not keep a signal from ending tail_follow", "[samples]") {
+  const test::scratch_directory scratch;
+  const std::filesystem::path log = scratch.path() / "log";
+  append(log, test::text(0, 300'000));
+  const std::string pipe = (scratch.path() / "pipe").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const int reader = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);
+  REQUIRE(::write(reader, "x", 1) == 1);  // takes a page, and what comes is written in part
+  test::program tail({"sh", "-c", "exec " WEFT_SAMPLES "/tail_follow " + log.string() + " >" + pipe});
+  const int room = ::fcntl(reader, F_GETPIPE_SZ) - 4'096;
+  for (int there = 0; there < room; ::sched_yield()) REQUIRE(::ioctl(reader, FIONREAD, &there) == 0);
+  tail.kill(SIGTERM);
+  REQUIRE(tail.wait().success());
+  ::close(reader);
+}
+
+TEST_CASE("the pipe that tail_follow prints to stays blocking for others who write to it", "[samples]") {
+  const test::scratch_directory scratch;
+  const std::filesystem::path log = scratch.path() / "log";
+  append(log, "one\n");
+  test::program tail({WEFT_SAMPLES "/tail_follow", log.string()});
+  REQUIRE(tail.read_line() == "one");
+  std::ifstream about("/proc/" + std::to_string(tail.id()) + "/fdinfo/1");
+  std::string name;
+  int flags = 0;
+  while (name != "flags:") about >> name;
+  about >> std::oct >> flags;
+  REQUIRE((flags & O_NONBLOCK) == 0);
+}
+
+TEST_CASE("tail_follow says if it cannot print", "[samples]") {
+  const test::scratch_directory scratch;
+  const std::string log = scratch.write("log", "one\n");
+  const std::string command = WEFT_SAMPLES "/tail_follow " + log + " 2>&1 >/dev/full";
+  const test::outcome o = test::run_program({"sh", "-c", "exec " + command});
+  REQUIRE(o.how.exited() == 1);
+  REQUIRE(o.output.find("No space left on device") != std::string::npos);
 }

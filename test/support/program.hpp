@@ -63,6 +63,9 @@ class program {
 
   void end_input() { is_.in().close(); }
 
+  /// It writes to nobody from now on.
+  void close_output() { is_.out().close(); }
+
   /// Without the end of the line.  \throws std::runtime_error  it has ended
   std::string read_line() {
     std::size_t end = read_.find('\n');
