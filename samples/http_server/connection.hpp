@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <exception>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -136,13 +137,18 @@ class connection {
 
   // The head and the first piece go in one system call.  False: the file has become shorter meanwhile, which
   // only the end of the connection can tell.
-  weft::routine<bool> send(const answer& a, bool is_head, document& file) {
-    const std::string head = head_of(a, is_head, now());
+  weft::routine<bool> send(answer a, bool is_head, document& file) {
     std::uint64_t at = a.first;
     std::uint64_t left = is_head ? 0 : a.length;
     std::vector<char> piece(std::min<std::uint64_t>(left, piece_size));
     std::size_t n = 0;
-    if (left > 0) n = co_await file.read_at(at, piece);
+    try {
+      if (left > 0) n = co_await file.read_at(at, piece);
+    } catch (const std::system_error&) {  // which can still be said
+      a = answer_without_file(status::internal_server_error, a.keep_alive);
+      left = 0;
+    }
+    const std::string head = head_of(a, is_head, now());
     const std::array both{weft::const_buffer(head), weft::const_buffer(piece.data(), n)};
     co_await weft::with_timeout(limits_.write_time, peer_.write_all(both));
     while (n > 0 && n < left) {

@@ -147,12 +147,18 @@ class connection {
 
   // The head and the first piece go in one system call.  False: the file has become shorter meanwhile, which
   // only the end of the connection can tell.
-  bool send(const answer& a, bool is_head, weft::file file = {}) {
-    const std::string head = head_of(a, is_head, now());
+  bool send(answer a, bool is_head, weft::file file = {}) {
     std::uint64_t at = a.first;
     std::uint64_t left = is_head ? 0 : a.length;
     std::vector<char> piece(std::min<std::uint64_t>(left, piece_size));
-    std::size_t n = left > 0 ? wait(file.read_at(at, piece)) : 0;
+    std::size_t n = 0;
+    try {
+      if (left > 0) n = wait(file.read_at(at, piece));
+    } catch (const std::system_error&) {  // which can still be said
+      a = answer_without_file(status::internal_server_error, a.keep_alive);
+      left = 0;
+    }
+    const std::string head = head_of(a, is_head, now());
     const std::array both{const_buffer(head), const_buffer(piece.data(), n)};
     with_timeout(limits_.write_time, peer_.write_all(both));
     while (n > 0 && n < left) {

@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <functional>
 #include <random>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <sched.h>
@@ -43,6 +45,7 @@ class text_site {
     bool is_found() const { return of_ != nullptr; }
 
     routine<std::size_t> read_at(std::uint64_t offset, mutable_buffer to) {
+      if (offset >= of_->unreadable_from) throw std::system_error(EIO, std::system_category());
       const std::uint64_t left = of_->there - std::min(offset, of_->there);
       const std::string part = test::text(offset, std::min<std::uint64_t>(left, to.size()));
       std::memcpy(to.data(), part.data(), part.size());
@@ -61,6 +64,7 @@ class text_site {
   }
 
   std::uint64_t there = ~std::uint64_t{0};  // of the bytes: fewer if the file has become shorter
+  std::uint64_t unreadable_from = ~std::uint64_t{0};
   std::atomic<std::uint64_t> bytes_read = 0;
 
  private:
@@ -195,6 +199,20 @@ TEST_CASE("a file that becomes shorter ends the connection and not the server", 
   REQUIRE(summary(all) == "200 ?");
   REQUIRE(all.ends_with(test::text(90'000, 10'000)));
   s.server.join();
+}
+
+TEST_CASE("a file that cannot be read is an error of the server's as long as that can be said",
+          "[samples][http]") {
+  served at_once, later(200'000);
+  at_once.files.unreadable_from = 0;
+  at_once.send(get + "GET /none HTTP/1.1\r\nHost: x\r\n\r\n" + last_get);
+  at_once.client.shutdown_write();
+  REQUIRE(summary(at_once.rest()) == "500 404 500c ");
+  at_once.server.join();
+  later.files.unreadable_from = 100'000;
+  later.send(get + last_get);
+  REQUIRE(summary(later.rest()) == "200 ?");
+  later.server.join();
 }
 
 TEST_CASE("a peer that stops reading holds one piece of the file, and is given up", "[samples][http]") {

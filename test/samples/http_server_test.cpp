@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdio>
 #include <deque>
 #include <filesystem>
 #include <fstream>
@@ -298,6 +299,17 @@ TEST_CASE("a client that is slow with its head is told so", "[samples][http]") {
   REQUIRE(c.read().code == 408);
   REQUIRE(trickles.read().code == 408);
   trickle.join();
+}
+
+TEST_CASE("a file that the system cannot read is answered 500 and the connection goes on",
+          "[samples][http]") {
+  const std::string folder = "/sys/devices/virtual/net/lo";  // whose `speed` says that it has 4096 bytes
+  if (!std::filesystem::exists(folder + "/speed") || std::ifstream(folder + "/speed").get() != EOF) return;
+  const std::string face = GENERATE("http_server", "http_server_plain");
+  test::program server({WEFT_SAMPLES "/" + face, "--root", folder, "--port", "0"});
+  http_client c(ip_endpoint::loopback(server.read_port()));
+  REQUIRE(c.get("/speed").code == 500);
+  REQUIRE(c.get("/none").code == 404);
 }
 
 TEST_CASE("idle connections cost little memory", "[samples][http]") {
