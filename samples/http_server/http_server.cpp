@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -75,9 +76,14 @@ weft::routine<> serve(server& s, weft::tcp_stream peer) {
   co_await c.serve();
 }
 
+// Without memory for its routine a client is closed, and the others go on.
 void start_serving(server& s, weft::task_scope& connections, weft::tcp_stream peer) {
   s.starting.add();
-  connections.go(serve, std::ref(s), std::move(peer));
+  try {
+    connections.go(serve, std::ref(s), std::move(peer));
+  } catch (const std::bad_alloc&) {
+    s.starting.done();
+  }
 }
 
 weft::routine<> accept_all(server& s, weft::task_scope& connections) {
@@ -88,6 +94,8 @@ weft::routine<> accept_all(server& s, weft::task_scope& connections) {
       start_serving(s, connections, std::move(peer));
     } catch (const std::system_error& e) {
       if (!is_shortage(e)) throw;
+      has_none_left = true;
+    } catch (const std::bad_alloc&) {
       has_none_left = true;
     }
     if (has_none_left) co_await weft::sleep_for(50ms);  // until some connection has ended; clients wait
@@ -101,8 +109,7 @@ weft::routine<> accept_waiting(server& s, weft::task_scope& connections) {
       weft::tcp_stream peer = co_await weft::with_timeout(0ms, s.listener.accept());
       start_serving(s, connections, std::move(peer));
     }
-  } catch (const weft::timeout_error&) {
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {  // timeout_error: that was all; else they are lost, and those before not
   }
 }
 

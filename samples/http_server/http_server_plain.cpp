@@ -22,6 +22,7 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -200,10 +201,12 @@ void accept_all(server& s, task_scope& connections) {
   while (true) {
     try {
       connections.go(serve, std::ref(s), wait(s.listener.accept()));
+      continue;
     } catch (const std::system_error& e) {
       if (!is_shortage(e)) throw;
-      sleep_for(50ms);  // until some connection has ended; clients wait
+    } catch (const std::bad_alloc&) {
     }
+    sleep_for(50ms);  // until some connection has ended; clients wait
   }
 }
 
@@ -212,8 +215,7 @@ void accept_waiting(server& s, task_scope& connections) {
   try {
     for (int i = 0; i < weft::listen_options().backlog; ++i)
       connections.go(serve, std::ref(s), with_timeout(0ms, s.listener.accept()));
-  } catch (const weft::timeout_error&) {
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {  // timeout_error: that was all; else they are lost, and those before not
   }
 }
 
