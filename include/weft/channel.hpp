@@ -96,20 +96,20 @@ class sending {
 
   /// Sends `value` itself: moved from if and only if the result is `sent`, else still the caller's.  Await it
   /// in the same statement if `value` is a temporary.
-  auto send(T&& value) const noexcept { return send_op<T>(to(), &value); }
+  auto send(T&& value) const noexcept { return send_op<T>(to(), __builtin_addressof(value)); }
 
   /// Sends if it need not wait.  Legal anywhere, never throws `cancelled`.
-  try_send_status try_send(T&& value) const { return tried(try_send_now(to(), &value)); }
+  try_send_status try_send(T&& value) const { return tried(try_send_now(to(), __builtin_addressof(value))); }
 
   try_send_status try_send(const T& value) const {
     T copy(value);
-    return tried(try_send_now(to(), &copy));
+    return tried(try_send_now(to(), __builtin_addressof(copy)));
   }
 
   /// send() with a limit.  A slot or receiver that is there beats a limit that has passed.
   template <typename Rep, typename Period>
   auto send_for(T&& value, std::chrono::duration<Rep, Period> d) const {
-    return send_until_op<T>(to(), &value, deadline_after(d));
+    return send_until_op<T>(to(), __builtin_addressof(value), deadline_after(d));
   }
 
   template <typename Rep, typename Period>
@@ -119,7 +119,7 @@ class sending {
 
   template <typename Duration>
   auto send_until(T&& value, std::chrono::time_point<std::chrono::steady_clock, Duration> t) const {
-    return send_until_op<T>(to(), &value, deadline_at(t));
+    return send_until_op<T>(to(), __builtin_addressof(value), deadline_at(t));
   }
 
   template <typename Duration>

@@ -149,9 +149,10 @@ class promise final : public promise_shared<T> {
     this->drop_value();
     if constexpr (std::is_reference_v<T>) {
       auto&& bound = static_cast<T>(result);
-      ::new (static_cast<void*>(&this->slot_.value)) stored<T>(__builtin_addressof(bound));
+      ::new (static_cast<void*>(__builtin_addressof(this->slot_.value)))
+          stored<T>(__builtin_addressof(bound));
     } else {
-      ::new (static_cast<void*>(&this->slot_.value)) stored<T>(std::forward<U>(result));
+      ::new (static_cast<void*>(__builtin_addressof(this->slot_.value))) stored<T>(std::forward<U>(result));
     }
     this->ended(outcome::value);
   }

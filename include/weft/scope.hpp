@@ -171,7 +171,8 @@ routine<T> run_scope(Body* body) {
     if constexpr (std::is_void_v<T>) {
       co_await (*body)(scope);
     } else if constexpr (std::is_reference_v<T>) {
-      value.emplace(&co_await (*body)(scope));
+      auto&& referred = co_await (*body)(scope);
+      value.emplace(__builtin_addressof(referred));
     } else {
       value.emplace(co_await (*body)(scope));
     }
@@ -230,7 +231,8 @@ class [[nodiscard("co_await it")]] scope_op : public detail::composite_base {
   explicit scope_op(Body && body) : body_(std::forward<Body>(body)) {}
 
   auto run() {
-    return detail::run_scope<typename detail::routine_value<result>::type, body_type>(&body_);
+    return detail::run_scope<typename detail::routine_value<result>::type, body_type>(
+        __builtin_addressof(body_));
   }
 
  private:
@@ -257,7 +259,7 @@ template <typename A>
 class [[nodiscard("co_await it")]] limited_op : public detail::composite_base {
  public:
   limited_op(A & awaited, bool shielded, std::int64_t deadline) noexcept
-      : awaited_(&awaited), deadline_(deadline), shielded_(shielded) {}
+      : awaited_(__builtin_addressof(awaited)), deadline_(deadline), shielded_(shielded) {}
 
   auto run() {
     return detail::run_in_context<A>(awaited_, shielded_, deadline_);

@@ -54,7 +54,7 @@ namespace detail {
 template <typename T, typename Value, typename F>
 auto make_send_case(channel_core& c, Value&& value, F&& f) {
   if constexpr (std::is_same_v<Value, T>) {  // an rvalue that is not const
-    return send_case<T, T&, F>(c, std::forward<F>(f), &value);
+    return send_case<T, T&, F>(c, std::forward<F>(f), __builtin_addressof(value));
   } else {
     return send_case<T, T, F>(c, std::forward<F>(f), std::forward<Value>(value));
   }
@@ -185,7 +185,7 @@ class kept_case final : public any_case {
   void start(select_core& s, std::uint32_t index) override {
     if constexpr (requires { next_.copy; }) {
       if (!next_.copy) next_.copy.emplace(case_.value());
-      case_.start_with(&*next_.copy);
+      case_.start_with(__builtin_addressof(*next_.copy));
     } else {
       case_.start(s, index);
     }

@@ -129,7 +129,7 @@ struct call {
 template <typename F>
 result run(std::uint64_t seed, F&& f, const options& how = {},
            std::source_location at = std::source_location::current()) {
-  detail::call<std::remove_reference_t<F>> what{&f, at};
+  detail::call<std::remove_reference_t<F>> what{__builtin_addressof(f), at};
   return detail::run(seed, what, how);
 }
 
@@ -139,7 +139,7 @@ result run(std::uint64_t seed, F&& f, const options& how = {},
 template <typename F>
 result replay(std::string_view schedule, F&& f, const options& how = {},
               std::source_location at = std::source_location::current()) {
-  detail::call<std::remove_reference_t<F>> what{&f, at};
+  detail::call<std::remove_reference_t<F>> what{__builtin_addressof(f), at};
   return detail::replay(schedule, what, how);
 }
 
@@ -154,7 +154,7 @@ result replay(std::string_view schedule, F&& f, const options& how = {},
 template <typename F>
 result for_each_seed(std::uint64_t n, F&& f, const options& how = {.schedule = strategy::mixed},
                      std::source_location at = std::source_location::current()) {
-  detail::call<std::remove_reference_t<F>> what{&f, at};
+  detail::call<std::remove_reference_t<F>> what{__builtin_addressof(f), at};
   return detail::for_each_seed(n, what, how);
 }
 
@@ -173,7 +173,7 @@ result for_each_seed(std::uint64_t n, F&& f, const options& how = {.schedule = s
 template <typename F>
 explored explore(F&& f, const bounds& limit = {}, const options& how = {},
                  std::source_location at = std::source_location::current()) {
-  detail::call<std::remove_reference_t<F>> what{&f, at};
+  detail::call<std::remove_reference_t<F>> what{__builtin_addressof(f), at};
   return detail::explore(what, limit, how);
 }
 

@@ -47,7 +47,7 @@ struct [[nodiscard]] received {
 
   T&& operator*() && noexcept { return *std::move(value); }
 
-  T* operator->() noexcept { return &*value; }
+  T* operator->() noexcept { return __builtin_addressof(*value); }
 };
 
 /// The same for channel<void>.

@@ -2,6 +2,7 @@
 // from outside, coroutines that throw into a worker.
 
 #include <weft/dump.hpp>
+#include <weft/sim.hpp>
 #include <weft/stats.hpp>
 #include <weft/weft.hpp>
 
@@ -318,4 +319,97 @@ TEST_CASE("routines that a host runs while it handles an exception have exceptio
   }
   REQUIRE(good == 6);
   REQUIRE(kept == "the host's");
+}
+
+namespace {
+
+/// Its address is not what & gives.
+struct own_address {
+  own_address() = default;
+
+  explicit own_address(int n) : number(n) {}
+
+  own_address(const own_address& other) : number(other.number) {}
+
+  own_address(own_address&& other) noexcept : number(std::exchange(other.number, -1)) {}
+
+  own_address& operator=(own_address other) noexcept {
+    number = other.number;
+    return *this;
+  }
+
+  ~own_address() {}
+
+  own_address** operator&() { return &place; }
+
+  own_address* const* operator&() const { return &place; }
+
+  own_address* place = nullptr;
+  int number = 0;
+};
+
+weft::routine<own_address> keeps_address(int n) {
+  co_return own_address(n);
+}
+
+}  // namespace
+
+TEST_CASE("a type with an operator & of its own goes through a channel, a select and a result as it is",
+          "[api][hostile]") {
+  weft::blocking::channel<own_address> ch(2);
+  const own_address lvalue(1);
+  own_address out;
+  std::vector<int> got;
+  const auto receive = [&] {
+    if (auto r = ch.try_recv()) got.push_back(r->number);
+  };
+  (void)ch.send(lvalue), receive();
+  (void)ch.send(own_address(2)), receive();
+  (void)ch.try_send(lvalue), receive();
+  (void)ch.try_send(own_address(4)), receive();
+  (void)ch.send_for(lvalue, 1h), receive();
+  (void)ch.send_for(own_address(6), 1h), receive();
+  (void)ch.send_until(own_address(7), weft::now() + 1h), receive();
+  weft::blocking::select(weft::on_send(ch, lvalue)), receive();
+  weft::blocking::select(weft::on_send(ch, own_address(9))), receive();
+  weft::selector s;
+  s.add(weft::on_send(ch, lvalue));
+  weft::blocking::wait(s.wait()), receive();
+  REQUIRE(got == std::vector{1, 2, 1, 4, 1, 6, 7, 1, 9, 1});
+
+  (void)ch.send(own_address(10));
+  (void)ch.send(own_address(11));
+  REQUIRE(ch.recv_into(out));
+  REQUIRE(out.number == 10);
+  REQUIRE(ch.recv_for(1h)->number == 11);
+  REQUIRE(weft::go(keeps_address, 12).join().number == 12);
+}
+
+TEST_CASE("a callable with an operator & of its own is called where it stands", "[api][hostile]") {
+  struct body {
+    weft::routine<own_address&> operator()(weft::task_scope&) { co_return *result; }
+
+    int operator&() const { return 0; }
+
+    own_address* result;
+  };
+
+  struct program {
+    weft::routine<> operator()() {
+      *ran = true;
+      co_return;
+    }
+
+    int operator&() const { return 0; }
+
+    bool* ran;
+  };
+
+  own_address one(1);
+  body b{std::addressof(one)};
+  REQUIRE(std::addressof(weft::blocking::wait(weft::scope(b))) == std::addressof(one));
+  bool ran = false;
+  program p{&ran};
+  REQUIRE(weft::sim::run(1, p).ok);
+  REQUIRE(ran);
 }

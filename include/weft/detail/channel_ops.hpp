@@ -61,7 +61,7 @@ class [[nodiscard("co_await it, or use try_send")]] send_op : public op_base {
 template <typename T>
 class [[nodiscard("co_await it, or use try_send")]] send_copy_op : public op_base {
  public:
-  send_copy_op(channel_core & c, const T& value) : value_(value), wait_{&c, &value_} {}
+  send_copy_op(channel_core & c, const T& value) : value_(value), wait_{&c, __builtin_addressof(value_)} {}
   send_copy_op(const send_copy_op&) = delete;
   send_copy_op& operator=(const send_copy_op&) = delete;
 
@@ -118,7 +118,7 @@ class [[nodiscard("co_await it")]] send_copy_until_op : public op_base {
   send_copy_until_op& operator=(const send_copy_until_op&) = delete;
 
   bool ready(waiter & w) noexcept {
-    inner_ = send_until_op<T>(*channel_, &value_, inner_.deadline());
+    inner_ = send_until_op<T>(*channel_, __builtin_addressof(value_), inner_.deadline());
     return inner_.ready(w);
   }
 
@@ -175,7 +175,7 @@ class [[nodiscard("co_await it")]] recv_into_op : public op_base {
       (std::is_trivially_copyable_v<T> && std::has_unique_object_representations_v<T>);
 
  public:
-  recv_into_op(channel_core & c, T & out) noexcept : wait_{&c, nullptr}, out_(&out) {}
+  recv_into_op(channel_core & c, T & out) noexcept : wait_{&c, nullptr}, out_(__builtin_addressof(out)) {}
 
   bool ready(waiter & w) noexcept {
     if constexpr (in_place) {

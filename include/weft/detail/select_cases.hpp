@@ -200,7 +200,7 @@ class send_case final : public case_shared<send_case<T, V, F>, F> {
       if constexpr (borrows_value) {
         start_with(value_);
       } else {
-        start_with(&value_);
+        start_with(__builtin_addressof(value_));
       }
     }
 
