@@ -104,6 +104,15 @@ TEST_CASE("what is too long for nanoseconds is never", "[api][time]") {
   REQUIRE(ends(std::chrono::years::max()) == 1'000'000'000);
   REQUIRE(ends(seconds_f(1e300)) == 1'000'000'000);
   REQUIRE(ends(std::chrono::duration<long double>(9.3e9L)) == 1'000'000'000);
+  __extension__ using wide = std::chrono::duration<__int128, std::nano>;
+  __extension__ using unsigned_wide = std::chrono::duration<unsigned __int128, std::exa>;
+  constexpr auto wide_max = static_cast<wide::rep>(~static_cast<unsigned_wide::rep>(0) / 2);
+  REQUIRE(ends(wide(wide::rep{1} << 64)) == 1'000'000'000);
+  REQUIRE(ends(wide((wide::rep{1} << 64) + 5)) == 1'000'000'000);
+  REQUIRE(ends(wide(wide_max)) == 1'000'000'000);
+  REQUIRE(ends(unsigned_wide(~unsigned_wide::rep{0})) == 1'000'000'000);
+  REQUIRE(slept(wide(7)) == 7);
+  REQUIRE(slept(wide(-wide_max)) == 0);
   REQUIRE(slept(exaseconds(0)) == 0);
   REQUIRE(slept(exaseconds(-1)) == 0);
 }

@@ -37,7 +37,13 @@ constexpr std::int64_t nanos_of(const std::chrono::duration<Rep, Period>& d) {
   } else {
     if (d.count() <= Rep{0}) return 0;
     __extension__ using wide = unsigned __int128;
-    const auto count = static_cast<wide>(static_cast<std::uintmax_t>(d.count()));
+    __extension__ using signed_wide = __int128;
+    constexpr bool is_wide = std::is_same_v<Rep, wide> || std::is_same_v<Rep, signed_wide>;
+    using whole = std::conditional_t<is_wide, wide, std::uintmax_t>;
+    const auto count = static_cast<wide>(static_cast<whole>(d.count()));
+    // More is too long for sure; less does not overflow in what follows.
+    if (count > static_cast<wide>(no_deadline) * static_cast<wide>(unit::den) / static_cast<wide>(unit::num))
+      return no_deadline;
     const wide ns = (count * static_cast<wide>(unit::num) + static_cast<wide>(unit::den - 1)) /
                     static_cast<wide>(unit::den);
     return ns >= static_cast<wide>(no_deadline) ? no_deadline : static_cast<std::int64_t>(ns);
