@@ -253,14 +253,16 @@ void sleep_until(std::chrono::time_point<std::chrono::steady_clock, Duration> t)
   wait(weft::sleep_until(t));
 }
 
-/// Calls `f(args...)` here; on a worker another thread takes over meanwhile.
+/// Calls `f(args...)` here; on a worker another thread takes over meanwhile.  \throws cancelled before it is
+/// called, if the caller is.
 template <typename F, typename... Args>
 requires detail::here<F>
 
 decltype(auto) block_on_io(F&& f, Args&&... args) {
   static_assert(!weft::detail::is_routine<std::invoke_result_t<F, Args...>>,
                 "weft: block_on_io calls a plain function; what is a coroutine is run: run(f(...))");
-  blocking_region announced;
+  this_routine::check();
+  const blocking_region announced;
   return weft::detail::call(std::forward<F>(f), std::forward<Args>(args)...);
 }
 

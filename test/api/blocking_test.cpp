@@ -1,9 +1,12 @@
+#include <weft/blocking.hpp>
+#include <weft/error.hpp>
 #include <weft/weft.hpp>
 
 #include <chrono>
 #include <system_error>
 #include <vector>
 
+#include <sched.h>
 #include <sys/select.h>
 #include <unistd.h>
 
@@ -158,4 +161,40 @@ TEST_CASE("a thread that must wait for what it starts fails first if no spare wo
   REQUIRE_FALSE(began);
   auto runs = rt.go([] { weft::blocking::run([]() -> weft::routine<> { co_return; }()); });
   REQUIRE_THROWS_AS(runs.join(), std::system_error);
+}
+
+TEST_CASE("block_on_io in a cancelled plain callable throws and does not call", "[api][blocking][cancel]") {
+  weft::runtime rt({.workers = 2});
+  weft::event inside;
+  bool called = false, thrown = false;
+  auto h = rt.go([&] {
+    inside.set();
+    {
+      const weft::blocking_region waits;
+      while (!weft::this_routine::cancelled()) ::sched_yield();
+    }
+    try {
+      weft::blocking::block_on_io([&] { called = true; });
+    } catch (const weft::cancelled&) {
+      thrown = true;
+    }
+  });
+  weft::blocking::wait(inside.wait());
+  h.cancel();
+  h.join();
+  REQUIRE(thrown);
+  REQUIRE_FALSE(called);
+  called = thrown = false;
+  weft::blocking::scope([&](weft::task_scope& s) {
+    s.cancel();
+    try {
+      weft::blocking::block_on_io([&] { called = true; });
+    } catch (const weft::cancelled&) {
+      thrown = true;
+    }
+  });
+  REQUIRE(thrown);
+  REQUIRE_FALSE(called);
+  weft::blocking::block_on_io([&] { called = true; });
+  REQUIRE(called);
 }
