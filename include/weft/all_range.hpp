@@ -60,18 +60,29 @@ class [[nodiscard("co_await it")]] all_range_op : public detail::fork_base {
 /// Runs all routines of a range (moved out of it); gives a vector of their results, in order.  As all(r1, r2,
 /// ...); of routines that return references a vector of pointers.
 ///
-/// A vector that is moved in - all(std::move(routines)) - is taken as it is; any other range is copied from.
+/// A vector that is moved in - all(std::move(routines)) - is taken as it is; of any other range - an array, a
+/// view - they are moved one by one.
 template <detail::routine_range Range>
 auto all(Range&& routines) {
-  using value = typename detail::routine_value<typename std::remove_reference_t<Range>::value_type>::type;
+  using value = typename detail::routine_value<detail::element_in<Range>>::type;
   if constexpr (std::is_same_v<Range, std::vector<routine<value>>>) {
     return all_range_op<value>(std::move(routines));
   } else {
     std::vector<routine<value>> own;
     if constexpr (requires { routines.size(); }) own.reserve(routines.size());
-    for (auto& r : routines) own.push_back(std::move(r));
+    for (auto&& r : routines) own.push_back(std::move(r));
     return all_range_op<value>(std::move(own));
   }
 }
+
+namespace detail {
+
+/// For the facade, whose header does not have all this.
+template <routine_range Range>
+auto all_in(fork_base, Range&& routines) {
+  return weft::all(std::forward<Range>(routines));
+}
+
+}  // namespace detail
 
 }  // namespace weft

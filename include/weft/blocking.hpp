@@ -33,7 +33,7 @@ namespace weft::detail {
 /// weft::all() of a range, which argument-dependent look-up finds if its header is included.
 template <routine_range Range>
 auto all_of(Range&& routines) {
-  return all(std::forward<Range>(routines));
+  return all_in(fork_base(), std::forward<Range>(routines));
 }
 
 }  // namespace weft::detail

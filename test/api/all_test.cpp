@@ -4,8 +4,12 @@
 #include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
+#include <array>
 #include <atomic>
+#include <list>
 #include <memory>
+#include <ranges>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -155,4 +159,53 @@ TEST_CASE("all of a hundred thousand routines uses bounded stack", "[api][all]")
     co_return results.back();
   };
   REQUIRE(rt.go(program).join() == 99'999);
+}
+
+namespace {
+
+/// Its begin() is found by its namespace alone.
+struct own_range {
+  std::vector<weft::routine<int>> held;
+};
+
+auto begin(own_range& r) {
+  return r.held.begin();
+}
+
+auto end(own_range& r) {
+  return r.held.end();
+}
+
+weft::routine<std::vector<int>> all_of_each_range() {
+  std::vector<int> got;
+  const auto take = [&got](const std::vector<int>& results) {
+    got.insert(got.end(), results.begin(), results.end());
+  };
+  weft::routine<int> in_array[2] = {number(1), number(2)};
+  take(co_await weft::all(in_array));
+  std::array<weft::routine<int>, 2> array{number(3), number(4)};
+  take(co_await weft::all(std::span(array)));
+  std::vector<weft::routine<int>> numbers;
+  for (int i = 4; i < 8; ++i) numbers.push_back(number(i));
+  auto last_three = std::views::drop(numbers, 1);
+  take(co_await weft::all(last_three));
+  std::list<weft::routine<int>> list;
+  list.push_back(number(8));
+  take(co_await weft::all(list));
+  own_range own;
+  own.held.push_back(number(9));
+  take(co_await weft::all(own));
+  auto made = std::views::transform(std::views::iota(10, 12), number);
+  take(co_await weft::all(made));
+  co_return got;
+}
+
+}  // namespace
+
+TEST_CASE("all takes arrays, views and every other range of routines, on both faces", "[api][all]") {
+  REQUIRE(weft::go(all_of_each_range()).join() == std::vector{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  weft::routine<int> array[2] = {number(1), number(2)};
+  REQUIRE(weft::blocking::all(array) == std::vector{1, 2});
+  const auto made = [](int i) { return number(i); };
+  REQUIRE(weft::blocking::all(std::views::transform(std::views::iota(1, 3), made)) == std::vector{1, 2});
 }

@@ -11,6 +11,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstddef>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -31,8 +32,26 @@ concept forking = std::derived_from<std::remove_cvref_t<Op>, fork_base>;
 template <forking Op>
 using forked_result = decltype(std::declval<Op&>().await_as_child(std::declval<waiter&>()).await_resume());
 
+/// Where a range-based for begins; <ranges> is too dear.
+template <typename T, std::size_t N>
+T* begin_of(T (&array)[N]) noexcept;
 template <typename Range>
-concept routine_range = is_routine<typename std::remove_reference_t<Range>::value_type>;
+
+requires requires(Range& r) {
+  r.begin();
+}
+
+auto begin_of(Range& r) -> decltype(r.begin());
+template <typename Range>
+auto begin_of(Range& r) -> decltype(begin(r));
+
+/// What a range is of: not const, it is moved out.
+template <typename Range>
+using element_in =
+    std::remove_reference_t<decltype(*begin_of(std::declval<std::remove_reference_t<Range>&>()))>;
+
+template <typename Range>
+concept routine_range = is_routine<element_in<Range>>;
 
 /// Joins a routine that this thread has started on its own behalf.  If the thread is cancelled, so is the
 /// routine; its end is awaited nevertheless, because it may refer to what the caller owns.
