@@ -186,7 +186,7 @@ routine<T> run_scope(Body* body) {
   if (ended) std::rethrow_exception(ended);
   check_members(open.scope);
   if constexpr (std::is_reference_v<T>) {
-    co_return **value;
+    co_return static_cast<T>(**value);
   } else if constexpr (!std::is_void_v<T>) {
     co_return *std::move(value);
   }

@@ -1,6 +1,7 @@
 #include <weft/blocking.hpp>
 #include <weft/weft.hpp>
 
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
@@ -175,4 +176,20 @@ TEST_CASE("a scope gives the reference that its body returns, on both faces", "[
   };
   REQUIRE(&weft::blocking::scope(on_thread) == &n);
   REQUIRE(n == 2);
+}
+
+TEST_CASE("a scope gives the rvalue reference that its body returns, on both faces", "[api][scope][facade]") {
+  weft::runtime rt({.workers = 2});
+  std::unique_ptr<int> kept = std::make_unique<int>(1);
+  auto body = [&kept](weft::task_scope&) -> weft::routine<std::unique_ptr<int>&&> {
+    co_return std::move(kept);
+  };
+  auto asks = [&]() -> weft::routine<std::unique_ptr<int>&&> { co_return co_await weft::scope(body); };
+  std::unique_ptr<int> got = rt.go(asks).join();
+  REQUIRE(*got == 1);
+  REQUIRE(kept == nullptr);
+  kept = std::move(got);
+  got = weft::blocking::wait(weft::scope(body));
+  REQUIRE(*got == 1);
+  REQUIRE(kept == nullptr);
 }
