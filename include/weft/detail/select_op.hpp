@@ -167,8 +167,15 @@ class [[nodiscard("co_await it")]] coroutine_select_op : public composite_base {
   case_set<Biased, Cases...> set_;
 };
 
+template <typename C>
+inline constexpr bool is_otherwise = false;
+template <typename F>
+inline constexpr bool is_otherwise<otherwise_case<F>> = true;
+
 template <bool Biased, typename... Cases>
 auto select_of(Cases&&... cases) {
+  static_assert((int{is_otherwise<std::remove_cvref_t<Cases>>} + ... + 0) <= 1,
+                "weft: a select has one otherwise(): what is to be done then goes into one handler");
   if constexpr (((is_coroutine_case<std::remove_cvref_t<Cases>> ||
                   may_be_in_vain<typename std::remove_cvref_t<Cases>::active>) ||
                  ...)) {
