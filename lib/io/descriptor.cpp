@@ -164,6 +164,7 @@ namespace weft::detail {
 using namespace io;
 
 descriptor* adopt_descriptor(int fd) {
+  if (fd < 0) throw std::system_error(EBADF, std::system_category(), "weft: adopt");
   try {
     descriptor& d = take_record();
     const os::guard hold(d.lock);  // an event of its last life may look at it

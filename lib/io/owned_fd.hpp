@@ -37,6 +37,12 @@ class owned_fd {
   int fd_;
 };
 
+/// What a caller hands over; below zero it is no number, and errno is not about it.
+inline owned_fd taken_over(int fd) {
+  if (fd < 0) errno = EBADF;
+  return {fd, "weft: adopt"};
+}
+
 /// Weft's calls must not block, and children that are executed do not get it.
 inline void set_up(const owned_fd& fd) {
   if (sys::set_up(fd.number()) < 0) throw_errno("weft: descriptor");

@@ -58,7 +58,7 @@ descriptor_handle bound_unix(const unix_endpoint& on) {
 
 /// Closes it if it cannot be had.
 descriptor_handle adopted(int fd) {
-  owned_fd mine(fd, "weft: adopt");
+  owned_fd mine = io::taken_over(fd);
   io::set_up(mine);
   return descriptor_handle(mine.release());
 }

@@ -61,7 +61,7 @@ std::pair<pipe_end, pipe_end> make_pipe() {
 }
 
 pipe_end pipe_end::adopt(int fd) {
-  io::owned_fd mine(fd, "weft: adopt");
+  io::owned_fd mine = io::taken_over(fd);
   io::set_up(mine);
   return pipe_end(descriptor_handle(mine.release()));
 }

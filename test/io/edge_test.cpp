@@ -1,6 +1,7 @@
 // What peers, hosts and other holders of a descriptor may do, and must not upset.
 
 #include <weft/blocking.hpp>
+#include <weft/io/file.hpp>
 #include <weft/io/pipe.hpp>
 #include <weft/io/ready.hpp>
 #include <weft/io/select.hpp>
@@ -367,4 +368,13 @@ TEST_CASE("a forked child that closes its copy of a descriptor leaves the parent
   while (rt.stats().idle_workers < 2) ::sched_yield();
   blocking::wait(ends.second.write_all("2"));
   REQUIRE(second.join() == '2');
+}
+
+TEST_CASE("adopting a number that is none says EBADF, whatever went wrong before", "[io][edge]") {
+  errno = 0;
+  REQUIRE(error_in([] { (void)tcp_stream::adopt(-1); }) == EBADF);
+  REQUIRE(error_in([] { (void)unix_stream::adopt(-1); }) == EBADF);
+  errno = ENOENT;
+  REQUIRE(error_in([] { (void)pipe_end::adopt(-7); }) == EBADF);
+  REQUIRE(error_in([] { (void)file::adopt(-1); }) == EBADF);
 }

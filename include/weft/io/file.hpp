@@ -162,7 +162,8 @@ class WEFT_API file {
     return {path, how, mode};
   }
 
-  /// Takes over a number of the system's; closes it if this throws std::bad_alloc.
+  /// Takes over a number of the system's; closes it if this throws std::bad_alloc.  \throws std::system_error
+  /// (EBADF) below zero
   static file adopt(int fd) { return file(detail::descriptor_handle(fd)); }
 
   /// Reads from byte `offset` on until the buffer is full or the file ends, and gives how many bytes; 0: the
