@@ -167,6 +167,8 @@ struct file_steps {
 
 bool file_call::ready(waiter& w) noexcept {
   os::step();
+  if (holds_ || is_at_pool_) [[unlikely]]
+    misuse_awaited_twice();
   how_ = wait_end::pending;
   request_.done = 0;
   if (is_cancelled(w)) return how_ = wait_end::cancelled, true;

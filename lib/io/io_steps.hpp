@@ -17,6 +17,9 @@ namespace weft::io {
 /// `now` is what is known of its direction.
 void look_again_first(detail::waiter& w, side_view now) noexcept;
 
+/// Two await one operation, whose state is that of one wait.
+[[noreturn]] void misuse_awaited_twice() noexcept;
+
 /// The calling thread is one that weft has started, where SIGPIPE is blocked for good: not that of a host,
 /// which is a worker while it polls.
 bool is_own_thread() noexcept;

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/fatal.hpp"
 #include "core/context.hpp"
 #include "core/park.hpp"
 #include "core/second_look.hpp"
@@ -224,6 +225,8 @@ struct io_steps {
 
 bool io_wait::ready(waiter& w) noexcept {
   os::step();
+  if (holds_) [[unlikely]]
+    misuse_awaited_twice();
   result_ = 0;
   done_ = 0;
   was_tried_ = gives_way_ = false;
@@ -281,6 +284,12 @@ int io_wait::number() const noexcept {
 }  // namespace weft::detail
 
 namespace weft::io {
+
+void misuse_awaited_twice() noexcept {
+  base::misuse(
+      "one operation on a descriptor is awaited twice at the same time; make one for each wait, as "
+      "`co_await stream.read_some(buffer)` does");
+}
 
 void look_again_first(detail::waiter& w, side_view now) noexcept {
   auto& op = *static_cast<detail::io_wait*>(w.node.op);

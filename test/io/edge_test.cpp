@@ -34,6 +34,7 @@
 #include "io/descriptor.hpp"
 #include "io/support.hpp"
 #include "support/catch.hpp"
+#include "support/death.hpp"
 #include "support/forbid.hpp"
 
 using namespace weft;
@@ -377,4 +378,34 @@ TEST_CASE("adopting a number that is none says EBADF, whatever went wrong before
   errno = ENOENT;
   REQUIRE(error_in([] { (void)pipe_end::adopt(-7); }) == EBADF);
   REQUIRE(error_in([] { (void)file::adopt(-1); }) == EBADF);
+}
+
+TEST_CASE("two that await one operation on a descriptor at the same time abort", "[io][edge][misuse]") {
+  const auto d = test::last_words([] {
+    runtime rt({.workers = 1});
+    auto [from, to] = make_pipe();
+    std::array<char, 1> byte{};
+    auto op = from.read_some(byte);
+    const auto awaits = [&]() -> routine<> { co_await op; };
+    auto first = rt.go(awaits);
+    rt.go(spawn_options{.name = "second"}, awaits).join();
+  });
+  INFO(d.said);
+  REQUIRE(d.aborted);
+  REQUIRE(d.mentions("one operation on a descriptor is awaited twice at the same time"));
+  REQUIRE(d.mentions("'second'"));
+}
+
+TEST_CASE("an operation on a descriptor may be awaited again when it is over or was cancelled",
+          "[io][edge]") {
+  auto [from, to] = make_pipe();
+  std::array<char, 1> byte{};
+  auto op = from.read_some(byte);
+  REQUIRE_THROWS_AS(blocking::with_timeout(1ms, [&] { blocking::wait(op); }), timeout_error);
+  for (int i = 0; i < 3; ++i) {
+    blocking::wait(to.write_all("x"));
+    REQUIRE(blocking::wait(op) == 1);
+  }
+  to.close();
+  REQUIRE(blocking::wait(op) == 0);
 }
