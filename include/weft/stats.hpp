@@ -26,7 +26,7 @@ enum class reactor_in_use : unsigned char { none, epoll, io_uring };
 
 struct runtime_stats {
   unsigned workers = 0;  ///< that may run at the same time
-  unsigned threads = 0;  ///< alive: workers, spares, blocking pool
+  unsigned threads = 0;  ///< alive: workers, spares, blocking pool; none once stop() has returned
   unsigned idle_workers = 0;
   unsigned resting_workers = 0;  ///< fewer that may run now: they would wait for one another's locks
   std::uint64_t spawned = 0;     ///< routines started

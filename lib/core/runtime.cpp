@@ -381,15 +381,17 @@ runtime_stats runtime::stats() const noexcept {
   const unsigned m = core_->count();
   for (unsigned i = 0; i < m; ++i) s.finished += core_->at(i).count.finished.read();
   s.workers = core_->how().workers;
-  s.threads = core_->threads();
-  s.idle_workers = core_->idle();
-  s.resting_workers = core_->resting();
+  if (!core_->has_ended()) {  // else their threads are gone
+    s.threads = core_->threads();
+    s.idle_workers = core_->idle();
+    s.resting_workers = core_->resting();
+    s.blocked_workers = core_->blocked();
+  }
   s.spawned = core_->count_shared.spawned.read();
   s.wakes = core_->count_shared.wakes.read();
   s.spares = core_->count_shared.spares.read();
   s.monitor_looks = core_->count_shared.monitor_wakes.read();
   s.timers_fired = core_->count_shared.timers_fired.read();  // by the monitor
-  s.blocked_workers = core_->blocked();
   s.unannounced_blocks = core_->count_shared.taken_over.read();
   s.blocks_not_replaced = core_->count_shared.not_replaced.read();
   s.last_unannounced = last_unannounced(*core_);

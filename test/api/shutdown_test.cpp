@@ -267,3 +267,19 @@ TEST_CASE("a routine that has seen the stop is cancelled at its next wait", "[ap
   }
   REQUIRE(threw == 300);
 }
+
+TEST_CASE("when a runtime has been stopped its figures say that no thread is left", "[api][stop][stats]") {
+  weft::runtime rt({.workers = 4});
+  const auto nothing = [] {};
+  rt.go([&]() -> weft::routine<> { co_await weft::block_on_io(nothing); }).join();
+  rt.go([] { weft::blocking::sleep_for(1ms); }).join();  // a spare
+  REQUIRE(rt.stats().threads >= 4);
+  rt.stop();
+  const weft::runtime_stats s = rt.stats();
+  REQUIRE(s.workers == 4);
+  REQUIRE(s.threads == 0);
+  REQUIRE(s.idle_workers == 0);
+  REQUIRE(s.resting_workers == 0);
+  REQUIRE(s.blocked_workers == 0);
+  REQUIRE(s.blocking_threads == 0);
+}
