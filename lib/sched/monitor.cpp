@@ -28,7 +28,8 @@
 // ms on two workers: 285 ms without, 70 to 80 with; Go 72.)  Meanwhile routines are taken out of the inject
 // queue one by one: in a batch they would wait behind the first that sleeps, and be given up again.  One look
 // that finds somebody is no reason for that, nor for extra_: a second in a row is.
-// How a worker is taken over is in parking.hpp.
+// How a worker is taken over is in parking.hpp.  While no thread can be had for it, one look in 4 ms is
+// enough.
 //
 // While no worker has the time to, it asks for descriptors that are ready: threads and other runtimes wait
 // for those that this one watches, too.
@@ -130,7 +131,7 @@ class monitor {
     const os::nanos passed = now - std::exchange(looked_at_, now);
     again_ = std::exchange(found_, 0) != 0;
     computing_ = 0;
-    soon_ = false;
+    soon_ = refused_ = false;
     const unsigned n = home_.count();
     for (unsigned i = 0; i < n; ++i) {
       worker& w = home_.at(i);
@@ -173,7 +174,9 @@ class monitor {
     if ((waiting || unattended) && home_.wants_searcher()) home_.wake_one();
     if (unattended && !somebody) home_.io()->poll();
     const os::nanos threshold = home_.how_.stall_threshold;
-    if ((waiting && somebody) || late || let_back || replaced || (soon_ && behind)) {
+    if (refused_ && !replaced) {
+      pause_ = std::min(2 * pause_, longest_pause);  // until there is a thread to be had, it is in vain
+    } else if ((waiting && somebody) || late || let_back || replaced || (soon_ && behind)) {
       pause_ = std::max(threshold, pause_ / 2);
       if (replaced) pause_ = threshold;
     } else {
@@ -256,6 +259,7 @@ class monitor {
         home_.add_spare();
       } catch (...) {
         home_.count_shared.not_replaced.add();
+        refused_ = true;
         return false;
       }
     }
@@ -361,6 +365,7 @@ class monitor {
   std::array<sighting, most_found> stuck_;
   unsigned found_ = 0, computing_ = 0;  // of this look
   bool soon_ = false;                   // of this look: somebody may have fallen asleep just now
+  bool refused_ = false;                // of this look: no thread could be had to stand in
   bool again_ = false;                  // the look before has found somebody, too
   os::nanos calm_until_ = 0;
 };

@@ -5,13 +5,16 @@
 #include <weft/stats.hpp>
 #include <weft/weft.hpp>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 #include <sched.h>
+#include <unistd.h>
 
 #include "support/catch.hpp"
 
@@ -313,4 +316,27 @@ TEST_CASE("the thread that a call is promised is not given to a worker that is s
   };
   while (!rt.go(is_promised).join()) ::sched_yield();
   REQUIRE(seen.unannounced_blocks == before.unannounced_blocks);
+}
+
+TEST_CASE("a call that blocks unannounced, where no thread is to be had, is looked at now and then",
+          "[api][blocking][monitor]") {
+  weft::runtime rt({.workers = 1, .max_threads = 1});
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe(ends.data()) == 0);
+  auto reads = rt.go([&] {
+    char byte = 0;
+    return ::read(ends[0], &byte, 1);
+  });
+  while (rt.stats().dispatches == 0) ::sched_yield();
+  auto waits = rt.go([] {});
+  while (rt.stats().blocks_not_replaced < 20) ::sched_yield();
+  const auto before = rt.stats();
+  const auto begin = std::chrono::steady_clock::now();
+  while (rt.stats().monitor_looks < before.monitor_looks + 100) ::sched_yield();
+  REQUIRE(std::chrono::steady_clock::now() - begin > 150ms);  // one in 4 ms; it was one in 0.4
+  REQUIRE(rt.stats().blocks_not_replaced > before.blocks_not_replaced);
+  REQUIRE(::write(ends[1], "x", 1) == 1);
+  REQUIRE(reads.join() == 1);
+  waits.join();
+  for (const int fd : ends) ::close(fd);
 }
