@@ -108,6 +108,9 @@ class WEFT_API runtime {
   /// orderly end. No static is destroyed before all workers stay, but for one that computes for more than 50
   /// ms.  Calls on the blocking pool are not waited for.  If another thread calls exit(), or main's never
   /// used the global runtime, statics that were made after it started are destroyed first.
+  ///
+  /// In the destructor of a static, and in what atexit() was given, it starts nothing any more: go() throws
+  /// `stopped`, which says that main has returned, and a join() of a routine that stayed is misuse.
   static runtime& global();
 
   /// Cancels every routine, waits until all have ended and returns; the workers are gone then.  Idempotent.

@@ -13,8 +13,8 @@ namespace weft::base {
 namespace {
 
 std::atomic<context_writer> context{nullptr};
-std::atomic<bool> ends{false};  // main has returned
-std::atomic<int> speaker{0};    // the thread that says why the process ends; others are too late
+std::atomic<int> ends{0};     // main has returned: the thread that destroys the statics
+std::atomic<int> speaker{0};  // the thread that says why the process ends; others are too late
 
 [[noreturn]] void end(std::string_view kind, std::string_view sentence, detail_writer more = nullptr,
                       const void* about = nullptr) noexcept {
@@ -48,11 +48,16 @@ void misuse(std::string_view sentence, detail_writer more, const void* about) no
 }
 
 void misuse_before_exit(std::string_view sentence, detail_writer more, const void* about) noexcept {
-  if (!ends.load(std::memory_order_relaxed)) misuse(sentence, more, about);  // relaxed: this thread set it
+  if (ends.load(std::memory_order_relaxed) == 0) misuse(sentence, more, about);  // relaxed: its own
 }
 
 void main_has_returned() noexcept {
-  ends.store(true, std::memory_order_relaxed);  // relaxed: for this thread, which destroys the statics
+  ends.store(::gettid(), std::memory_order_relaxed);  // relaxed: for this thread
+}
+
+bool is_after_main() noexcept {
+  const int thread = ends.load(std::memory_order_relaxed);  // relaxed: its own, or another's
+  return thread != 0 && thread == ::gettid();
 }
 
 void broken(std::string_view sentence) noexcept {

@@ -37,8 +37,10 @@ using detail_writer = void (*)(int fd, const void* about) noexcept;
 void misuse_before_exit(std::string_view sentence, detail_writer more = nullptr,
                         const void* about = nullptr) noexcept;
 
-/// The process ends, and its global runtime with it, as it is.
+/// The process ends, and its global runtime with it, as it is.  By the thread that then destroys the statics.
 void main_has_returned() noexcept;
+/// It has, and this is that thread.
+bool is_after_main() noexcept;
 
 /// Writes all of `text`, over interruptions and short writes; gives up silently on an error.
 void write_text(int fd, std::string_view text) noexcept;

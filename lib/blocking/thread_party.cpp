@@ -12,6 +12,7 @@
 
 #include "base/fatal.hpp"
 #include "core/context.hpp"
+#include "core/join.hpp"
 #include "core/park.hpp"
 #include "os/forked.hpp"
 #include "sched/blocking_pool.hpp"
@@ -133,6 +134,7 @@ void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
     }
     if (!for_ever || listed) return port.wait_as(self_ == &own_ ? self_ : nullptr, low, seen, until);
     if (port.wait(low, seen, first_look)) return true;
+    refuse_join_after_main(*self_);
     listed.emplace(*self_, self_ == &own_);
     sched::look_for_deadlock();
     return true;

@@ -11,7 +11,7 @@ namespace weft::core {
 
 /// Its scheduler, started if need be, which the caller drops.
 [[nodiscard]] sched::scheduler& hold_global();
-/// From its stop() until it is started anew.
-[[nodiscard]] bool global_is_stopping() noexcept;
+/// Throws stopped from its stop() until it is started anew, and when main has returned.
+void check_global_open();
 
 }  // namespace weft::core

@@ -260,7 +260,9 @@ sched::worker* check_open(sched::scheduler* where) {
     return here;
   }
   if (where == nullptr) where = sched::scheduler::here();
-  if (where != nullptr ? !takes_routines(*where) : global_is_stopping()) throw stopped();
+  if (where == nullptr) return check_global_open(), nullptr;
+  where->check_not_left();
+  if (!takes_routines(*where)) throw stopped();
   return nullptr;
 }
 
@@ -409,6 +411,16 @@ void join_withdraw(promise_base& child, wait_node& n) noexcept {
 
 void join_wait_final(promise_base& child) noexcept {
   join_of(child).wait_for_final();
+}
+
+void refuse_join_after_main(const waiter& w) noexcept {
+  if (!base::is_after_main() || w.node.why != static_cast<std::uint8_t>(wait_reason::join)) return;
+  const promise_base& child = *static_cast<const join_wait*>(w.node.op)->child;
+  if (join_ended(child) || !worker_of(child).home().is_left()) return;
+  base::misuse(
+      "main has returned, and a routine is joined that the global runtime has left as it was; join it, or "
+      "call runtime::global().stop(), before main returns",
+      &describe_joined, &child);
 }
 
 std::exception_ptr& failure_of(promise_base& p) noexcept {

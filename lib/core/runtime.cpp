@@ -5,6 +5,7 @@
 // (claim_word.hpp: W1, W2), so one walk is enough.  What the walk reads may have ended: the claim word is
 // never reset, so a stale one cannot be claimed.
 
+#include <weft/error.hpp>
 #include <weft/runtime.hpp>
 #include <weft/stats.hpp>
 
@@ -175,11 +176,15 @@ sched::scheduler& hold_global() {
   return held(global_runtime.now != nullptr ? *global_runtime.now : start_global({}));
 }
 
-bool global_is_stopping() noexcept {
-  const auto stopping = [](const runtime* rt) { return rt != nullptr && rt->is_stopped(); };
-  if (const simulation* run = simulation_of(os::current_port())) return stopping(run->global);
+void check_global_open() {
+  const auto check = [](const runtime* rt) {
+    if (rt == nullptr) return;
+    rt->core().check_not_left();
+    if (rt->is_stopped()) throw stopped();
+  };
+  if (const simulation* run = simulation_of(os::current_port())) return check(run->global);
   const os::guard hold(global_runtime.lock);
-  return stopping(global_runtime.now);
+  check(global_runtime.now);
 }
 
 void cancel_all(sched::scheduler& home) {

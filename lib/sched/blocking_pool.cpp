@@ -178,6 +178,7 @@ void blocking_pool::give_up(const std::exception_ptr& why) noexcept {
 }
 
 bool blocking_pool::submit(blocking_job& job, bool (*waits)(blocking_job&) noexcept) {
+  home_->check_not_left();
   summons c;
   {
     const os::guard hold(lock_);

@@ -1,5 +1,7 @@
 #include "sched/scheduler.hpp"
 
+#include <weft/error.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <system_error>
@@ -377,6 +379,11 @@ void scheduler::freeze() noexcept {
     return idle + resting + own >= active;
   };
   freeze_.wait(port_, all_rest, limit);
+}
+
+void scheduler::check_not_left() const {
+  if (is_left()) [[unlikely]]
+    throw stopped("weft: main has returned: the global runtime stays as it is and takes nothing new");
 }
 
 void scheduler::freeze_in_child() noexcept {

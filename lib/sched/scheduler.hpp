@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fatal.hpp"
 #include "os/host_wake.hpp"
 #include "os/lock.hpp"
 #include "os/port.hpp"
@@ -229,6 +230,12 @@ class scheduler : public parking<scheduler, worker> {
   void freeze() noexcept;
 
   bool frozen() const noexcept { return freeze_.closed(); }
+
+  /// It is, and this thread destroys the statics: what it starts here never runs.
+  bool is_left() const noexcept { return frozen() && base::is_after_main(); }
+
+  /// Throws stopped then.
+  void check_not_left() const;
 
   /// Of a worker that is awake, or of a pool's thread.
   [[noreturn]] void rest_for_good(bool is_worker) noexcept;

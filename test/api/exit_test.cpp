@@ -2,11 +2,14 @@
 // nothing.
 
 #include <weft/blocking.hpp>
+#include <weft/error.hpp>
 #include <weft/weft.hpp>
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <thread>
 
@@ -168,4 +171,130 @@ TEST_CASE("a plain callable that calls exit ends the process", "[api][exit]") {
 TEST_CASE("a thread that ends does not end the global runtime", "[api][exit]") {
   std::thread([] { weft::go([] {}).join(); }).join();
   REQUIRE(weft::go([]() -> weft::routine<int> { co_return 1; }).join() == 1);
+}
+
+namespace {
+
+/// Runs `act` among the destructors of the statics, when main has used the global runtime.
+template <typename F>
+[[noreturn]] void at_the_end(F act) {
+  struct acts {
+    F f;
+
+    ~acts() { f(); }
+  };
+
+  static const acts late{act};
+  weft::go([] {}).join();
+  std::exit(0);
+}
+
+/// What `start` throws there.
+template <typename F>
+void say_what_is_thrown(F start) {
+  try {
+    start();
+    say("started\n");
+  } catch (const weft::stopped& e) {
+    say(e.what());
+    say("\n");
+  }
+}
+
+bool says_four_times(const weft::test::death& d, std::string_view words) {
+  std::size_t n = 0;
+  for (auto at = d.said.find(words); at != std::string::npos; at = d.said.find(words, at + 1)) ++n;
+  return n == 4;
+}
+
+weft::routine<> gives_nothing() {
+  co_return;
+}
+
+}  // namespace
+
+TEST_CASE("when main has returned whatever starts a routine throws stopped and says why", "[api][exit]") {
+  const auto d = weft::test::last_words([] {
+    at_the_end([] {
+      say_what_is_thrown([] { weft::go([] {}).join(); });
+      say_what_is_thrown([] { weft::blocking::run(gives_nothing()); });
+      say_what_is_thrown([] { weft::blocking::all(gives_nothing(), gives_nothing()); });
+      say_what_is_thrown([] { weft::blocking::scope([](weft::task_scope& s) { s.go([] {}); }); });
+    });
+  });
+  INFO(d.said);
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(says_four_times(d, "main has returned"));
+}
+
+TEST_CASE("when main has returned a stop returns, and go throws stopped afterwards", "[api][exit]") {
+  const auto d = weft::test::last_words([] {
+    at_the_end([] {
+      weft::runtime::global().stop();
+      say_what_is_thrown([] { weft::go([] {}).join(); });
+      say_what_is_thrown([] { weft::runtime::global().go([] {}).join(); });
+    });
+  });
+  INFO(d.said);
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(d.mentions("main has returned"));
+  REQUIRE_FALSE(d.mentions("started"));
+}
+
+TEST_CASE("when main has returned a call for the pool throws stopped, and a time limit of a wait ends it",
+          "[api][exit]") {
+  const auto d = weft::test::last_words([] {
+    at_the_end([] {
+      const auto call = [] { say("called\n"); };
+      say_what_is_thrown([&] { weft::blocking::wait(weft::block_on_io(call)); });
+      weft::blocking::sleep_for(1ms);
+      weft::blocking::channel<int> never;
+      (void)never.recv_for(1ms);
+      weft::blocking::select(weft::on_recv(never), weft::on_timeout(1ms));
+      try {
+        weft::blocking::with_timeout(1ms, weft::channel<int>(never).recv());
+      } catch (const weft::timeout_error&) {
+        say("timed out\n");
+      }
+    });
+  });
+  INFO(d.said);
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE_FALSE(d.mentions("called"));
+  REQUIRE(d.mentions("main has returned"));
+  REQUIRE(d.mentions("timed out"));
+}
+
+TEST_CASE("when main has returned joining a routine that was left as it was aborts with one sentence",
+          "[api][exit][misuse]") {
+  const auto d = weft::test::last_words([] {
+    static weft::join_handle<> left;
+    left = weft::go(weft::spawn_options{.name = "left"},
+                    []() -> weft::routine<> { co_await weft::sleep_for(1h); });
+    at_the_end([] {
+      if (left.join_for(1ms)) say("ended\n");
+      left.join();
+    });
+  });
+  INFO(d.said);
+  REQUIRE(d.aborted);
+  REQUIRE(d.said.rfind("weft: misuse: main has returned", 0) == 0);
+  REQUIRE(d.mentions("'left'"));
+  REQUIRE_FALSE(d.mentions("ended\n"));
+}
+
+TEST_CASE("a static destructor may use weft if main has not", "[api][exit]") {
+  const auto d = weft::test::last_words([] {
+    struct uses {
+      ~uses() {
+        if (weft::go([] { return 1; }).join() == 1) say("used\n");
+      }
+    };
+
+    static const uses late;
+    std::exit(0);
+  });
+  INFO(d.said);
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(d.said == "used\n");
 }
