@@ -2,6 +2,10 @@
 
 // Version, and the only macros of the public headers.
 
+#if __cplusplus < 202002L
+#error "weft needs C++20 (-std=c++20)"
+#endif
+
 #define WEFT_VERSION_MAJOR 0
 #define WEFT_VERSION_MINOR 1
 
