@@ -124,7 +124,10 @@ class [[nodiscard("co_await it")]] any_op : public detail::composite_base {
 };
 
 /// Runs the routines at the same time; gives {index, value} of the first that succeeds, when the others have
-/// been cancelled and have ended.  If all fail, the first exception is rethrown.
+/// been cancelled and have ended.  If all fail, the first exception is rethrown.  One that has not begun when
+/// another succeeds never does.
+///
+/// \throws std::bad_alloc  if there is no memory for its frames
 template <typename T, std::same_as<T>... Ts>
 any_op<T, 1 + sizeof...(Ts)> any(routine<T> first, routine<Ts>... others) noexcept {
   return any_op<T, 1 + sizeof...(Ts)>(std::move(first), std::move(others)...);

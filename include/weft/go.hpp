@@ -23,10 +23,15 @@ WEFT_API std::int64_t current_deadline() noexcept;
 
 }  // namespace detail
 
-/// Owns the result of a routine that go() started.  Move-only; one thread or routine uses it at a time.
+/// Owns the result of a routine that go() started.  Move-only; one thread or routine uses it at a time, but
+/// done(), cancel(), id() and name() are legal beside a wait that does not take the result: join_for(),
+/// join_until(), on_join().
 ///
 /// Dropping it detaches the routine, which goes on.  If the routine has failed already, its exception is
 /// reported to runtime_options::on_unhandled_exception then, else when it fails.
+///
+/// `if (h)`: it has a routine.  An empty one - default-constructed, joined, moved from - is tested, assigned
+/// and dropped; anything else is misuse.
 template <typename T = void>
 class join_handle : public detail::started<T> {
  public:
@@ -40,6 +45,7 @@ class join_handle : public detail::started<T> {
   ///
   /// \throws routine_cancelled  if the routine ended by cancellation
   /// \throws cancelled          if the calling routine was cancelled first: the handle is still the caller's
+  /// \throws std::system_error  on a thread of weft's, past max_threads: the same
   /// \par Order  Everything the routine did happens before join returns.
   T join() { return detail::started<T>::join(); }
 
@@ -59,7 +65,8 @@ class join_handle : public detail::started<T> {
   /// True once the routine has ended.  Never waits.
   [[nodiscard]] bool done() const noexcept { return detail::started<T>::done(); }
 
-  /// Asks the routine to end: its next or current wait throws `cancelled`.  Never waits; any thread.
+  /// Asks the routine to end: its next or current wait throws `cancelled`; if it has not begun, it never does
+  /// (see go()).  Never waits; any thread, but not beside a join(), which frees the routine.
   void cancel() noexcept { detail::started<T>::cancel(); }
 
   [[nodiscard]] std::uint64_t id() const noexcept { return detail::id_of(this->promise()); }
@@ -118,11 +125,19 @@ detail::foreign_routine_awaiter<T> operator co_await(routine<T>&& r) {
 /// `f` is a coroutine function, a coroutine lambda (with captures, if you like) or a plain callable.  `f` and
 /// `args` are copied (decayed) and live until the routine ends; f is called once, with rvalues: at once if it
 /// returns a routine - what that call throws leaves go() - else on the worker.  The routine runs on the
-/// current runtime, or from a foreign thread on the global one.  Never waits, never runs the routine's body
-/// in place.
+/// current runtime, or from a foreign thread on the global one, which the first call starts.  Never waits,
+/// never runs the routine's body in place.
 ///
-/// \throws stopped         if the runtime was stopped
-/// \throws std::bad_alloc  if there is no memory for the frame
+/// A routine, or plain callable, that is cancelled before it first runs never runs: only its copies of f and
+/// args are destroyed.  What others wait for - wg.done(), ch.close() - belongs into the destructor of
+/// something that f captures, or to the caller.
+///
+/// At most 9 arguments, 8 behind spawn_options; a lambda captures more.
+///
+/// \throws stopped            if the runtime was stopped
+/// \throws std::bad_alloc     if there is no memory for the frame
+/// \throws std::system_error  if the global runtime cannot be started; for a plain callable in manual mode,
+///                            if the blocking pool has no thread and none can be had
 /// \par Order  What happened before go() happens before the routine's body.
 /// \par Cost   One frame; no lock and no system call while workers are busy.
 /// (One overload per number of arguments, so that the call's own source location can stand last.)
@@ -215,14 +230,17 @@ inline yield_op yield() noexcept {
   return {};
 }
 
-/// The routine that runs on this thread.  Outside of routines: 0, empty, false, the latest time.
+/// The routine that runs on this thread.  Outside of routines: 0 and empty; cancelled(), check() and
+/// deadline() go by the blocking::scope, with_timeout or with_deadline that the thread is in, else false and
+/// the latest time.
 namespace this_routine {
 
 WEFT_API std::uint64_t id() noexcept;
 WEFT_API std::string_view name() noexcept;
 /// True if its next wait will throw `cancelled`.
 WEFT_API bool cancelled() noexcept;
-/// Throws `cancelled` (or deadline_exceeded) if it is cancelled: for loops that compute and never wait.
+/// Throws `cancelled` (or deadline_exceeded) if it is cancelled: for loops that compute and never wait.  Lets
+/// nobody else run: that is yield().
 WEFT_API void check();
 
 /// The earliest deadline it has inherited; time_point::max() if none.

@@ -46,11 +46,12 @@ class task_scope {
   task_scope& operator=(const task_scope&) = delete;
 
   /// Cancels every routine of the scope, and its body: `cancelled` that leaves the body then ends there, and
-  /// scope() returns.  Unless the body gives a value, of which there is none: then it leaves scope(), too.
+  /// scope() returns.  Unless the body gives a value, of which there is none: then it leaves scope(), too.  A
+  /// routine that has not begun never does, see weft::go().
   void cancel() noexcept { detail::cancel_context(*scope_, detail::cancel_requested); }
 
   /// Starts a routine that the scope waits for.  As weft::go(), but gives no handle: results go through
-  /// channels.
+  /// channels.  Not once the scope has ended: then *this is gone.
   template <typename F>
   void go(F&& f, std::source_location at = std::source_location::current()) {
     start(at, std::forward<F>(f));
@@ -243,10 +244,13 @@ class [[nodiscard("co_await it")]] scope_op : public detail::composite_base {
 /// body's value.
 ///
 /// The first exception - of the body or of a routine - cancels the others and is rethrown when all have
-/// ended; of the later ones nothing remains.  `cancelled` leaving a routine of the scope is its normal end;
-/// so it is leaving a body without a value, if it was the scope that was cancelled and nothing around it.
-/// Cancellation and deadline reach everything inside: where they have ended a routine of the scope, they are
-/// thrown when all have ended, though the body has given its value.
+/// ended; of the later ones nothing remains.  Routines that have not begun by then never do, see go().
+/// `cancelled` leaving a routine of the scope is its normal end; so it is leaving a body without a value, if
+/// it was the scope that was cancelled and nothing around it.  Cancellation and deadline reach everything
+/// inside: where they have ended a routine of the scope, they are thrown when all have ended, though the body
+/// has given its value.
+///
+/// \throws std::bad_alloc  if there is no memory for its frames, and nothing was started
 template <typename Body>
 requires std::invocable < std::remove_reference_t<Body>
 
@@ -273,7 +277,10 @@ class [[nodiscard("co_await it")]] limited_op : public detail::composite_base {
 
 /// Awaits `awaited`, cancelled when `d` has passed: then timeout_error is thrown, and the handle that was
 /// joined or the value that was to be sent is still the caller's.  An outer deadline or cancellation passes
-/// through unchanged.  A single operation that is ready happens, also under a limit that has passed.
+/// through unchanged.  A single operation that is ready happens, also under a limit that has passed; not
+/// always a selector's wait, a select on descriptors or with coroutine handlers, and another limit inside.
+///
+/// \throws std::bad_alloc  if there is no memory for the timer or a frame: nothing was awaited
 template <typename Rep, typename Period, detail::once_awaited A>
 limited_op<A> with_timeout(std::chrono::duration<Rep, Period> d, A&& awaited) {
   return limited_op<A>(awaited, false, detail::deadline_after(d));
