@@ -48,8 +48,8 @@ struct unhandled_exception {
   std::source_location spawned_at;
 };
 
-/// Called with each unhandled_exception on the thread where it happened.  Null: prints name, spawn site and
-/// what(), then aborts.
+/// Called with each unhandled_exception on the thread where it happened.  What it throws terminates the
+/// program.  Null: prints name, spawn site and what(), then aborts.
 struct exception_handler {
   void (*call)(void* context, const unhandled_exception& what) = nullptr;
   void* context = nullptr;
@@ -58,7 +58,7 @@ struct exception_handler {
 struct runtime_options {
   unsigned workers = 0;  ///< 0: the CPUs this process may use (affinity, cgroup quota); or `manual`
   unsigned max_blocking_threads = 128;  ///< of the blocking pool; more jobs queue
-  unsigned max_threads = 10'000;        ///< all threads of the runtime; a facade call beyond throws
+  unsigned max_threads = 10'000;        ///< all threads, at least `workers`; a facade call beyond throws
   std::chrono::nanoseconds blocking_idle_timeout =
       std::chrono::seconds(10);  ///< idle spare and pool threads end then
   std::chrono::nanoseconds stall_threshold =
@@ -71,6 +71,8 @@ struct runtime_options {
 
 /// Awaited by any coroutine: it goes on on a worker of the runtime, before a stop that begins meanwhile
 /// returns.
+///
+/// Without effect in a routine: that comes home at once, and is not looked at for cancellation.
 ///
 /// \throws stopped  from the runtime's stop() on; the coroutine goes on where it is
 class [[nodiscard("co_await it")]] schedule_op {
@@ -103,25 +105,29 @@ class WEFT_API runtime {
   runtime& operator=(const runtime&) = delete;
   ~runtime();
 
-  /// The one that go() uses outside of workers; started by the first call.  When main returns, or calls
-  /// exit(), its threads stay where they next wait or yield, and nothing is unwound; global().stop() is the
-  /// orderly end. No static is destroyed before all workers stay, but for one that computes for more than 50
-  /// ms.  Calls on the blocking pool are not waited for.  If another thread calls exit(), or main's never
-  /// used the global runtime, statics that were made after it started are destroyed first.
+  /// The one that go() uses outside of workers; started by the first call, as in the constructor.  When main
+  /// returns, or calls exit(), its threads stay where they next wait or yield, and nothing is unwound;
+  /// global().stop() is the orderly end.  No static is destroyed before all workers stay, but for one that
+  /// computes for more than 50 ms.  Calls on the blocking pool are not waited for.  If another thread calls
+  /// exit(), or main's never used the global runtime, statics that were made after it started are destroyed
+  /// first.
   ///
   /// In the destructor of a static, and in what atexit() was given, it starts nothing any more: go() throws
   /// `stopped`, which says that main has returned, and a join() of a routine that stayed is misuse.
   static runtime& global();
 
   /// Cancels every routine, waits until all have ended and returns; the workers are gone then.  Idempotent.
-  /// So it does with what coroutines of foreign types await on its workers: that ends by `cancelled`.
+  /// So it does with what coroutines of foreign types await on its workers: a single operation ends by
+  /// `cancelled`; what runs routines (a routine, scope, with_timeout, all, any, a selector, a select with
+  /// coroutine handlers) by routine_cancelled.
   /// Inside one of its own routines it only requests the stop.  From then on go() from outside throws
   /// `stopped`.  On another runtime's thread somebody stands in for that meanwhile, as in a facade call.
   /// \throws std::system_error  there, past its max_threads; nothing has happened then
   void stop();
 
   /// stop(), at most for `d`.  False: not all have ended; what remains is named on standard error (routine,
-  /// spawn site, where it is).  May be called again.
+  /// spawn site, where it is).  May be called again.  Inside one of its own routines: false at once, and
+  /// nothing is named.
   template <typename Rep, typename Period>
   bool stop_for(std::chrono::duration<Rep, Period> d) {
     return stop_until(detail::deadline_after(d));
@@ -254,7 +260,7 @@ class WEFT_API runtime {
   sched::scheduler* core_;
 };
 
-/// Sets the options of the global runtime and starts it.
+/// Sets the options of the global runtime and starts it.  \throws std::system_error if a thread cannot be had
 /// \throws std::logic_error if it runs already, or if its stop() has not returned yet; after that it starts
 /// anew.
 WEFT_API void init_global_runtime(runtime_options options);
