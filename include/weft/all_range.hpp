@@ -60,8 +60,8 @@ class [[nodiscard("co_await it")]] all_range_op : public detail::fork_base {
 /// Runs all routines of a range (moved out of it); gives a vector of their results, in order.  As all(r1, r2,
 /// ...); of routines that return references a vector of pointers.
 ///
-/// A vector that is moved in - all(std::move(routines)) - is taken as it is; of any other range - an array, a
-/// view - they are moved one by one.
+/// A vector that is moved in - all(std::move(routines)) - is taken as it is; out of any other range - an
+/// array, a view, an lvalue - the routines are moved one by one.
 template <detail::routine_range Range>
 auto all(Range&& routines) {
   using value = typename detail::routine_value<detail::element_in<Range>>::type;

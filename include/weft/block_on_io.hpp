@@ -99,6 +99,8 @@ class [[nodiscard("co_await it")]] block_on_io_op : public detail::op_base {
 ///
 /// \throws std::system_error  if the pool has no thread and none can be had
 ///
+/// \throws stopped            outside of the runtime's own routines, if it was stopped
+///
 /// \par Order  What happened before block_on_io happens before f; what f did, before it returns.
 ///
 /// \par Cost   Two thread switches (some 40 us); in exchange the worker is free.

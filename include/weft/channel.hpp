@@ -89,7 +89,8 @@ class sending {
   /// worker. From plain code: blocking::channel<T>::send.
   ///
   /// \return  sent; closed if the channel is or becomes closed: nothing was sent.
-  /// \throws  what T's copy constructor throws, before anything is sent; cancelled
+  /// \throws  what T's copy constructor throws, before anything is sent; cancelled; for an unbounded channel
+  ///          std::bad_alloc, and nothing was sent
   /// \par Order  Everything before the send happens before the matching receive returns.
   /// \par Cost   One lock, no allocation (unbounded: a block of 64 values now and then).
   auto send(const T& value) const { return send_copy_op<T>(to(), value); }
@@ -106,7 +107,8 @@ class sending {
     return tried(try_send_now(to(), __builtin_addressof(copy)));
   }
 
-  /// send() with a limit.  A slot or receiver that is there beats a limit that has passed.
+  /// send() with a limit.  A slot or receiver that is there beats a limit that has passed.  After timed_out
+  /// the value is still the caller's.  \throws std::bad_alloc if there is no memory for the timer: the same
   template <typename Rep, typename Period>
   auto send_for(T&& value, std::chrono::duration<Rep, Period> d) const {
     return send_until_op<T>(to(), __builtin_addressof(value), deadline_after(d));
@@ -176,7 +178,8 @@ class receiving {
   ///             n-th send after that one where n values fit in.
   auto recv() const noexcept { return recv_op<T>(from()); }
 
-  /// recv() into an object that exists: true if it was assigned, false once closed and drained.
+  /// recv() into an object that exists: true if it was assigned, false once closed and drained.  What T's
+  /// move assignment throws leaves it, and the value received is gone.
   template <typename U = T>
   auto recv_into(std::type_identity_t<U>& out) const noexcept {
     return recv_into_op<U>(from(), out);
@@ -194,7 +197,8 @@ class receiving {
     }
   }
 
-  /// recv() with a limit.  A value that is there beats a limit that has passed.
+  /// recv() with a limit.  A value that is there beats a limit that has passed.  \throws std::bad_alloc if
+  /// there is no memory for the timer: nothing was taken
   template <typename Rep, typename Period>
   auto recv_for(std::chrono::duration<Rep, Period> d) const {
     return recv_until_op<T>(from(), deadline_after(d));

@@ -337,6 +337,8 @@ inline detail::selector_op selector::wait() noexcept {
 ///
 /// \throws cancelled
 ///
+/// \throws std::bad_alloc  for the timer of a limit, or for many cases: none has happened
+///
 /// \par Cost   One ready case: as the operation alone, plus the draw.  Waiting on n: n locks twice.
 template <typename... Cases>
 requires detail::select_arguments<Cases...>

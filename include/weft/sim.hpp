@@ -125,6 +125,8 @@ struct call {
 /// clock.  Its descriptors have numbers from 2^30 on.  Those of the system, processes, signals and passing a
 /// descriptor are ENOTSUP.  Nothing takes time but by `options::delays`.
 ///
+/// Prints nothing: what went wrong is in the result.
+///
 /// \throws std::system_error if the first thread cannot be had
 template <typename F>
 result run(std::uint64_t seed, F&& f, const options& how = {},

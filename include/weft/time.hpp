@@ -2,8 +2,9 @@
 
 // Time: sleeping, tickers, events that come later.  All of it is the steady clock.
 //
-// Durations saturate: max() means never; zero or negative means now, but goes through the run queue once; a
-// NaN throws std::invalid_argument before anything is queued.
+// Durations saturate: max() means never; zero or negative means now, but goes through the run queue once
+// (sleep_for, sleep_until) or through the timers (recv_for, on_timeout and the other limits); a NaN throws
+// std::invalid_argument before anything is queued.
 
 #include <weft/config.hpp>
 #include <weft/detail/deadline.hpp>
@@ -40,7 +41,7 @@ class [[nodiscard("co_await it")]] sleep_op : public detail::op_base {
   detail::wait_end how_ = detail::wait_end::pending;
 };
 
-/// Suspends the routine for at least `d`; never wakes it early.  `throws cancelled`.
+/// Suspends the routine for at least `d`; never wakes it early.  \throws cancelled, std::bad_alloc
 /// \par Cost  One entry in the worker's timer heap: O(log n) for n pending timers.
 /// \par Lateness  Mostly what the kernel takes to wake a thread, 10 to 60 us.
 /// Where 16 or more timers are pending and more than 20,000 fire in a second, a worker without other work
@@ -114,7 +115,8 @@ class WEFT_API later_event : public event {
   sched::scheduler* kept_ = nullptr;  // whose timer it is, if another thread may end that meanwhile
 };
 
-/// `auto e = after(10ms);`  Set earlier if the runtime stops, see later_event.
+/// `auto e = after(10ms);`  Set earlier if the runtime stops, see later_event.  \throws stopped,
+/// std::bad_alloc, std::system_error if the global runtime cannot be started
 template <typename Rep, typename Period>
 later_event after(std::chrono::duration<Rep, Period> d) {
   return later_event(detail::deadline_after(d));
