@@ -5,7 +5,8 @@
 //
 // Legal on foreign threads, on workers (in plain callables and inside coroutine bodies) and on blocking-pool
 // threads.  On weft's own threads a spare takes over while the call sleeps, so nothing deadlocks for want of
-// workers.  Not legal in signal handlers and in a forked child.
+// workers; past runtime_options::max_threads, or if no thread can be had, a call that would wait throws
+// std::system_error there, and nothing has happened.  Not legal in signal handlers and in a forked child.
 
 #include <weft/all.hpp>
 #include <weft/any.hpp>
@@ -28,6 +29,17 @@
 #include <type_traits>
 #include <utility>
 
+namespace weft {
+
+// Their headers are for who uses them.
+class mutex;
+class runtime;
+struct runtime_options;
+class semaphore;
+class wait_group;
+
+}  // namespace weft
+
 namespace weft::detail {
 
 /// weft::all() of a range, which argument-dependent look-up finds if its header is included.
@@ -47,7 +59,8 @@ using weft::channel_sender;
 using weft::event;
 using weft::go;
 using weft::join_handle;
-using weft::make_channel;
+using weft::make_channel;  // its ends have operations to be waited for: wait(tx.send(v)), wait(rx.recv())
+using weft::mutex;
 using weft::now;
 using weft::on_deadline;
 using weft::on_event;
@@ -59,13 +72,20 @@ using weft::otherwise;
 using weft::received;
 using weft::recv_status;
 using weft::routine;
+using weft::runtime;
+using weft::runtime_options;
 using weft::selector;
+using weft::semaphore;
 using weft::send_status;
 using weft::send_until_status;
 using weft::spawn_options;
 using weft::task_scope;
 using weft::ticker;
 using weft::try_send_status;
+using weft::wait_group;
+using weft::yield;
+
+namespace this_routine = weft::this_routine;
 
 namespace detail {
 
@@ -82,14 +102,16 @@ concept facade_body = std::invocable < std::remove_reference_t<Body>
 }  // namespace detail
 
 /// Runs a routine to its end; gives its result or rethrows.  If this thread is cancelled, so is the routine:
-/// what it shields is done nevertheless.
+/// what it shields is done nevertheless.  A deadline of the thread's is not inherited: when it passes, the
+/// routine ends by `cancelled`, and a with_timeout around the call throws timeout_error.
 template <typename T>
 T run(routine<T> r, std::source_location at = std::source_location::current()) {
   const weft::detail::promised_spare stands_in;
   return weft::detail::join_own(weft::detail::start_as_call(at, std::move(r)));
 }
 
-/// Waits for any operation of weft: `wait(event.wait())`, `wait(ch.recv_for(1s))`.
+/// Waits for any operation of weft: `wait(event.wait())`, `wait(ch.recv_for(1s))`.  One that runs routines -
+/// a routine, scope, with_timeout, all, any - as run().
 template <typename Op>
 requires weft::detail::operation<Op> || weft::detail::composite<Op> || weft::detail::forking<Op>
 
@@ -328,6 +350,8 @@ decltype(auto) limited(std::int64_t deadline, A&& awaited) {
     if constexpr (requires { wait(std::forward<A>(awaited)); }) {
       return wait(std::forward<A>(awaited));
     } else {
+      static_assert(std::invocable<A>,
+                    "weft: in plain code give a function: with_timeout(1s, [&] { return ch.recv(); })");
       return std::forward<A>(awaited)();
     }
   } catch (...) {
@@ -338,7 +362,11 @@ decltype(auto) limited(std::int64_t deadline, A&& awaited) {
 
 }  // namespace detail
 
-/// Waits for an operation, or calls a function, with a time limit for every wait inside: timeout_error.
+/// Waits for an operation of weft, or calls a function, with a time limit for every wait inside:
+/// timeout_error.  A facade call is no operation, it has waited already: `with_timeout(1s, [&] { return
+/// ch.recv(); })`.
+///
+/// \throws std::bad_alloc  if there is no memory for the timer: nothing was awaited
 template <typename Rep, typename Period, weft::detail::once_awaited A>
 requires detail::here<A>
 
