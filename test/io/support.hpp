@@ -7,6 +7,7 @@
 #include <weft/weft.hpp>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -79,6 +80,8 @@ inline std::int64_t cpu_time() {
 class no_descriptors {
  public:
   no_descriptors() {
+    // UBSan wants a descriptor to look at an object of a type for the first time.
+    (void)error_in([] { throw std::system_error(EMFILE, std::system_category()); });
     ::getrlimit(RLIMIT_NOFILE, &before_);
     const int next = ::dup(0);
     ::close(next);
