@@ -102,8 +102,7 @@ concept facade_body = std::invocable < std::remove_reference_t<Body>
 }  // namespace detail
 
 /// Runs a routine to its end; gives its result or rethrows.  If this thread is cancelled, so is the routine:
-/// what it shields is done nevertheless.  A deadline of the thread's is not inherited: when it passes, the
-/// routine ends by `cancelled`, and a with_timeout around the call throws timeout_error.
+/// what it shields is done nevertheless.  It inherits the thread's deadline, too.
 template <typename T>
 T run(routine<T> r, std::source_location at = std::source_location::current()) {
   const weft::detail::promised_spare stands_in;
@@ -343,7 +342,7 @@ auto scope(Body&& body) -> std::invoke_result_t<std::remove_reference_t<Body>&, 
 namespace detail {
 
 template <typename A>
-decltype(auto) limited(std::int64_t deadline, A&& awaited) {
+decltype(auto) limited_here(std::int64_t deadline, A&& awaited) {
   weft::detail::thread_scope open(false, deadline);
   open.scope.block.around_one = weft::detail::awaited_alone<A>;
   try {
@@ -357,6 +356,17 @@ decltype(auto) limited(std::int64_t deadline, A&& awaited) {
   } catch (...) {
     weft::detail::throw_if_own_timeout(open.scope);
     throw;
+  }
+}
+
+/// What runs as a routine has its limit there.
+template <typename A>
+decltype(auto) limited(std::int64_t deadline, A&& awaited) {
+  if constexpr (weft::detail::composite<A> || weft::detail::forking<A> ||
+                weft::detail::is_routine<std::remove_cvref_t<A>>) {
+    return wait(limited_op<A>(awaited, false, deadline));
+  } else {
+    return limited_here(deadline, std::forward<A>(awaited));
   }
 }
 

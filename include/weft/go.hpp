@@ -17,12 +17,6 @@
 
 namespace weft {
 
-namespace detail {
-
-WEFT_API std::int64_t current_deadline() noexcept;
-
-}  // namespace detail
-
 /// Owns the result of a routine that go() started.  Move-only; one thread or routine uses it at a time, but
 /// done(), cancel(), id() and name() are legal beside a wait that does not take the result: join_for(),
 /// join_until(), on_join().

@@ -197,11 +197,11 @@ routine<T> run_scope(Body* body) {
 template <typename A>
 concept once_awaited = !std::is_lvalue_reference_v<A>;
 
-/// A limit around it that has passed does not end it if it is ready.
+/// Limits around it that have passed do not end it if it is ready.
 template <typename A>
 concept awaited_alone = operation<A> || requires(A&& a) {
   operation_of(std::forward<A>(a));
-};
+} || bool{std::remove_cvref_t<A>::is_one_wait};
 
 template <typename A>
 routine<typename await_result<A>::type> run_in_context(A* awaited, bool shielded, std::int64_t deadline) {
@@ -262,6 +262,8 @@ requires std::invocable < std::remove_reference_t<Body>
 template <typename A>
 class [[nodiscard("co_await it")]] limited_op : public detail::composite_base {
  public:
+  static constexpr bool is_one_wait = detail::awaited_alone<A>;
+
   limited_op(A & awaited, bool shielded, std::int64_t deadline) noexcept
       : awaited_(__builtin_addressof(awaited)), deadline_(deadline), shielded_(shielded) {}
 
@@ -277,8 +279,7 @@ class [[nodiscard("co_await it")]] limited_op : public detail::composite_base {
 
 /// Awaits `awaited`, cancelled when `d` has passed: then timeout_error is thrown, and the handle that was
 /// joined or the value that was to be sent is still the caller's.  An outer deadline or cancellation passes
-/// through unchanged.  A single operation that is ready happens, also under a limit that has passed; not
-/// always a selector's wait, a select on descriptors or with coroutine handlers, and another limit inside.
+/// through unchanged.  A single operation that is ready happens, also under limits that have passed.
 ///
 /// \throws std::bad_alloc  if there is no memory for the timer or a frame: nothing was awaited
 template <typename Rep, typename Period, detail::once_awaited A>

@@ -279,6 +279,8 @@ namespace detail {
 
 class [[nodiscard("co_await it")]] selector_op : public composite_base {
  public:
+  static constexpr bool is_one_wait = true;
+
   explicit selector_op(selector & s) noexcept : selector_(&s) {}
 
   routine<std::size_t> run() {
@@ -312,6 +314,7 @@ class [[nodiscard("co_await it")]] selector_op : public composite_base {
         core.start_again();
       }
     }
+    co_await limit_counts_op();
     routine<> handler = c->run();  // it may add cases
     if (handler) co_await std::move(handler);
     co_return index;

@@ -169,10 +169,9 @@ void close_in(context& x) noexcept {
   x.failure.~exception_ptr();
 }
 
-/// Everything but the owner: `parent` may be null.  `here` has the timer; null if there is no deadline.
-void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std::int64_t deadline,
-             sched::worker* here) {
-  const std::int64_t inherited = shielded ? no_deadline : deadline_in(parent);
+/// Everything but the timer: `parent` may be null.
+void open_untimed(context& x, context_base* parent, waiter* owner, bool shielded,
+                  std::int64_t deadline) noexcept {
   x.lock = 0;
   x.state = cancel_state::live;
   x.kind = detail::nested;
@@ -186,10 +185,17 @@ void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std
   count_of(x).begin();
   x.joiner = nullptr;
   ::new (static_cast<void*>(&x.failure)) std::exception_ptr();
-  x.deadline = std::min(deadline, inherited);
+  x.deadline = deadline;
   x.timer = nullptr;
   x.block = {};
   enter_parent(x, shielded);
+}
+
+/// `here` has the timer; null if there is no deadline.
+void open_in(context& x, context_base* parent, waiter* owner, bool shielded, std::int64_t deadline,
+             sched::worker* here) {
+  const std::int64_t inherited = shielded ? no_deadline : deadline_in(parent);
+  open_untimed(x, parent, owner, shielded, std::min(deadline, inherited));
   if (deadline >= inherited) return;
   try {  // last: it may fire at once, on another thread, and looks at the owner
     x.timer = here->timers.arm(deadline, &deadline_passed_in, &x);
@@ -369,6 +375,10 @@ using namespace core;
 
 void open_context(context& x, waiter& owner, bool shielded, std::int64_t deadline) {
   open_in(x, owner.scope, &owner, shielded, deadline, &worker_of(owner));
+}
+
+void open_context_of_call(context& x, waiter& owner, std::int64_t deadline) noexcept {
+  open_untimed(x, owner.scope, &owner, false, deadline);
 }
 
 void close_context(context& x, waiter& owner) noexcept {

@@ -9,14 +9,21 @@
 
 namespace weft::core {
 
+using detail::context;
+using detail::context_base;
+
 bool look_in_full(const waiter& w) noexcept {
   return w.scope != nullptr && detail::cancel_requested_for(w) != detail::cancel_state::live;
 }
 
 bool is_limited_only(const waiter& w) noexcept {
-  if (w.scope->kind != detail::nested) return false;
-  const auto& x = static_cast<const detail::context&>(*w.scope);
-  return x.block.around_one && detail::cancel_state_around(x) == detail::live;
+  for (const context_base* x = w.scope; x != nullptr && x->kind == detail::nested;) {
+    const auto& limit = static_cast<const context&>(*x);
+    if (!limit.block.around_one) return false;
+    if (detail::cancel_state_around(limit) == detail::live) return true;
+    x = limit.parent;
+  }
+  return false;
 }
 
 void deliver(waiter& w, claimed how) noexcept {

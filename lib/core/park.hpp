@@ -75,8 +75,8 @@ inline bool is_cancelled(const waiter& w) noexcept {
   return !is_plainly_live(w) && look_in_full(w);
 }
 
-/// The same before an operation tries: the limit that is around it alone does not end what is ready.  Who has
-/// to wait looks again.
+/// The same before an operation tries: limits that are around it alone do not end what is ready.  Who has to
+/// wait looks again.
 bool is_limited_only(const waiter& w) noexcept;
 
 inline bool is_cancelled_untried(const waiter& w) noexcept {

@@ -496,6 +496,11 @@ void cancel_routine(promise_base& child) noexcept {
   cancel_context(child.own_scope, cancel_requested);
 }
 
+void cancel_call(promise_base& child) noexcept {
+  const cancel_state why = state_of_this_thread();
+  cancel_context(child.own_scope, why == live ? cancel_requested : why);
+}
+
 void throw_routine_cancelled() {
   throw routine_cancelled();
 }

@@ -2,14 +2,20 @@
 
 #include <weft/all_range.hpp>
 #include <weft/blocking.hpp>
+#include <weft/io/select.hpp>
 #include <weft/weft.hpp>
 
 #include <chrono>
 #include <coroutine>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "support/cancel.hpp"
 #include "support/catch.hpp"
@@ -255,6 +261,84 @@ TEST_CASE("a limit that has passed around one operation does not end it if it is
   REQUIRE(done == 3 * rounds);
   REQUIRE_THROWS_AS(weft::blocking::with_timeout(0s, ch.recv()), weft::timeout_error);
   REQUIRE_THROWS_AS(weft::blocking::with_timeout(0s, never.wait()), weft::timeout_error);
+}
+
+TEST_CASE(
+    "limits that have passed around a select of any kind, or around further limits, do not end it if it is "
+    "ready",
+    "[api][deadline]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  const int rounds = weft::test::unless_sanitized(500, 100);
+  weft::event set, never;
+  set.set();
+  weft::channel<int> ch(1);
+  const int readable = ::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+  int calls = 0, done = 0;
+  const auto handler = [&](std::optional<int> v) -> weft::routine<> {
+    done += v.value_or(0);
+    co_return;
+  };
+  weft::selector some;
+  some.add(weft::on_event(never));
+  some.add(weft::on_event(set));
+  rt.go([&]() -> weft::routine<> {
+      for (int i = 0; i < rounds; ++i) {
+        calls += 5;
+        co_await ch.send(1);
+        co_await weft::with_timeout(0s, weft::select(weft::on_event(never), weft::on_recv(ch, handler)));
+        done += co_await weft::with_timeout(-1s, some.wait()) == 1 ? 1 : 0;
+        auto by_kernel = weft::select(weft::on_event(never), weft::on_readable(readable));
+        done += co_await weft::with_timeout(0s, std::move(by_kernel)) == 1 ? 1 : 0;
+        co_await ch.send(1);
+        auto received = co_await weft::with_timeout(0s, weft::with_timeout(1h, ch.recv()));
+        done += received.value_or(0);
+        co_await weft::with_timeout(
+            1h, weft::with_timeout(0s, weft::shield(weft::with_timeout(-1s, set.wait()))));
+        ++done;
+      }
+    }).join();
+  CHECK(done == calls);
+  done = calls = 0;
+  for (int i = 0; i < rounds; ++i) {
+    using namespace weft::blocking;
+    calls += 4;
+    wait(ch.send(1));
+    with_timeout(0s, weft::select(weft::on_event(never), weft::on_recv(ch, handler)));
+    done += with_timeout(-1s, some.wait()) == 1;
+    done += with_timeout(0s, weft::select(weft::on_event(never), weft::on_readable(readable))) == 1;
+    with_timeout(0s, weft::with_timeout(1h, set.wait()));
+    ++done;
+  }
+  CHECK(done == calls);
+  ::close(readable);
+}
+
+TEST_CASE("what is not ready is ended by any of the limits around it that has passed", "[api][deadline]") {
+  const unsigned workers = GENERATE(1U, 2U, 16U);
+  weft::runtime rt({.workers = workers});
+  weft::event set, never;
+  set.set();
+  weft::selector some;
+  some.add(weft::on_event(never));
+  CHECK(run(rt, [&]() -> weft::routine<> { co_await weft::with_timeout(0s, some.wait()); }) ==
+        ending::timeout);
+  CHECK(run(rt, [&]() -> weft::routine<> {
+          co_await weft::with_timeout(0s, weft::with_timeout(1h, never.wait()));
+        }) == ending::timeout);
+  // The handler is the user's.
+  const auto waits_again = [&]() -> weft::routine<> {
+    const auto begun = weft::now();
+    while (weft::now() - begun < 20s) co_await set.wait();
+  };
+  CHECK(run(rt, [&]() -> weft::routine<> {
+          co_await weft::with_timeout(0s,
+                                      weft::with_timeout(1h, weft::select(weft::on_event(set, waits_again))));
+        }) == ending::timeout);
+  some.add(weft::on_event(set, waits_again));
+  CHECK(run(rt, [&]() -> weft::routine<> { co_await weft::with_timeout(0s, some.wait()); }) ==
+        ending::timeout);
+  CHECK_THROWS_AS(weft::blocking::with_timeout(0s, some.wait()), weft::timeout_error);
 }
 
 TEST_CASE("the limit around a select counts in its handler, though all that waits there is ready",

@@ -97,6 +97,72 @@ TEST_CASE("every facade operation works on every kind of thread", "[api][facade]
   REQUIRE(good == calls * 14);
 }
 
+TEST_CASE("a routine that plain code runs inherits the deadline", "[api][facade][deadline]") {
+  int calls = 0, good = 0;
+  on_each_kind_of_thread([&] {
+    using namespace weft::blocking;
+    ++calls;
+    const auto limit = weft::now() + 1h;
+    const auto is_limit = [limit]() -> weft::routine<bool> {
+      co_return weft::this_routine::deadline() == limit;
+    };
+    with_deadline(limit, [&] {
+      good += run(is_limit());
+      good += with_deadline(limit + 1h, is_limit());
+      const auto [a, b] = all(is_limit(), is_limit());
+      good += a && b;
+      good += wait(weft::any(is_limit(), is_limit())).value;
+      good += wait(weft::scope([&](weft::task_scope&) { return is_limit(); }));
+      weft::event set;
+      set.set();
+      const auto handler = [&]() -> weft::routine<> { good += co_await is_limit(); };
+      select(on_event(set, handler));
+      good += !wait(weft::shield(is_limit()));
+      good += with_deadline(limit - 1min, [&] { return !run(is_limit()); });
+    });
+    good += !run(is_limit());
+  });
+  REQUIRE(good == calls * 9);
+}
+
+TEST_CASE("the deadline of plain code ends the routine that it runs by deadline_exceeded",
+          "[api][facade][deadline]") {
+  int calls = 0, begun = 0, by_deadline = 0, timed_out = 0, cleaned_up = 0;
+  on_each_kind_of_thread([&] {
+    using namespace weft::blocking;
+    ++calls;
+    weft::event never;
+    const auto waits = [&]() -> weft::routine<> {
+      ++begun;
+      weft::event done;
+      done.set();
+      try {
+        co_await weft::with_timeout(1h, never.wait());
+      } catch (const weft::deadline_exceeded&) {
+        ++by_deadline;
+      }
+      co_await weft::shield(done.wait());
+      ++cleaned_up;
+      co_await never.wait();
+    };
+    const auto may_take = [&](auto limit, auto f) {
+      try {
+        with_timeout(limit, f);
+      } catch (const weft::timeout_error&) {
+        ++timed_out;
+      }
+    };
+    may_take(1ms, [&] { run(waits()); });
+    may_take(1ms, [&] { all(waits()); });
+    may_take(1ms, [&] { wait(weft::scope([&](weft::task_scope&) { return waits(); })); });
+    may_take(0ms, [&] { run(waits()); });
+  });
+  CHECK(begun >= calls * 2);  // run() begins in any case, children of all() do not
+  CHECK(by_deadline == begun);
+  CHECK(cleaned_up == begun);
+  CHECK(timed_out == calls * 4);
+}
+
 TEST_CASE("a facade call rethrows what the routine threw", "[api][facade]") {
   on_each_kind_of_thread([] {
     int thrown = 0;

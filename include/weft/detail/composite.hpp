@@ -6,12 +6,14 @@
 //
 // A composite derives from composite_base and has `routine<R> run() &`, called once.
 
+#include <weft/detail/scope_core.hpp>
 #include <weft/detail/started.hpp>
 #include <weft/routine.hpp>
 
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -53,15 +55,33 @@ using element_in =
 template <typename Range>
 concept routine_range = is_routine<element_in<Range>>;
 
-/// Joins a routine that this thread has started on its own behalf.  If the thread is cancelled, so is the
-/// routine; its end is awaited nevertheless, because it may refer to what the caller owns.
+template <typename T>
+routine<T> run_under(std::int64_t deadline, routine<T> r) {
+  waiter& self = co_await self_op();
+  const open_scope open(self, open_scope::of_call{deadline});
+  co_return co_await std::move(r);
+}
+
+/// Starts a routine in the place of a call by this thread: it begins whatever happens, and inherits the
+/// deadline.  If the thread is cancelled it begins cancelled, and finds out at its first wait that is not
+/// shielded.
+template <typename T>
+started<T> start_as_call(std::source_location at, routine<T> r) {
+  const std::int64_t deadline = current_deadline();
+  if (deadline != no_deadline) r = run_under(deadline, std::move(r));
+  return start(at, std::move(r), true);
+}
+
+/// Joins a routine that this thread has started on its own behalf.  If the thread is cancelled, or its
+/// deadline passes, so it is with the routine; its end is awaited nevertheless, because it may refer to what
+/// the caller owns.
 template <typename T>
 T join_own(started<T> h) {
   try {
     return h.join();
   } catch (...) {
     if (!h) throw;  // the routine's own
-    h.cancel();
+    cancel_call(h.promise());
     const thread_scope shield(true, no_deadline);
     static_cast<void>(wait_on_thread_anyway(join_until_op(h.promise(), no_deadline)));
     if (!h.promise().has_result()) throw;

@@ -30,7 +30,7 @@ enum context_kind : std::uint8_t { routine_root, nested, group };
 
 /// Of a context that is no group.
 struct context_block {
-  bool around_one;  // what is awaited in it is one operation, which has not looked yet
+  bool around_one;  // what is awaited in it, or in one more like it, is one operation that has not looked yet
   bool lost_one;    // a member was cancelled; atomic
 };
 
@@ -69,6 +69,8 @@ inline constexpr std::int64_t no_deadline = INT64_MAX;
 /// Opens `x` inside the context `owner` is in, and moves the owner into it.  Throws std::bad_alloc for the
 /// timer.
 WEFT_API void open_context(context& x, waiter& owner, bool shielded, std::int64_t deadline);
+/// The same with a deadline that is kept by whoever waits for the owner's end: no timer.
+WEFT_API void open_context_of_call(context& x, waiter& owner, std::int64_t deadline) noexcept;
 /// Moves the owner back.  The timer is stopped, or has been waited for.  Nothing of weft touches `x`
 /// afterwards.
 WEFT_API void close_context(context& x, waiter& owner) noexcept;
@@ -91,11 +93,14 @@ class WEFT_API thread_scope {
 };
 
 /// What the waiter does next is the user's: an operation that is awaited alone has got as far as it goes, and
-/// the limit around it counts again.
+/// the limits around it count again.
 inline void limit_counts(const waiter& w) noexcept {
-  if (w.scope == nullptr || w.scope->kind != nested) return;
-  auto& x = static_cast<context&>(*w.scope);
-  if (x.block.around_one) x.block.around_one = false;  // others may be in one where it is not set
+  for (context_base* x = w.scope; x != nullptr && x->kind == nested;) {
+    auto& limit = static_cast<context&>(*x);
+    if (!limit.block.around_one) return;  // others may be in it: not written
+    limit.block.around_one = false;
+    x = limit.parent;
+  }
 }
 
 /// So many members of `x` have ended.  The last may end the scope: nothing of it is touched afterwards.
@@ -109,6 +114,8 @@ WEFT_API cancel_state cancel_state_of(const context_base& x) noexcept;
 WEFT_API cancel_state cancel_state_around(const context& x) noexcept;
 /// Throws cancelled or deadline_exceeded.
 [[noreturn]] WEFT_API void throw_cancelled(const waiter& w);
+/// The earliest deadline of the routine that runs on this thread, else of the thread.
+WEFT_API std::int64_t current_deadline() noexcept;
 /// The earliest deadline it has inherited.
 WEFT_API std::int64_t deadline_of(const waiter& w) noexcept;
 

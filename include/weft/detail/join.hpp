@@ -38,6 +38,8 @@ WEFT_API bool join_done(const promise_base& child) noexcept;
 /// The handle goes: the frame is freed now or by the routine's end; an exception that nobody saw is reported.
 WEFT_API void detach(promise_base& child) noexcept;
 WEFT_API void cancel_routine(promise_base& child) noexcept;
+/// The same of one in the place of a call, for the reason for which this thread is cancelled.
+WEFT_API void cancel_call(promise_base& child) noexcept;
 /// Frees the frame of a routine that ended, and its annex.
 WEFT_API void destroy_root(promise_base& root) noexcept;
 [[noreturn]] WEFT_API void throw_routine_cancelled();

@@ -57,6 +57,15 @@ class open_scope {
     open_context(scope, owner, shielded, deadline);
   }
 
+  /// Of a routine in the place of a call, with the deadline of its caller, who keeps it.
+  struct of_call {
+    std::int64_t deadline;
+  };
+
+  open_scope(waiter& owner, of_call how) noexcept : owner_(&owner) {
+    open_context_of_call(scope, owner, how.deadline);
+  }
+
   open_scope(const open_scope&) = delete;
   open_scope& operator=(const open_scope&) = delete;
 

@@ -36,6 +36,18 @@ class index_op : public op_base {
   select_core* core_;
 };
 
+/// After an operation inside a composite that is awaited alone.
+struct limit_counts_op : op_base {
+  bool ready(waiter& w) const noexcept {
+    limit_counts(w);
+    return true;
+  }
+
+  bool park(waiter&) const noexcept { return false; }
+
+  void finish(waiter&) const noexcept {}
+};
+
 template <typename C>
 inline constexpr bool is_coroutine_case = is_routine<typename C::result>;
 
@@ -141,6 +153,7 @@ routine<std::size_t> run_select(Set* set) {
     core.start_again();
     index = co_await wait;
   }
+  co_await limit_counts_op();
   routine<> handler;
   set->visit(index, [&](auto& c) {
     if constexpr (is_coroutine_case<std::remove_reference_t<decltype(c)>>) {
@@ -156,6 +169,7 @@ routine<std::size_t> run_select(Set* set) {
 template <bool Biased, typename... Cases>
 class [[nodiscard("co_await it")]] coroutine_select_op : public composite_base {
  public:
+  static constexpr bool is_one_wait = true;
   static constexpr bool owns_callable = (Cases::owns_callable || ...);
 
   explicit coroutine_select_op(Cases && ... cases) : set_(std::move(cases)...) {}

@@ -145,13 +145,6 @@ started<T> start(std::source_location at, routine<T> r, bool as_call = false) {
   return started<T>(r.release());
 }
 
-/// The same for a thread, in the place of a call: it begins whatever happens.  If the thread is cancelled it
-/// begins cancelled, and finds out at its first wait that is not shielded.
-template <typename T>
-started<T> start_as_call(std::source_location at, routine<T> r) {
-  return start(at, std::move(r), true);
-}
-
 /// A coroutine of a foreign type awaits a routine: it is started, and joined.  The routine may refer to what
 /// the coroutine owns, so a stop does not end this wait: it ends the routine.
 template <typename T>
