@@ -28,6 +28,8 @@ namespace {
 
 /// A wait without a deadline that has lasted so long is worth a look whether it can ever end.
 constexpr os::nanos patience = 1'000'000;
+/// And whether a routine that main has left running has ended up where it stays.
+constexpr os::nanos look_after_main = 50'000'000;
 
 /// Where this thread may be counted as asleep for good.
 class listed_sleep {
@@ -120,7 +122,7 @@ void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
   const os::nanos limit = self_ == &own_ ? live_deadline(own_.scope) : no_deadline;
   bool limited = limit != no_deadline;
   const bool for_ever = deadline == no_deadline && !limited && !port.simulated() && hosting_ == nullptr;
-  const os::nanos first_look = for_ever ? port.now() + patience : os::never;
+  os::nanos next_look = for_ever ? port.now() + patience : os::never;
   std::optional<listed_sleep> listed;
   const auto sleep_until = [&](std::uint32_t seen, os::nanos until) {
     // A simulated run that is at its end: nobody would end this wait.
@@ -133,8 +135,11 @@ void thread_party::sleep(bool is_parked, std::int64_t deadline) noexcept {
       return port.now() < until && (ran || hosting_->sleep(until));
     }
     if (!for_ever || listed) return port.wait_as(self_ == &own_ ? self_ : nullptr, low, seen, until);
-    if (port.wait(low, seen, first_look)) return true;
-    refuse_join_after_main(*self_);
+    if (port.wait(low, seen, next_look)) return true;
+    if (joins_after_main(*self_)) {
+      next_look = port.now() + look_after_main;
+      return true;
+    }
     listed.emplace(*self_, self_ == &own_);
     sched::look_for_deadlock();
     return true;

@@ -16,8 +16,9 @@ bool join_enroll(detail::promise_base& child, detail::wait_node& n) noexcept;
 void join_withdraw(detail::promise_base& child, detail::wait_node& n) noexcept;
 /// The end has woken this waiter: waits until it lets go of the frame.
 void join_wait_final(detail::promise_base& child) noexcept;
-/// By a thread that waits without a limit: misuse if it is for a routine that will never end.
-void refuse_join_after_main(const detail::waiter& w) noexcept;
+/// By a thread that waits without a limit: misuse if it is for a routine that will never end, as main has
+/// returned.  True: main has, but the routine is still running and may end.
+bool joins_after_main(const detail::waiter& w) noexcept;
 /// The exception of a root that ended by one.
 std::exception_ptr& failure_of(detail::promise_base& p) noexcept;
 

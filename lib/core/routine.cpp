@@ -413,10 +413,21 @@ void join_wait_final(promise_base& child) noexcept {
   join_of(child).wait_for_final();
 }
 
-void refuse_join_after_main(const waiter& w) noexcept {
-  if (!base::is_after_main() || w.node.why != static_cast<std::uint8_t>(wait_reason::join)) return;
+namespace {
+
+/// Of one that runs: it is not in a wait of its thread's.
+bool is_awake(const promise_base& p) noexcept {
+  return word_of(const_cast<promise_base&>(p)).wait_state() == state::running;
+}
+
+}  // namespace
+
+bool joins_after_main(const waiter& w) noexcept {
+  if (!base::is_after_main() || w.node.why != static_cast<std::uint8_t>(wait_reason::join)) return false;
   const promise_base& child = *static_cast<const join_wait*>(w.node.op)->child;
-  if (join_ended(child) || !worker_of(child).home().is_left()) return;
+  if (join_ended(child) || !worker_of(child).home().is_left()) return false;
+  // On a worker or a thread of the pool, until it waits: who is woken now rests for good.
+  if (worker_of(child).current() == &child && is_awake(child)) return true;
   base::misuse(
       "main has returned, and a routine is joined that the global runtime has left as it was; join it, or "
       "call runtime::global().stop(), before main returns",

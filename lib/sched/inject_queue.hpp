@@ -83,7 +83,7 @@ class inject_queue {
   /// their number in `count`.  Null: nothing there.
   [[nodiscard]] T* pop_batch(std::uint32_t hint, std::uint32_t workers, std::uint32_t at_most,
                              std::uint32_t& count) noexcept {
-    const std::uint32_t filled = mask_.load(std::memory_order_seq_cst);  // S2, pairs with S1
+    const std::uint32_t filled = look();
     count = 0;
     if (filled == 0) return nullptr;
     const bool any_overdue = (filled >> overdue & 1U) != 0;
@@ -91,6 +91,8 @@ class inject_queue {
       if (!was_overdue_.exchange(true, std::memory_order_relaxed)) {  // relaxed: only whose turn it is
         if (T* first = cut(overdue, workers, at_most, count)) return first;
       }
+    }
+    if (was_overdue_.load(std::memory_order_relaxed)) {      // relaxed: same
       was_overdue_.store(false, std::memory_order_relaxed);  // relaxed: same
     }
     const bool any_given_up = (filled >> given_up & 1U) != 0;
@@ -108,10 +110,15 @@ class inject_queue {
     return any_overdue ? cut(overdue, workers, at_most, count) : nullptr;
   }
 
-  /// One load: the re-check before sleep.
-  [[nodiscard]] bool empty() const noexcept {
-    return mask_.load(std::memory_order_seq_cst) == 0;  // S2, pairs with S1: after the announced sleep
+  /// One of those that are overdue, for who has others of the queue already.
+  [[nodiscard]] T* pop_overdue() noexcept {
+    if ((look() >> overdue & 1U) == 0) return nullptr;
+    std::uint32_t count = 0;
+    return cut(overdue, 1, 1, count);
   }
+
+  /// One load: the re-check before sleep.
+  [[nodiscard]] bool empty() const noexcept { return look() == 0; }
 
   /// For statistics: exact only while nobody pushes or pops.
   [[nodiscard]] std::uint64_t size() const noexcept {
@@ -131,6 +138,10 @@ class inject_queue {
   };
 
   static constexpr std::uint32_t given_up = max_shards, overdue = max_shards + 1;  // indices of those shards
+
+  std::uint32_t look() const noexcept {
+    return mask_.load(std::memory_order_seq_cst);  // S2, pairs with S1: after the announced sleep, too
+  }
 
   void append(T* first, T* last, std::uint32_t count, std::uint32_t index) noexcept {
     shard& to = shards_[index];

@@ -399,6 +399,7 @@ void scheduler::freeze_in_child() noexcept {
 
 void scheduler::rest_for_good(bool is_worker) noexcept {
   if (os::forked()) os::misuse_in_child();
+  if (worker* here = is_worker ? current_worker() : current_berth()) here->runs(nullptr);
   if (is_worker) {
     leave_for_good(*current_worker());
     freeze_.rest(port_);

@@ -105,6 +105,9 @@ class scheduler : public parking<scheduler, worker> {
   void inject_overdue(waiter& r) noexcept;
   waiter* take_injected(worker& by, std::uint32_t at_most, std::uint32_t& count) noexcept;
 
+  /// One of the inject queue that should have run by now; null: none.
+  waiter* take_overdue() noexcept { return inject_.pop_overdue(); }
+
   /// Something is queued somewhere.
   bool has_work() const noexcept;
 

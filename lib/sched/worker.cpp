@@ -277,7 +277,7 @@ waiter* worker::take_in_turn() noexcept {
   if (fork_turn_) {
     if (waiter* r = take_newest_fork()) return r;
   }
-  if (lane_turn_ || tick() - ring_at_ < ring_interval) {
+  if (lane_turn_ || tick() - ring_at_ < std::min(ring_interval, interval_)) {
     lane_turn_ = false;
     if (waiter* r = take_lane()) return r;
   }
@@ -407,6 +407,13 @@ waiter* worker::take_injected() noexcept {
   return first;
 }
 
+/// One, so that the lane keeps the order in which it was filled.
+waiter* worker::take_overdue() noexcept {
+  waiter* r = home_->take_overdue();
+  if (r != nullptr) count.injected.add();
+  return r;
+}
+
 bool worker::has_queued() const noexcept {
   const waiter* next = slot_.load(std::memory_order_seq_cst);  // S10: the monitor counts slots as queued work
   return next != nullptr || queued() != 0 || !forks_.empty();
@@ -434,9 +441,7 @@ void* worker::maintain() noexcept {
     bias_.look();
     measure(home_->port().now());
     if (home_->is_unattended()) home_->io()->poll();
-    if ((beside_ & in_lane) == 0) {
-      if (waiter* r = take_injected()) return enter(*r);
-    }
+    if (waiter* r = (beside_ & in_lane) == 0 ? take_injected() : take_overdue()) return enter(*r);
     if (worth_waking() && home_->wants_searcher() && queued() > 1) home_->wake_one();
   }
   return nullptr;
@@ -457,7 +462,7 @@ void worker::measure(os::nanos now) noexcept {
   dispatch_time_.store(usual, std::memory_order_relaxed);  // relaxed: an estimate
   if (simulated_) return;
   const os::nanos turns = longest_interval / std::max<os::nanos>(usual, 1);
-  interval_ = static_cast<std::uint32_t>(std::clamp<os::nanos>(turns, 1, poll_interval));
+  interval_ = static_cast<std::uint32_t>(std::clamp<os::nanos>(turns, shortest_interval, poll_interval));
 }
 
 void* worker::next_frame() noexcept {

@@ -13,7 +13,8 @@
 //   3. the ring, first in first out; from the loop, the slot and these two take turns
 //   4. fork continuations of this worker, newest first, take turns with 2 and 3; and the oldest before all
 //      others every `poll_interval` dispatches
-//   5. the inject queue; and before all others every `poll_interval` dispatches, or ms
+//   5. the inject queue; and before all others every `poll_interval` dispatches, or about each ms; while
+//      the lane has something, what is overdue there
 //   6. due timers, at least so often, too; other workers' queues
 //
 // Invariants
@@ -63,8 +64,10 @@ inline constexpr std::int32_t ready_operations = 128;
 inline constexpr std::uint32_t poll_interval = 61;
 /// And between two turns of the ring beside the lane; each of both may be twice `hand_offs` of them.
 inline constexpr std::uint32_t ring_interval = 32;
-/// As the first where dispatches are long, and of looks at the timers: but one dispatch at least.
+/// As both where dispatches are long, and of looks at the timers; but so many dispatches at least, or each
+/// would be of what has come from outside.
 inline constexpr os::nanos longest_interval = 1'000'000;
+inline constexpr std::uint32_t shortest_interval = 4;
 
 class alignas(64) worker final : public detail::worker_face, public parker<> {
  public:
@@ -289,6 +292,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void resume(void* frame) noexcept;
   void begin_simulated_turn() noexcept;
   waiter* take_injected() noexcept;
+  waiter* take_overdue() noexcept;
   void* search() noexcept;
   void* steal_pass(bool desperate) noexcept;
   bool run_timers(os::nanos now) noexcept;

@@ -201,10 +201,10 @@ void say_what_is_thrown(F start) {
   }
 }
 
-bool says_four_times(const weft::test::death& d, std::string_view words) {
+std::size_t times_said(const weft::test::death& d, std::string_view words) {
   std::size_t n = 0;
   for (auto at = d.said.find(words); at != std::string::npos; at = d.said.find(words, at + 1)) ++n;
-  return n == 4;
+  return n;
 }
 
 weft::routine<> gives_nothing() {
@@ -224,7 +224,7 @@ TEST_CASE("when main has returned whatever starts a routine throws stopped and s
   });
   INFO(d.said);
   REQUIRE_FALSE(d.aborted);
-  REQUIRE(says_four_times(d, "main has returned"));
+  REQUIRE(times_said(d, "main has returned") == 4);
 }
 
 TEST_CASE("when main has returned a stop returns, and go throws stopped afterwards", "[api][exit]") {
@@ -281,6 +281,86 @@ TEST_CASE("when main has returned joining a routine that was left as it was abor
   REQUIRE(d.said.rfind("weft: misuse: main has returned", 0) == 0);
   REQUIRE(d.mentions("'left'"));
   REQUIRE_FALSE(d.mentions("ended\n"));
+}
+
+TEST_CASE("when main has returned a routine that still runs may be joined: computing, in a call, on the pool",
+          "[api][exit]") {
+  const auto d = weft::test::last_words([] {
+    static std::atomic<int> begun{0};
+    static std::atomic<bool> main_is_over{false};
+    static weft::join_handle<> running[3];
+    const auto outlasts_main = [](auto pause) {
+      ++begun;
+      while (!main_is_over) pause();
+      const auto until = weft::now() + 20ms;
+      while (weft::now() < until) pause();
+    };
+    const auto sleeps = [] { ::usleep(10'000); };
+    running[0] = weft::go([=]() -> weft::routine<> {
+      co_await weft::resume_on(weft::blocking_pool);
+      outlasts_main(sleeps);
+    });
+    running[1] = weft::go([=]() -> weft::routine<> {
+      outlasts_main([] {});
+      co_return;
+    });
+    while (begun < 2) ::sched_yield();
+    running[2] = weft::go([=] { outlasts_main(sleeps); });
+    while (begun < 3) ::sched_yield();
+    at_the_end([] {
+      main_is_over = true;
+      for (auto& each : running) {
+        each.join();
+        say("joined\n");
+      }
+    });
+  });
+  INFO(d.said);
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(times_said(d, "joined") == 3);
+}
+
+namespace {
+
+template <bool Blocks>
+void joins_what_waits_after_main() {
+  static std::atomic<bool> begun{false}, main_is_over{false};
+  static weft::join_handle<> running;
+  static weft::event never;
+  const auto outlasts_main = [] {
+    begun = true;
+    while (!main_is_over) continue;
+    const auto until = weft::now() + 20ms;
+    while (weft::now() < until) continue;
+  };
+  if constexpr (Blocks) {
+    running = weft::go([=] {
+      outlasts_main();
+      weft::blocking::wait(never.wait());
+    });
+  } else {
+    running = weft::go([=]() -> weft::routine<> {
+      outlasts_main();
+      co_await never.wait();
+    });
+  }
+  while (!begun) ::sched_yield();
+  at_the_end([] {
+    main_is_over = true;
+    running.join();
+  });
+}
+
+}  // namespace
+
+TEST_CASE("when main has returned joining a routine that runs, and then waits, aborts with one sentence",
+          "[api][exit][misuse]") {
+  const bool blocks = GENERATE(false, true);
+  const auto d = weft::test::last_words(blocks ? &joins_what_waits_after_main<true>
+                                               : &joins_what_waits_after_main<false>);
+  INFO(d.said);
+  REQUIRE(d.aborted);
+  REQUIRE(d.said.rfind("weft: misuse: main has returned", 0) == 0);
 }
 
 TEST_CASE("a static destructor may use weft if main has not", "[api][exit]") {

@@ -1,13 +1,16 @@
 // The lines of a worker take turns: forks, what comes from outside, timers, and what is ready in its ring.
 // All is counted in turns of those beside.
 
+#include <weft/schedule.hpp>
 #include <weft/stats.hpp>
 #include <weft/weft.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <coroutine>
 #include <cstdint>
+#include <exception>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -162,4 +165,108 @@ TEST_CASE("a call from outside waits a few turns at most for one that computes",
   beside.join();
   std::sort(waited.begin(), waited.end());
   CHECK(waited[waited.size() / 2] <= 5);  // it was 61
+}
+
+namespace {
+
+/// A coroutine of a type that weft does not know, which computes once it runs there.
+struct posted {
+  struct promise_type {
+    posted get_return_object() const noexcept { return {}; }
+
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+
+    std::suspend_never final_suspend() const noexcept { return {}; }
+
+    void return_void() const noexcept {}
+
+    void unhandled_exception() const noexcept { std::terminate(); }
+  };
+};
+
+void compute(std::chrono::microseconds for_long) {
+  const auto until = clock_type::now() + for_long;
+  while (clock_type::now() < until) continue;
+}
+
+posted post(weft::runtime& rt, std::atomic<int>& done) {
+  co_await rt.schedule();
+  compute(3ms);
+  ++done;
+}
+
+weft::routine<int> child() {
+  compute(3ms);
+  co_return 1;
+}
+
+}  // namespace
+
+TEST_CASE("what is posted from outside and computes leaves the routines inside their turns",
+          "[api][fairness]") {
+  weft::runtime rt(weft::test::only_worker());
+  std::atomic<bool> over{false};
+  std::atomic<int> turns{0}, wakes{0}, done{0};
+  auto inside = rt.go([&]() -> weft::routine<> {
+    while (!over) {
+      ++turns;
+      (void)co_await child();
+      co_await weft::yield();
+    }
+  });
+  auto sleeps = rt.go([&]() -> weft::routine<> {
+    while (!over) {
+      co_await weft::sleep_for(1us);
+      ++wakes;
+    }
+  });
+  for (int posts = 0; done < 150;) {
+    if (posts - done < 20) post(rt, done), ++posts;
+  }
+  const int had_turns = turns, had_wakes = wakes;
+  over = true;
+  inside.join();
+  sleeps.join();
+  CHECK(had_turns > 30);  // it was 2
+  CHECK(had_wakes > 30);
+}
+
+TEST_CASE("routines from outside that await children end, though there are always more of them",
+          "[api][fairness]") {
+  weft::runtime rt(weft::test::only_worker());
+  std::atomic<int> begun{0}, ended{0};
+  const auto job = [&]() -> weft::routine<> {
+    ++begun;
+    for (int i = 0; i < 3; ++i) (void)co_await child();
+    ++ended;
+  };
+  int most = 0;
+  for (int asked = 0; ended < 40;) {
+    if (asked - begun < 20) (void)rt.go(job), ++asked;
+    most = std::max(most, begun - ended);
+  }
+  CHECK(most < 25);  // it was all that had begun
+}
+
+TEST_CASE("who sleeps beside a burst of calls from outside is woken a few of them late at most",
+          "[api][fairness][time]") {
+  weft::runtime rt({.workers = 1});
+  std::atomic<int> calls{0};
+  std::vector<int> late;
+  auto sleeps = rt.go([&]() -> weft::routine<> {
+    while (calls < 500) {
+      const int before = calls;
+      co_await weft::sleep_for(1us);
+      late.push_back(calls - before);
+    }
+  });
+  for (int i = 0; i < 500; ++i) {
+    (void)rt.go([&] {
+      compute(2ms);
+      ++calls;
+    });
+  }
+  sleeps.join();
+  late.erase(late.begin());  // before the worker has measured how long they take
+  CHECK(*std::max_element(late.begin(), late.end()) < 40);  // it was 256
 }

@@ -382,7 +382,7 @@ TEST_CASE("each order of the ring is needed: weakened alone it is caught", "[mod
 
 TEST_CASE("each order of the inject queue is needed: weakened alone it is caught", "[model][inject_queue]") {
   require_each_order_matters("sched/inject_queue.hpp", {injections<model::atomic>},
-                             {"pop_batch S2", "cut S3"});
+                             {"look S2", "cut S3"});
 }
 
 #endif
