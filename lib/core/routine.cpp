@@ -303,12 +303,13 @@ void destroy_root(promise_base& root) noexcept {
 
 namespace {
 
-/// A member that failed, or was cancelled.
+/// A member that failed, or was cancelled: by the scope itself, or from around it.
 [[gnu::noinline]] void end_without_value(context& scope, promise_base& p) noexcept {
-  if (p.ended() == outcome::exception)
+  if (p.ended() == outcome::exception) {
     fail(scope, failure_of(p));
-  else
+  } else if (cancel_state_around(scope) != live) {
     __atomic_store_n(&scope.block.lost_one, true, __ATOMIC_RELAXED);  // relaxed: read behind J3
+  }
 }
 
 /// A member has ended on a worker.

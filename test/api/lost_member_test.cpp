@@ -141,3 +141,28 @@ TEST_CASE("a scope whose routines have all done their work returns, though a lim
   });
   REQUIRE(h.join() == 7);
 }
+
+TEST_CASE("a scope that has cancelled its routines itself keeps its value, though it is cancelled afterwards",
+          "[api][scope][cancel]") {
+  const unsigned workers = GENERATE(1U, 2U);
+  weft::runtime rt({.workers = workers});
+  weft::event cleaning_up, go_on;
+  auto h = rt.go([&]() -> weft::routine<int> {
+    co_return co_await weft::scope([&](weft::task_scope& s) -> weft::routine<int> {
+      s.go([]() -> weft::routine<> { co_await weft::sleep_for(1h); });
+      s.go([]() -> weft::routine<> {
+        throw weft::cancelled();
+        co_return;
+      });
+      s.cancel();
+      while (rt.stats().live > 1) co_await weft::shield(weft::yield());
+      cleaning_up.set();
+      co_await weft::shield(go_on.wait());
+      co_return 7;
+    });
+  });
+  wb::wait(cleaning_up.wait());
+  h.cancel();
+  go_on.set();
+  REQUIRE(h.join() == 7);
+}

@@ -31,7 +31,7 @@ enum context_kind : std::uint8_t { routine_root, nested, group };
 /// Of a context that is no group.
 struct context_block {
   bool around_one;  // what is awaited in it, or in one more like it, is one operation that has not looked yet
-  bool lost_one;    // a member was cancelled; atomic
+  bool lost_one;    // a member was cancelled from around it; atomic
 };
 
 struct context : context_base {

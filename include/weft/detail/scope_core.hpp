@@ -44,7 +44,7 @@ struct self_op : op_base {
 WEFT_API std::exception_ptr take_failure(context& scope) noexcept;
 
 /// The same where there is none, and the body has ended in order: throws cancelled or deadline_exceeded if
-/// what is around is cancelled, and a member was, too.
+/// what is around is cancelled, and was when a member ended by that.
 WEFT_API void check_members(const context& scope);
 
 template <typename T>
