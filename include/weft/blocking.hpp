@@ -342,31 +342,24 @@ auto scope(Body&& body) -> std::invoke_result_t<std::remove_reference_t<Body>&, 
 namespace detail {
 
 template <typename A>
-decltype(auto) limited_here(std::int64_t deadline, A&& awaited) {
-  weft::detail::thread_scope open(false, deadline);
-  open.scope.block.around_one = weft::detail::awaited_alone<A>;
-  try {
-    if constexpr (requires { wait(std::forward<A>(awaited)); }) {
-      return wait(std::forward<A>(awaited));
-    } else {
-      static_assert(std::invocable<A>,
-                    "weft: in plain code give a function: with_timeout(1s, [&] { return ch.recv(); })");
-      return std::forward<A>(awaited)();
-    }
-  } catch (...) {
-    weft::detail::throw_if_own_timeout(open.scope);
-    throw;
-  }
-}
-
-/// What runs as a routine has its limit there.
-template <typename A>
 decltype(auto) limited(std::int64_t deadline, A&& awaited) {
-  if constexpr (weft::detail::composite<A> || weft::detail::forking<A> ||
-                weft::detail::is_routine<std::remove_cvref_t<A>>) {
-    return wait(limited_op<A>(awaited, false, deadline));
+  if constexpr (weft::detail::composite<A> || weft::detail::forking<A> || weft::detail::is_routine<A>) {
+    return wait(limited_op<A>(awaited, false, deadline));  // what runs as a routine has its limit there
   } else {
-    return limited_here(deadline, std::forward<A>(awaited));
+    weft::detail::thread_scope open(false, deadline);
+    open.scope.block.around_one = weft::detail::awaited_alone<A>;
+    try {
+      if constexpr (requires { wait(std::forward<A>(awaited)); }) {
+        return wait(std::forward<A>(awaited));
+      } else {
+        static_assert(std::invocable<A>,
+                      "weft: in plain code give a function: with_timeout(1s, [&] { return ch.recv(); })");
+        return std::forward<A>(awaited)();
+      }
+    } catch (...) {
+      weft::detail::throw_if_own_timeout(open.scope);
+      throw;
+    }
   }
 }
 

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <thread>
 
+#include <poll.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -295,7 +296,7 @@ TEST_CASE("when main has returned a routine that still runs may be joined: compu
       const auto until = weft::now() + 20ms;
       while (weft::now() < until) pause();
     };
-    const auto sleeps = [] { ::usleep(10'000); };
+    const auto sleeps = [] { ::poll(nullptr, 0, 10); };
     running[0] = weft::go([=]() -> weft::routine<> {
       co_await weft::resume_on(weft::blocking_pool);
       outlasts_main(sleeps);

@@ -10,10 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "api/fairness_parties.hpp"
 #include "support/catch.hpp"
 #include "support/only_worker.hpp"
 
 using namespace std::chrono_literals;
+using weft::test::waits_for_its_sibling;
 
 namespace {
 
@@ -70,16 +72,6 @@ weft::routine<> returns(weft::channel<int> out, weft::channel<int> in) {
     const auto sent = co_await in.send(int{*v});
     if (sent == weft::send_status::closed) break;
   }
-}
-
-weft::routine<> waits_for_its_sibling() {
-  weft::event e;
-  const auto waits = [](weft::event* of) -> weft::routine<> { co_await of->wait(); };
-  const auto sets = [](weft::event* of) -> weft::routine<> {
-    of->set();
-    co_return;
-  };
-  co_await weft::all(waits(&e), sets(&e));
 }
 
 /// The longest wait of a routine that yields, in resumptions of its only worker.

@@ -8,12 +8,11 @@
 
 #include <atomic>
 #include <chrono>
-#include <coroutine>
-#include <exception>
 #include <memory>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/foreign.hpp"
 
 namespace {
 
@@ -70,21 +69,6 @@ void meet_thread(Wait wait, Wake wake) {
   waker.join();
 }
 
-/// Of a library that is not weft; eager.
-struct other_task {
-  struct promise_type {
-    other_task get_return_object() { return {}; }
-
-    std::suspend_never initial_suspend() noexcept { return {}; }
-
-    std::suspend_never final_suspend() noexcept { return {}; }
-
-    void return_void() {}
-
-    void unhandled_exception() { std::terminate(); }
-  };
-};
-
 }  // namespace
 
 TEST_CASE("an event that is set between a look and the wait is seen", "[api][sync][race]") {
@@ -103,7 +87,7 @@ TEST_CASE(
   meeting both;
   std::atomic<bool> cancelled{false};
   weft::runtime rt({.workers = 1});
-  const auto waiter = [&]() -> other_task {
+  const auto waiter = [&]() -> weft::test::foreign_task {
     co_await rt.schedule();
     for (int round = 0; round < rounds; ++round) {
       both.arrive(round);

@@ -8,36 +8,31 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <coroutine>
 #include <cstdint>
-#include <exception>
 #include <vector>
 
+#include "api/fairness_parties.hpp"
 #include "support/catch.hpp"
+#include "support/foreign.hpp"
 #include "support/only_worker.hpp"
 
 using namespace std::chrono_literals;
+using weft::test::waits_for_its_sibling;
 
 namespace {
 
 using clock_type = std::chrono::steady_clock;
 
-weft::routine<> waits_for_its_sibling() {
-  weft::event e;
-  const auto waits = [](weft::event* of) -> weft::routine<> { co_await of->wait(); };
-  const auto sets = [](weft::event* of) -> weft::routine<> {
-    of->set();
-    co_return;
-  };
-  co_await weft::all(waits(&e), sets(&e));
+void compute(std::chrono::microseconds for_long) {
+  const auto until = clock_type::now() + for_long;
+  while (clock_type::now() < until) continue;
 }
 
 /// Computes for so long in each turn, and counts them.
 weft::routine<> computes(std::chrono::microseconds turn, const std::atomic<bool>& over,
                          std::atomic<int>& turns) {
   while (!over) {
-    const auto until = clock_type::now() + turn;
-    while (clock_type::now() < until) continue;
+    compute(turn);
     ++turns;
     co_await weft::yield();
   }
@@ -169,27 +164,7 @@ TEST_CASE("a call from outside waits a few turns at most for one that computes",
 
 namespace {
 
-/// A coroutine of a type that weft does not know, which computes once it runs there.
-struct posted {
-  struct promise_type {
-    posted get_return_object() const noexcept { return {}; }
-
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-
-    std::suspend_never final_suspend() const noexcept { return {}; }
-
-    void return_void() const noexcept {}
-
-    void unhandled_exception() const noexcept { std::terminate(); }
-  };
-};
-
-void compute(std::chrono::microseconds for_long) {
-  const auto until = clock_type::now() + for_long;
-  while (clock_type::now() < until) continue;
-}
-
-posted post(weft::runtime& rt, std::atomic<int>& done) {
+weft::test::foreign_task post(weft::runtime& rt, std::atomic<int>& done) {
   co_await rt.schedule();
   compute(3ms);
   ++done;
@@ -202,7 +177,7 @@ weft::routine<int> child() {
 
 }  // namespace
 
-TEST_CASE("what is posted from outside and computes leaves the routines inside their turns",
+TEST_CASE("what is weft::test::foreign_task from outside and computes leaves the routines inside their turns",
           "[api][fairness]") {
   weft::runtime rt(weft::test::only_worker());
   std::atomic<bool> over{false};

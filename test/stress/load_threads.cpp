@@ -6,14 +6,13 @@
 #include <weft/schedule.hpp>
 #include <weft/stats.hpp>
 
-#include <coroutine>
-#include <exception>
 #include <stdexcept>
 #include <string_view>
 
 #include <sched.h>
 
 #include "stress/load.hpp"
+#include "support/foreign.hpp"
 
 using namespace std::chrono_literals;
 
@@ -21,22 +20,7 @@ namespace weft::test::stress {
 
 namespace {
 
-/// A coroutine type that is not weft's.
-struct foreign {
-  struct promise_type {
-    foreign get_return_object() const noexcept { return {}; }
-
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-
-    std::suspend_never final_suspend() const noexcept { return {}; }
-
-    void return_void() const noexcept {}
-
-    void unhandled_exception() const noexcept { std::terminate(); }
-  };
-};
-
-foreign runs_here_and_there(world& w, weft::semaphore& ended, std::uint32_t n, nanoseconds pause) {
+foreign_task runs_here_and_there(world& w, weft::semaphore& ended, std::uint32_t n, nanoseconds pause) {
   co_await w.rt.schedule();
   co_await weft::sleep_for(pause);
   weft::channel<std::uint32_t> ch(1);
