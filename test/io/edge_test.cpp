@@ -140,7 +140,7 @@ TEST_CASE("a descriptor that comes when there is no number for it is an error", 
   int error = 0;
   {
     const test::no_descriptors limited;
-    error = error_in([&to = to] { (void)blocking::wait(to.recv_descriptor()); });
+    error = error_in([&end = to] { (void)blocking::wait(end.recv_descriptor()); });
   }
   const int next = blocking::wait(to.recv_descriptor());
   ::close(next);
