@@ -29,12 +29,16 @@ concept selectable = std::derived_from<std::remove_cvref_t<C>, case_base>;
 /// Does it take a reference?  Not known of templates.
 template <typename Signature>
 inline constexpr bool takes_reference = false;
-template <typename R, typename P>
-inline constexpr bool takes_reference<R (*)(P)> = std::is_reference_v<P>;
-template <typename R, typename C, typename P>
-inline constexpr bool takes_reference<R (C::*)(P)> = std::is_reference_v<P>;
-template <typename R, typename C, typename P>
-inline constexpr bool takes_reference<R (C::*)(P) const> = std::is_reference_v<P>;
+template <typename R, typename P, bool E>
+inline constexpr bool takes_reference<R (*)(P) noexcept(E)> = std::is_reference_v<P>;
+template <typename R, typename C, typename P, bool E>
+inline constexpr bool takes_reference<R (C::*)(P) noexcept(E)> = std::is_reference_v<P>;
+template <typename R, typename C, typename P, bool E>
+inline constexpr bool takes_reference<R (C::*)(P) const noexcept(E)> = std::is_reference_v<P>;
+template <typename R, typename C, typename P, bool E>
+inline constexpr bool takes_reference<R (C::*)(P)& noexcept(E)> = std::is_reference_v<P>;
+template <typename R, typename C, typename P, bool E>
+inline constexpr bool takes_reference<R (C::*)(P) const& noexcept(E)> = std::is_reference_v<P>;
 
 template <typename F>
 constexpr bool handler_takes_reference() {
