@@ -62,10 +62,12 @@ struct handler_result {
           "weft: a select handler that is a coroutine takes the operation's result by value: it runs "
           "when what a reference would refer to is gone");
       return std::type_identity<given>();
+    } else if constexpr (std::is_invocable_v<F&>) {
+      return std::type_identity<std::invoke_result_t<F&>>();
     } else {
       static_assert(std::is_invocable_v<F&>,
                     "weft: a select handler takes the operation's result, or nothing");
-      return std::type_identity<std::invoke_result_t<F&>>();
+      return std::type_identity<void>();  // the sentence above is enough
     }
   }
 
@@ -78,7 +80,7 @@ decltype(auto) handle(F& f, Args&&... args) {
     return;
   } else if constexpr (std::is_invocable_v<F&, Args...>) {
     return f(std::forward<Args>(args)...);
-  } else {
+  } else if constexpr (std::is_invocable_v<F&>) {
     return f();
   }
 }
