@@ -343,6 +343,7 @@ namespace detail {
 
 template <typename A>
 decltype(auto) limited(std::int64_t deadline, A&& awaited) {
+  if constexpr (!std::invocable<A>) weft::detail::check_awaited_once<A>();
   if constexpr (weft::detail::composite<A> || weft::detail::forking<A> || weft::detail::is_routine<A>) {
     return wait(limited_op<A>(awaited, false, deadline));  // what runs as a routine has its limit there
   } else {
@@ -370,28 +371,18 @@ decltype(auto) limited(std::int64_t deadline, A&& awaited) {
 /// ch.recv(); })`.
 ///
 /// \throws std::bad_alloc  if there is no memory for the timer: nothing was awaited
-template <typename Rep, typename Period, weft::detail::once_awaited A>
+template <typename Rep, typename Period, typename A>
 requires detail::here<A>
 
 decltype(auto) with_timeout(std::chrono::duration<Rep, Period> d, A&& awaited) {
   return detail::limited(weft::detail::deadline_after(d), std::forward<A>(awaited));
 }
 
-template <typename Rep, typename Period, std::invocable F>
-decltype(auto) with_timeout(std::chrono::duration<Rep, Period> d, F& f) {
-  return detail::limited(weft::detail::deadline_after(d), f);
-}
-
-template <typename Duration, weft::detail::once_awaited A>
+template <typename Duration, typename A>
 requires detail::here<A>
 
 decltype(auto) with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, A&& awaited) {
   return detail::limited(weft::detail::deadline_at(t), std::forward<A>(awaited));
-}
-
-template <typename Duration, std::invocable F>
-decltype(auto) with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, F& f) {
-  return detail::limited(weft::detail::deadline_at(t), f);
 }
 
 }  // namespace weft::blocking

@@ -193,9 +193,13 @@ routine<T> run_scope(Body* body) {
   }
 }
 
-/// with_timeout() and its kin borrow what they are given, and await it once: an rvalue.
+/// with_timeout() and its kin borrow what they are given, and await it once.
 template <typename A>
-concept once_awaited = !std::is_lvalue_reference_v<A>;
+constexpr void check_awaited_once() {
+  static_assert(
+      !std::is_lvalue_reference_v<A>,
+      "weft: with_timeout and its kin await once what they are given: with_timeout(1s, std::move(op))");
+}
 
 /// Limits around it that have passed do not end it if it is ready.
 template <typename A>
@@ -261,18 +265,22 @@ requires std::invocable < std::remove_reference_t<Body>
 /// What with_timeout, with_deadline and shield return.  Borrows the awaitable.
 template <typename A>
 class [[nodiscard("co_await it")]] limited_op : public detail::composite_base {
+  using given = std::remove_reference_t<A>;
+
  public:
-  static constexpr bool is_one_wait = detail::awaited_alone<A>;
+  static constexpr bool is_one_wait = detail::awaited_alone<given>;
 
   limited_op(A & awaited, bool shielded, std::int64_t deadline) noexcept
-      : awaited_(__builtin_addressof(awaited)), deadline_(deadline), shielded_(shielded) {}
+      : awaited_(__builtin_addressof(awaited)), deadline_(deadline), shielded_(shielded) {
+    detail::check_awaited_once<A>();
+  }
 
   auto run() {
-    return detail::run_in_context<A>(awaited_, shielded_, deadline_);
+    return detail::run_in_context<given>(awaited_, shielded_, deadline_);
   }
 
  private:
-  A* awaited_;
+  given* awaited_;
   std::int64_t deadline_;
   bool shielded_;
 };
@@ -282,18 +290,18 @@ class [[nodiscard("co_await it")]] limited_op : public detail::composite_base {
 /// through unchanged.  A single operation that is ready happens, also under limits that have passed.
 ///
 /// \throws std::bad_alloc  if there is no memory for the timer or a frame: nothing was awaited
-template <typename Rep, typename Period, detail::once_awaited A>
+template <typename Rep, typename Period, typename A>
 limited_op<A> with_timeout(std::chrono::duration<Rep, Period> d, A&& awaited) {
   return limited_op<A>(awaited, false, detail::deadline_after(d));
 }
 
-template <typename Duration, detail::once_awaited A>
+template <typename Duration, typename A>
 limited_op<A> with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> t, A&& awaited) {
   return limited_op<A>(awaited, false, detail::deadline_at(t));
 }
 
 /// Awaits `awaited` out of reach of every cancellation and deadline outside: for clean-up.
-template <detail::once_awaited A>
+template <typename A>
 limited_op<A> shield(A&& awaited) noexcept {
   return limited_op<A>(awaited, true, detail::no_deadline);
 }

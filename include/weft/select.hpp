@@ -241,15 +241,17 @@ class selector {
   /// std::length_error beyond 65,533 cases
   template <detail::selectable C>
   std::size_t add(C&& c) {
+    using given = std::remove_cvref_t<C>;
+    static_assert(std::is_same_v<C, given>, "weft: a selector keeps its cases: add(std::move(c))");
     static_assert(
-        !C::borrows_value,
+        !given::borrows_value,
         "weft: a selector keeps its cases, and an rvalue given to on_send is only borrowed: name the value "
         "and pass the name, it is copied");
-    if constexpr (C::copies_value) {
-      static_assert(std::is_copy_constructible_v<typename C::value_type>,
+    if constexpr (given::copies_value) {
+      static_assert(std::is_copy_constructible_v<typename given::value_type>,
                     "weft: a selector sends a copy of the value each time: use select() for a move-only one");
     }
-    return keep(new detail::kept_case<std::remove_cvref_t<C>>(std::forward<C>(c)));
+    return keep(new detail::kept_case<given>(std::move(c)));
   }
 
   /// A case that is off does not take part, for instance one of a channel that is closed and drained.

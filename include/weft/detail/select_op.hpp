@@ -190,12 +190,14 @@ template <bool Biased, typename... Cases>
 auto select_of(Cases&&... cases) {
   static_assert((int{is_otherwise<std::remove_cvref_t<Cases>>} + ... + 0) <= 1,
                 "weft: a select has one otherwise(): what is to be done then goes into one handler");
+  static_assert((std::is_same_v<Cases, std::remove_cvref_t<Cases>> && ...),
+                "weft: a case is used once: select(std::move(c))");
   if constexpr (((is_coroutine_case<std::remove_cvref_t<Cases>> ||
                   may_be_in_vain<typename std::remove_cvref_t<Cases>::active>) ||
                  ...)) {
-    return coroutine_select_op<Biased, std::remove_cvref_t<Cases>...>(std::forward<Cases>(cases)...);
+    return coroutine_select_op<Biased, std::remove_cvref_t<Cases>...>(std::move(cases)...);
   } else {
-    return plain_select_op<Biased, std::remove_cvref_t<Cases>...>(std::forward<Cases>(cases)...);
+    return plain_select_op<Biased, std::remove_cvref_t<Cases>...>(std::move(cases)...);
   }
 }
 
