@@ -256,6 +256,10 @@ auto spawn(spawn_request& what, F&& f, Args&&... args) {
   } else {
     using result = std::invoke_result_t<fn, std::decay_t<Args>...>;
     using keeps = kept<fn, std::decay_t<Args>...>;
+    static_assert(
+        is_routine<result> || !std::is_rvalue_reference_v<result>,
+        "weft: what go(f, args...) calls returns no rvalue reference, which would refer to copies that "
+        "are gone: return by value");
     if constexpr (!is_routine<result>) what.how.plain = true;
     if constexpr (!is_routine<result> && alignof(keeps) <= 16) {
       return spawn_made(
