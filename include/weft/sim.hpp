@@ -113,8 +113,8 @@ struct call {
 ///
 /// Not ok, and a report, if f throws, if an exception is joined by nobody, if routines are left when f has
 /// returned and no more can run, if a sim::thread was not joined, if descriptors are open, on a deadlock -
-/// nothing can run and no time limit is pending - and after `max_steps`.  Then every wait is cancelled, so
-/// that f comes to its end.
+/// nothing can run and no time limit ends within 146 years - and after `max_steps`.  Then every wait is
+/// cancelled, so that f comes to its end.
 ///
 /// Only what is done through weft is simulated.  Not so: other clocks and random numbers, std::mutex and
 /// system calls (a thread that waits in one stops the run), threads that weft did not start (use

@@ -151,7 +151,7 @@ io::system& port::system() noexcept {
 
 void port::be_stuck() noexcept {
   if (phase_ != phase::running) give_up();
-  begin_dying("deadlock: nothing can run and no time limit is pending", true);
+  begin_dying("deadlock: nothing can run and no time limit ends within 146 years", true);
 }
 
 /// A livelock, or a long program: which it is the reader has to know.

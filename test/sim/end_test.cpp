@@ -116,6 +116,11 @@ TEST_CASE("a deadlock comes only when no time limit is pending", "[sim]") {
   REQUIRE_THAT(r.report, Contains("at 3600.000000000 s: deadlock"));
 }
 
+TEST_CASE("a sleep beyond the clock's 146 years does not keep a deadlock from being told", "[sim]") {
+  all_end([]() -> weft::routine<> { co_await weft::sleep_for(std::chrono::years(150)); },
+          Contains("deadlock: nothing can run and no time limit ends within 146 years") && Contains("sleep"));
+}
+
 TEST_CASE("in a deadlock, scopes, plain callables and calls on the pool come to their end", "[sim]") {
   all_end(
       [] {
