@@ -43,8 +43,8 @@ class WEFT_API routine_cancelled final : public std::runtime_error {
   ~routine_cancelled() override;
 };
 
-/// The runtime was stopped: what go(), block_on_io() and after() throw then; the first two of the global one
-/// also when main has returned.
+/// The runtime was stopped: what go(), calls on the blocking pool - block_on_io(), resume_on(), resolve(), a
+/// file's - schedule() and after() throw then; the first two of the global one also when main has returned.
 class WEFT_API stopped final : public std::runtime_error {
  public:
   stopped();
