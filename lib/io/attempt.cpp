@@ -161,12 +161,15 @@ std::int64_t receive_datagram(const io_try& t) noexcept {
   return n;
 }
 
+/// Linux 6.5, newer than the C library's headers.
+constexpr int scm_pidfd = 4;
+
 /// A message of one byte, with room for a descriptor and for what the program may have asked for by
-/// SO_PASSCRED, which comes first.
+/// SO_PASSCRED, which comes first, and by SO_PASSPIDFD.
 struct one_descriptor {
   char byte = 0;
   iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int))> room{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred)) + 2 * CMSG_SPACE(sizeof(int))> room{};
   msghdr message{};
 
   explicit one_descriptor(std::size_t size) noexcept {
@@ -190,13 +193,14 @@ std::int64_t pass_descriptor(const io_try& t) noexcept {
   return send_message(t.fd, one.message);
 }
 
-/// The first of those that came with a message goes to `to`; the others are closed.
-void keep_one(const cmsghdr& rights, int& to) noexcept {
-  const std::size_t count = (rights.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+/// The first that the peer has sent goes to `to`; the others are closed, and the pidfd of SO_PASSPIDFD, too.
+void keep_one(const cmsghdr& came, int& to) noexcept {
+  if (came.cmsg_level != SOL_SOCKET || (came.cmsg_type != SCM_RIGHTS && came.cmsg_type != scm_pidfd)) return;
+  const std::size_t count = (came.cmsg_len - CMSG_LEN(0)) / sizeof(int);
   for (std::size_t i = 0; i < count; ++i) {
     int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(&rights) + i * sizeof fd, sizeof fd);
-    if (to < 0)
+    std::memcpy(&fd, CMSG_DATA(&came) + i * sizeof fd, sizeof fd);
+    if (to < 0 && came.cmsg_type == SCM_RIGHTS)
       to = fd;
     else
       ::close(fd);
@@ -211,7 +215,7 @@ std::int64_t take_descriptor(const io_try& t) noexcept {
   fd = -1;
   if (n <= 0) return n;
   for (cmsghdr* each = CMSG_FIRSTHDR(&one.message); each != nullptr; each = CMSG_NXTHDR(&one.message, each)) {
-    if (each->cmsg_level == SOL_SOCKET && each->cmsg_type == SCM_RIGHTS) keep_one(*each, fd);
+    keep_one(*each, fd);
   }
   return fd < 0 && (one.message.msg_flags & MSG_CTRUNC) != 0 ? -EMFILE : n;
 }

@@ -36,6 +36,7 @@
 #include "support/catch.hpp"
 #include "support/death.hpp"
 #include "support/forbid.hpp"
+#include "support/skip.hpp"
 
 using namespace weft;
 using namespace std::chrono_literals;
@@ -155,6 +156,27 @@ TEST_CASE("a descriptor comes though the program has asked who sends it", "[io][
   const int got = blocking::wait(to.recv_descriptor());
   ::close(got);
   REQUIRE(got >= 0);
+}
+
+TEST_CASE("the pidfd that comes because the program has asked for it is closed", "[io][unix][edge]") {
+  constexpr int so_passpidfd = 76;  // Linux 6.5
+  auto [from, to] = unix_stream::pair();
+  if (error_in([&to = to] { to.set_option(SOL_SOCKET, so_passpidfd, 1); }) == ENOPROTOOPT) {
+    test::say_skipped("this kernel has no SO_PASSPIDFD");
+    return;
+  }
+  for (const int also_who_sends : {0, 1}) {
+    to.set_option(SOL_SOCKET, SO_PASSCRED, also_who_sends);
+    const std::size_t before = open_descriptors();
+    blocking::wait(from.send_descriptor(0));
+    const int got = blocking::wait(to.recv_descriptor());
+    ::close(got);
+    blocking::wait(from.write_all("x"));
+    const int none = blocking::wait(to.recv_descriptor());
+    REQUIRE(got >= 0);
+    REQUIRE(none == -1);
+    REQUIRE(open_descriptors() == before);
+  }
 }
 
 TEST_CASE("closed is closed, while an operation still leaves it", "[io][edge]") {
