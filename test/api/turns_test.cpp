@@ -177,7 +177,7 @@ weft::routine<int> child() {
 
 }  // namespace
 
-TEST_CASE("what is weft::test::foreign_task from outside and computes leaves the routines inside their turns",
+TEST_CASE("what is posted from outside and computes leaves the routines inside their turns",
           "[api][fairness]") {
   weft::runtime rt(weft::test::only_worker());
   std::atomic<bool> over{false};
