@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <initializer_list>
 #include <string>
 #include <thread>
 #include <vector>
@@ -37,13 +38,18 @@ routine<std::string> read_all(pipe_end& from) {
   }
 }
 
-/// What a shell's command writes.
-std::string output_of(std::string_view command, process_options how = {}) {
+/// What it writes.
+std::string output_of_program(std::initializer_list<std::string_view> argv, process_options how = {}) {
   how.out = child_stream::pipe();
-  process p = process::spawn({"/bin/sh", "-c", command}, how);
+  process p = process::spawn(argv, how);
   std::string all = blocking::run(read_all(p.out()));
   blocking::wait(p.wait());
   return all;
+}
+
+/// What a shell's command writes.
+std::string output_of(std::string_view command, process_options how = {}) {
+  return output_of_program({"/bin/sh", "-c", command}, how);
 }
 
 exit_status status_of(std::string_view command) {
@@ -184,6 +190,9 @@ TEST_CASE("a process has the directory and the environment that it was given", "
   const std::string_view say = "echo \"$WEFT_TEST_A,$WEFT_TEST_B,${PATH:+path}\"";
   REQUIRE(output_of(say) == "old,,path\n");
   REQUIRE(output_of(say, {.environment = variables}) == "new,b b,path\n");
+  const std::string all = "\n" + output_of_program({"/usr/bin/env"}, {.environment = variables});
+  REQUIRE(all.find("\nWEFT_TEST_A=new\n") != std::string::npos);
+  REQUIRE(all.find("\nWEFT_TEST_A=old\n") == std::string::npos);  // a shell tells one of two
   process_options alone{.out = child_stream::pipe(), .environment = variables, .clear_environment = true};
   process p = process::spawn({"/usr/bin/env"}, alone);
   REQUIRE(blocking::run(read_all(p.out())) == "WEFT_TEST_A=new\nWEFT_TEST_B=b b\n");
@@ -227,7 +236,9 @@ TEST_CASE("a process has no signal blocked and none of this one's descriptors", 
   // Started on a worker, where all signals are blocked.
   const std::string said =
       rt.go([] {
-          return output_of("sed -n 's/^Sig[BI][lg][kn]://p' /proc/self/status; ls /proc/self/fd | wc -l");
+          // Without a shell: dash unblocks all.
+          return output_of_program({"sed", "-n", "s/^Sig[BI][lg][kn]://p", "/proc/self/status"}) +
+                 output_of("ls /proc/self/fd | wc -l");
         }).join();
   std::signal(SIGPIPE, SIG_DFL);
   const unsigned long library =
