@@ -11,6 +11,8 @@
 #include <atomic>
 #include <cerrno>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "io/support.hpp"
@@ -168,6 +170,27 @@ TEST_CASE("a number that was given back is not met by operations of its last own
   for (auto& each : parties) REQUIRE(each.join() == 300);
 }
 
+TEST_CASE("what is under way on a stream that is gone keeps its record from the next one", "[io][close]") {
+  runtime rt({.workers = 1});
+  const auto [error, n, stolen] = rt.go([]() -> routine<std::tuple<int, std::size_t, char>> {
+                                      pair_of_streams old = unix_stream::pair();
+                                      std::array<char, 8> theirs;
+                                      theirs.fill(poison);
+                                      auto reading = go(error_of(read_for_ever(old.first, theirs)));
+                                      co_await yield();  // it waits
+                                      old.first = unix_stream();
+                                      pair_of_streams fresh = unix_stream::pair();
+                                      co_await fresh.second.write_all("mine");
+                                      const int ended = co_await std::move(reading);
+                                      std::array<char, 4> mine;
+                                      const std::size_t got = co_await fresh.first.read_some(mine);
+                                      co_return std::tuple{ended, got, theirs[0]};
+                                    }).join();
+  REQUIRE(error == ECANCELED);
+  REQUIRE(n == 4);
+  REQUIRE(stolen == poison);
+}
+
 TEST_CASE("readers of one stream share what comes, whoever of them is cancelled", "[io][cancel]") {
   const unsigned width = GENERATE(1U, 2U, 8U);
   runtime rt({.workers = width});
@@ -215,6 +238,7 @@ TEST_CASE("a cancelled routine reads and writes nothing, also where it need not 
                               co_await from.read_some(all);
                             },
                             std::ref(s.first));
+                        co_await yield();  // it has begun
                         late.cancel();
                         try {
                           co_await std::move(late);
