@@ -1,6 +1,7 @@
 #include "sched/deadlock.hpp"
 
 #include <weft/blocking.hpp>
+#include <weft/io/pipe.hpp>
 #include <weft/weft.hpp>
 
 #include <algorithm>
@@ -114,6 +115,26 @@ TEST_CASE("a thread that waits for ever in a program without routines is reporte
   blocking::channel<int> nobody_sends;
   const watched here(nobody_sends, false);
   REQUIRE_FALSE(nobody_sends.recv());
+  REQUIRE(reports == 1);
+}
+
+TEST_CASE("a runtime that has waited for descriptors, and does no more, is reported",
+          "[blocking][deadlock]") {
+  weft::channel<int> nobody_sends;
+  const watched here(nobody_sends, false);
+  weft::runtime rt({.workers = 1});
+  const bool got = rt.go([nobody_sends]() mutable -> weft::routine<bool> {
+                       {
+                         auto ends = weft::make_pipe();
+                         auto writing =
+                             weft::go([&]() -> weft::routine<> { co_await ends.second.write_all("x"); });
+                         std::array<char, 1> byte;
+                         co_await ends.first.read_some(byte);
+                         co_await std::move(writing);
+                       }
+                       co_return (co_await nobody_sends.recv()).has_value();
+                     }).join();
+  REQUIRE_FALSE(got);
   REQUIRE(reports == 1);
 }
 

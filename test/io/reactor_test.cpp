@@ -1,7 +1,10 @@
 // Which reactor a runtime has, and what must hold of both whichever thread has begun to watch.
 
+#include "io/reactor.hpp"
+
 #include <weft/blocking.hpp>
 #include <weft/io/pipe.hpp>
+#include <weft/io/select.hpp>
 #include <weft/io/tcp.hpp>
 #include <weft/stats.hpp>
 
@@ -19,7 +22,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/global.hpp"
 #include "io/support.hpp"
+#include "os/port.hpp"
+#include "os/thread_state.hpp"
+#include "sched/deadlock.hpp"
+#include "sched/scheduler.hpp"
 #include "support/catch.hpp"
 #include "support/death.hpp"
 #include "support/forbid.hpp"
@@ -87,6 +95,17 @@ void say(const char* what, const seen& s) {
                            (s.first == reactor_in_use::epoll ? ": epoll, " : ": other, ") +
                            std::to_string(s.second) + "\n";
   [[maybe_unused]] const auto n = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+bool sleeps(int number) {
+  return os::look_at_thread(number).what == os::thread_does::sleeps;
+}
+
+/// All its workers and its monitor, and none for descriptors.
+bool is_asleep(const sched::scheduler& rt) {
+  sched::stillness found;
+  rt.add_stillness(found);
+  return found.still;
 }
 
 }  // namespace
@@ -227,6 +246,60 @@ TEST_CASE("a descriptor that a thread has begun to watch is watched when that ha
   REQUIRE(wrong == 0);
 }
 
+TEST_CASE("a thread that waits for a descriptor wakes a runtime that sleeps to attend to it",
+          "[io][reactor]") {
+  sched::scheduler& home = core::hold_global();
+  while (!is_asleep(home)) ::sched_yield();
+  auto ends = make_pipe();
+  const int number = os::thread_number();
+  std::thread writing([&] {
+    while (!sleeps(number)) ::sched_yield();
+    static_cast<void>(::write(ends.second.native_handle(), "x", 1));
+  });
+  std::array<char, 1> byte{};
+  blocking::wait(ends.first.read_some(byte));
+  writing.join();
+  home.drop();
+  REQUIRE(byte[0] == 'x');
+}
+
+TEST_CASE("a runtime that sleeps is woken to attend to what a stopped one has watched for a thread",
+          "[io][reactor][stop]") {
+  int error = 0;
+  const io::reactor* const heir = io::reactor_of_threads(error);
+  REQUIRE(heir != nullptr);
+  while (!is_asleep(heir->home())) ::sched_yield();
+  auto ends = make_pipe();
+  const int fd = ends.first.native_handle(), number = os::thread_number();
+  blocking::select(on_readable(fd), on_timeout(1ms));  // the global runtime's driver is there
+  const std::size_t before = test::open_descriptors();
+  std::thread stopping([&] {
+    // In the select, on its copy.
+    while (test::open_descriptors() == before || !sleeps(number)) ::sched_yield();
+    runtime::global().stop();
+    static_cast<void>(::write(ends.second.native_handle(), "x", 1));
+  });
+  event never;
+  const std::size_t chosen = blocking::select(on_event(never), on_readable(fd));
+  stopping.join();
+  init_global_runtime({});
+  REQUIRE(chosen == 1);
+}
+
+TEST_CASE("a worker that was woken in the reactor for something else sleeps there again", "[io][reactor]") {
+  runtime rt({.workers = 1});
+  auto ends = make_pipe();
+  auto reading = rt.go(first_byte, std::ref<byte_stream>(ends.first));
+  int number = 0;
+  for (int i = 0; i < 10; ++i) {
+    while (rt.stats().idle_workers == 0) ::sched_yield();
+    number = rt.go([] { return os::thread_number(); }).join();
+  }
+  for (int in_a_row = 0; in_a_row < 100; ::sched_yield()) in_a_row = sleeps(number) ? in_a_row + 1 : 0;
+  ends.second.close();
+  REQUIRE(reading.join() == 0);
+}
+
 TEST_CASE("a port is free when its listener has been closed, whoever waits on it", "[io][reactor]") {
   const unsigned width = GENERATE(1U, 2U);
   runtime rt({.workers = width});
@@ -263,6 +336,31 @@ TEST_CASE("over io_uring a number that was closed behind weft's back is an error
                         co_await yield();  // it waits now, and its request has not been submitted
                         ::close(ends.first.native_handle());  // a mistake of somebody's
                         co_return co_await std::move(reading);
+                      }).join();
+  REQUIRE(error == EBADF);
+}
+
+TEST_CASE(
+    "over io_uring such a mistake is an error of who waits next, though the number is another's by then",
+    "[io][reactor]") {
+  if (!has_io_uring()) return;
+  const environment unset(nullptr);
+  runtime rt({.workers = 1, .reactor = reactor_kind::io_uring});
+  const int error = rt.go([]() -> routine<int> {
+                        auto ends = make_pipe();
+                        auto other = make_pipe();
+                        const int number = ends.first.native_handle();
+                        auto reading = go(first_byte, std::ref<byte_stream>(ends.first));
+                        co_await yield();  // its request has not been submitted
+                        ::close(number);
+                        reading.cancel();
+                        try {
+                          co_await std::move(reading);
+                        } catch (const routine_cancelled&) {
+                        }
+                        co_await sleep_for(1ms);  // in the ring, which refuses it
+                        ::dup2(other.first.native_handle(), number);
+                        co_return co_await error_of(first_byte(ends.first));
                       }).join();
   REQUIRE(error == EBADF);
 }
