@@ -33,6 +33,7 @@
 #include "core/context.hpp"
 #include "io/descriptor.hpp"
 #include "io/support.hpp"
+#include "os/lock.hpp"
 #include "support/catch.hpp"
 #include "support/death.hpp"
 #include "support/forbid.hpp"
@@ -369,6 +370,39 @@ TEST_CASE("an event that was under way when its descriptor was closed is not tak
   ::close(fd);
   REQUIRE(is_next);  // else this says nothing
   REQUIRE(chosen == 1);
+}
+
+TEST_CASE("a connect that is woken before there is a connection waits on", "[io][tcp][edge]") {
+  runtime rt({.workers = 1});
+  // The system drops what it has no room for.
+  const tcp_listener full(ip_endpoint::loopback(), {.backlog = 0});
+  std::vector<tcp_stream> all;
+  bool has_given_up = false;
+  while (!has_given_up && all.size() < 64) {
+    detail::descriptor_handle old(::dup(0));
+    detail::descriptor& record = *old.get();
+    old = {};
+    auto connecting = rt.go([&]() -> routine<> {  // a socket that has that record
+      try {
+        all.push_back(co_await with_timeout(50ms, tcp_stream::connect(full.local_endpoint())));
+      } catch (const timeout_error&) {
+        has_given_up = true;
+      }
+    });
+    core::winners won;
+    while (!connecting.done()) {
+      std::uint64_t ticket = 0;
+      {
+        const os::guard hold(record.lock);
+        ticket = io::ticket_of(record);
+      }
+      io::note_event(ticket, {.readable = false, .writable = true, .mixed = false}, won);
+      won.deliver_all();
+    }
+    connecting.join();
+  }
+  REQUIRE(has_given_up);
+  for (const tcp_stream& each : all) REQUIRE(error_in([&] { (void)each.peer_endpoint(); }) == 0);
 }
 
 TEST_CASE("a forked child that closes its copy of a descriptor leaves the parent's", "[io][edge][fork]") {

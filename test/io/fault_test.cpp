@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -131,6 +132,22 @@ TEST_CASE("signals that interrupt a thread's system calls are none of its reads'
   }
   REQUIRE(wrong == 0);
   REQUIRE(rounds > 0);
+}
+
+TEST_CASE("a read that another holder of the pipe has made block goes on after signals", "[io][fault]") {
+  auto ends = make_pipe();
+  ::fcntl(ends.first.native_handle(), F_SETFL, 0);
+  const long before = signal_storm::taken();
+  const signal_storm signals(500'000, ::gettid());
+  std::thread writing([&] {
+    while (signal_storm::taken() < before + 100) ::sched_yield();
+    static_cast<void>(::write(ends.second.native_handle(), "x", 1));
+  });
+  std::array<char, 1> byte{};
+  const int error = error_in([&] { blocking::wait(ends.first.read_some(byte)); });
+  writing.join();
+  REQUIRE(error == 0);
+  REQUIRE(byte[0] == 'x');
 }
 
 TEST_CASE("a thousand connections, one after the other, leave no descriptor", "[io][fault]") {

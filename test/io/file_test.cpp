@@ -3,6 +3,7 @@
 #include <weft/blocking.hpp>
 #include <weft/io/directory.hpp>
 #include <weft/io/file.hpp>
+#include <weft/io/pipe.hpp>
 #include <weft/io/read_file.hpp>
 #include <weft/sim.hpp>
 
@@ -11,6 +12,7 @@
 #include <cerrno>
 #include <future>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -308,6 +310,29 @@ TEST_CASE("close waits for nobody: what is under way ends, and on no other file"
     for (auto& each : all) REQUIRE(each.join());
   }
   REQUIRE(test::open_descriptors() == before);
+}
+
+TEST_CASE("the number of a file that was closed goes back when the last call on it has ended",
+          "[io][file][close]") {
+  runtime rt({.workers = 1});
+  const auto [during, after] =
+      rt.go([]() -> routine<std::pair<bool, bool>> {
+          std::array<int, 2> ends{};
+          if (::pipe2(ends.data(), O_CLOEXEC) != 0) co_return std::pair{false, true};
+          const std::string all(static_cast<std::size_t>(::fcntl(ends[1], F_GETPIPE_SZ)) + 1, 'x');
+          file to = file::adopt(ends[1]);
+          auto writing = go([&]() -> routine<> { co_await to.append(all); });
+          co_await yield();  // at the pool, where there is no room for the last byte
+          co_await to.close();
+          const bool is_open = ::fcntl(ends[1], F_GETFD) >= 0;
+          std::string got(all.size(), ' ');
+          pipe_end from = pipe_end::adopt(ends[0]);
+          co_await from.read_exactly(got);
+          co_await std::move(writing);
+          co_return std::pair{is_open, ::fcntl(ends[1], F_GETFD) >= 0};
+        }).join();
+  REQUIRE(during);
+  REQUIRE_FALSE(after);
 }
 
 TEST_CASE("a close() that waits for the pool closes its own file, whatever becomes of the object",
