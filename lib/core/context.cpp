@@ -291,7 +291,14 @@ void detach_thread(context_base& x, waiter& party) noexcept {
 }
 
 std::int64_t live_deadline(const context_base* x) noexcept {
-  return x == nullptr || load_state(*x) != cancel_state::live ? no_deadline : deadline_in(x);
+  if (x == nullptr || load_state(*x) != cancel_state::live) return no_deadline;
+  const std::int64_t deadline = deadline_in(x);
+  // The caller's is not for those inside: they would end cancelled before it has timed out.
+  for (; x != nullptr && x->kind != detail::routine_root && deadline_in(x) == deadline;
+       x = static_cast<const context*>(x)->parent) {
+    if (x->kind == detail::nested && static_cast<const context*>(x)->block.of_call) return no_deadline;
+  }
+  return deadline;
 }
 
 void pass_deadline(context_base& x) noexcept {
@@ -379,6 +386,7 @@ void open_context(context& x, waiter& owner, bool shielded, std::int64_t deadlin
 
 void open_context_of_call(context& x, waiter& owner, std::int64_t deadline) noexcept {
   open_untimed(x, owner.scope, &owner, false, deadline);
+  x.block.of_call = true;
 }
 
 void close_context(context& x, waiter& owner) noexcept {

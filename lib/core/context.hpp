@@ -47,7 +47,7 @@ void attach_thread(context_base& x, waiter& party) noexcept;
 void detach_thread(context_base& x, waiter& party) noexcept;
 /// The earliest deadline that holds in x, which may be null.
 std::int64_t deadline_in(const context_base* x) noexcept;
-/// The earliest deadline that `x` is under, if it has not been cancelled yet.
+/// The earliest deadline that `x` is under, if it has not been cancelled yet and nobody else waits for it.
 std::int64_t live_deadline(const context_base* x) noexcept;
 /// It has passed: cancels the outermost context that has it.
 void pass_deadline(context_base& x) noexcept;

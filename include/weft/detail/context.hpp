@@ -32,6 +32,7 @@ enum context_kind : std::uint8_t { routine_root, nested, group };
 struct context_block {
   bool around_one;  // what is awaited in it, or in one more like it, is one operation that has not looked yet
   bool lost_one;    // a member was cancelled from around it; atomic
+  bool of_call;     // its deadline is kept by whoever waits for the owner's end
 };
 
 struct context : context_base {
