@@ -419,13 +419,22 @@ bool worker::has_queued() const noexcept {
   return next != nullptr || queued() != 0 || !forks_.empty();
 }
 
-/// Due timers; every now and then a fork or the inject queue first, and the measurement; whatever wants the
-/// worker to stop.
+/// Due timers; and what else there is than the queues has every second turn at most: hand-offs alone may last
+/// from one look to the next.
 void* worker::maintain() noexcept {
+  hurries_ = false;
   if (timers.size() != 0) {
     const os::nanos now = home_->port().now();
     if (timers.min_when() <= now) run_timers(now);
   }
+  void* const frame = looked_around_ ? nullptr : look_around();
+  looked_around_ = frame != nullptr;
+  return frame;
+}
+
+/// Every now and then a fork or the inject queue first, and the measurement; whom the queues have no room
+/// for.
+void* worker::look_around() noexcept {
   const std::uint32_t now_tick = tick();
   // The oldest fork, as a thief would, or those behind it could keep it there.
   if (now_tick - forked_at_ >= poll_interval) {
@@ -444,7 +453,7 @@ void* worker::maintain() noexcept {
     if (waiter* r = (beside_ & in_lane) == 0 ? take_injected() : take_overdue()) return enter(*r);
     if (worth_waking() && home_->wants_searcher() && queued() > 1) home_->wake_one();
   }
-  return nullptr;
+  return hurries_ ? run_timer_without_room() : nullptr;
 }
 
 void worker::begin_measure() noexcept {
@@ -513,7 +522,9 @@ void worker::resume(void* frame) noexcept {
   // Where dispatches are long the loop is to look around the sooner; but a dispatch may be long for its
   // forks, which have the same budget.
   if (interval_ < std::uint32_t{hand_offs} && forks_.empty()) [[unlikely]]
-    transfers = static_cast<std::int32_t>(interval_);
+    transfers = looked_around_ ? 0 : static_cast<std::int32_t>(interval_);
+  if (hurries_) [[unlikely]]
+    transfers = 0;
   if (simulated_) [[unlikely]]
     begin_simulated_turn();
   count.resumed.add();

@@ -15,7 +15,9 @@
 //      others every `poll_interval` dispatches
 //   5. the inject queue; and before all others every `poll_interval` dispatches, or about each ms; while
 //      the lane has something, what is overdue there
-//   6. due timers, at least so often, too; other workers' queues
+//   6. due timers, at least so often, too: into the ring, or if that is full before all others
+//   7. other workers' queues
+// What goes before all others never does so twice in a row.
 //
 // Invariants
 //   1. Only the own thread pushes; slot, lane, ring and forks may be taken from by thieves: from the first
@@ -283,6 +285,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   waiter* take_lane() noexcept;
   waiter* take_newest_fork() noexcept;
   waiter* start(forkable& f) noexcept;
+  void* look_around() noexcept;
   waiter* take_oldest() noexcept;
   std::uint32_t injected_share() noexcept;
   waiter* take_slot() noexcept;
@@ -296,6 +299,7 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void* search() noexcept;
   void* steal_pass(bool desperate) noexcept;
   bool run_timers(os::nanos now) noexcept;
+  void* run_timer_without_room() noexcept;
   bool run_others_timers() noexcept;
   void* run_all_timers() noexcept;
   /// It has slept.
@@ -303,7 +307,6 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   void measure(os::nanos now) noexcept;
   void stop_searching() noexcept;
   std::uint32_t room() const noexcept;
-  std::size_t room_for_timers() const noexcept;
   void push_ring(waiter& r) noexcept;
   void overflow(waiter& r) noexcept;
   void note_surplus() noexcept;
@@ -330,7 +333,6 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::uint32_t bounces_ = 0;
   std::uint32_t polled_at_ = 0;
   std::uint32_t forked_at_ = 0;
-  std::uint32_t timed_at_ = 0;
   std::uint32_t interval_ = poll_interval;  // between two looks around
   std::uint32_t overflowed_at_ = ~0U;
   std::uint32_t share_ = 0;     // of the inject queue
@@ -338,7 +340,9 @@ class alignas(64) worker final : public detail::worker_face, public parker<> {
   std::uint8_t beside_ = 0;     // the ring: in_lane, in_forks, if something was put there, and it was not
                                 // seen empty since
   bool fork_turn_ = false, lane_turn_ = false;
-  std::uint32_t ring_at_ = 0;  // its last turn beside the lane
+  bool hurries_ = false;        // timers are due and the ring is full: each turn comes back to the loop
+  bool looked_around_ = false;  // what runs is not of these queues
+  std::uint32_t ring_at_ = 0;   // its last turn beside the lane
   std::uint32_t measured_at_ = 0;
   std::atomic<os::nanos> measured_when_{0};
   std::uint64_t ids_ = 0, ids_end_ = 0;

@@ -1,6 +1,6 @@
 // How a worker without work of its own looks for some: other workers' queues and timers.
 
-#include <algorithm>
+#include <utility>
 
 #include "os/lock.hpp"
 #include "sched/scheduler.hpp"
@@ -29,22 +29,34 @@ void push_timer_chain(void* context, waiter* chain) {
   }
 }
 
-}  // namespace
-
-/// How many may fire: as many as there is room for; and if there is none, one for every two that have run,
-/// which makes some.  The rest stays where the earliest goes first, and does not go behind all that is in the
-/// inject queue.
-std::size_t worker::room_for_timers() const noexcept {
-  const std::uint32_t places = room();
-  return places != 0 ? places : std::min((tick() - timed_at_) / 2, 1U);
+void keep_timer_chain(void* context, waiter* chain) {
+  *static_cast<waiter**>(context) = chain;
 }
 
+}  // namespace
+
+/// As many as there is room for.  The rest stays where the earliest goes first, and does not go behind all
+/// that is in the inject queue.
 bool worker::run_timers(os::nanos now) noexcept {
   if (timers.min_when() > now) return false;
-  const std::size_t fired = timers.run_due(now, &push_timer_chain, this, room_for_timers());
-  if (fired != 0) timed_at_ = tick();
+  const std::uint32_t places = room();
+  hurries_ = places == 0;
+  const std::size_t fired = timers.run_due(now, &push_timer_chain, this, places);
   count.timers_fired.add(fired);
   return fired != 0;
+}
+
+/// Where others yield there may never be room: who is woken then runs at once.
+void* worker::run_timer_without_room() noexcept {
+  waiter* woken = nullptr;
+  count.timers_fired.add(timers.run_due(home_->port().now(), &keep_timer_chain, &woken, 1));
+  if (woken == nullptr) return nullptr;
+  if (woken->lives() == detail::home::blocking_pool) {
+    push_timer_chain(this, woken);
+    return nullptr;
+  }
+  push_timer_chain(this, std::exchange(woken->next, nullptr));
+  return enter(*woken);
 }
 
 bool worker::run_others_timers() noexcept {
@@ -57,7 +69,7 @@ bool worker::run_others_timers() noexcept {
   for (unsigned i = 0; i < n; ++i) {
     timer_heap& theirs = home_->at(i).timers;
     if (theirs.min_when() <= now) {
-      fired += theirs.try_run_due(now, &push_timer_chain, this, room_for_timers());
+      fired += theirs.try_run_due(now, &push_timer_chain, this, room());
     }
   }
   count.timers_fired.add(fired);

@@ -179,9 +179,9 @@ weft::routine<int> child() {
 
 TEST_CASE("what is posted from outside and computes leaves the routines inside their turns",
           "[api][fairness]") {
-  weft::runtime rt(weft::test::only_worker());
   std::atomic<bool> over{false};
   std::atomic<int> turns{0}, wakes{0}, done{0};
+  weft::runtime rt(weft::test::only_worker());  // the last of them end with it
   auto inside = rt.go([&]() -> weft::routine<> {
     while (!over) {
       ++turns;
@@ -206,15 +206,54 @@ TEST_CASE("what is posted from outside and computes leaves the routines inside t
   CHECK(had_wakes > 30);
 }
 
+TEST_CASE(
+    "who yields beside a call from outside in each turn of two that play ball and compute has turns, too",
+    "[api][fairness]") {
+  weft::runtime rt(weft::test::only_worker());
+  std::atomic<bool> over{false};
+  std::atomic<int> turns{0};
+  weft::channel<int> there, back;
+  auto answers = rt.go([&]() -> weft::routine<> {
+    while (co_await there.recv()) {
+      compute(1ms);
+      ++turns;
+      co_await back.send(1);
+    }
+  });
+  auto serves = rt.go([&]() -> weft::routine<> {
+    while (!over) {
+      co_await there.send(1);
+      compute(1ms);
+      ++turns;
+      co_await back.recv();
+    }
+    there.close();
+  });
+  auto yields = rt.go([&]() -> weft::routine<int> {
+    int longest = 0;
+    while (!over) {
+      const int before = turns;
+      co_await weft::yield();
+      longest = std::max(longest, turns - before);
+    }
+    co_return longest;
+  });
+  while (turns < 400) rt.go([] {}).join();
+  over = true;
+  CHECK(yields.join() <= 128);  // for two that are ready beside it
+  serves.join();
+  answers.join();
+}
+
 TEST_CASE("routines from outside that await children end, though there are always more of them",
           "[api][fairness]") {
-  weft::runtime rt(weft::test::only_worker());
   std::atomic<int> begun{0}, ended{0};
   const auto job = [&]() -> weft::routine<> {
     ++begun;
     for (int i = 0; i < 3; ++i) (void)co_await child();
     ++ended;
   };
+  weft::runtime rt(weft::test::only_worker());  // the last of them end with it
   int most = 0;
   for (int asked = 0; ended < 40;) {
     if (asked - begun < 20) (void)rt.go(job), ++asked;
@@ -227,12 +266,13 @@ TEST_CASE("who sleeps beside a burst of calls from outside is woken a few of the
           "[api][fairness][time]") {
   weft::runtime rt({.workers = 1});
   std::atomic<int> calls{0};
-  std::vector<int> late;
+  int latest = 0;
   auto sleeps = rt.go([&]() -> weft::routine<> {
     while (calls < 500) {
       const int before = calls;
       co_await weft::sleep_for(1us);
-      late.push_back(calls - before);
+      // Then the worker has measured how long they take.
+      if (before > 130) latest = std::max(latest, calls - before);
     }
   });
   for (int i = 0; i < 500; ++i) {
@@ -242,6 +282,5 @@ TEST_CASE("who sleeps beside a burst of calls from outside is woken a few of the
     });
   }
   sleeps.join();
-  late.erase(late.begin());  // before the worker has measured how long they take
-  CHECK(*std::max_element(late.begin(), late.end()) < 40);  // it was 256
+  CHECK(latest < 40);  // it was 256
 }
