@@ -416,9 +416,8 @@ void join_wait_final(promise_base& child) noexcept {
 
 namespace {
 
-/// Of one that runs: it is not in a wait of its thread's.
-bool is_awake(const promise_base& p) noexcept {
-  return word_of(const_cast<promise_base&>(p)).wait_state() == state::running;
+state wait_state_of(const promise_base& p) noexcept {
+  return word_of(const_cast<promise_base&>(p)).wait_state();
 }
 
 }  // namespace
@@ -428,7 +427,10 @@ bool joins_after_main(const waiter& w) noexcept {
   const promise_base& child = *static_cast<const join_wait*>(w.node.op)->child;
   if (join_ended(child) || !worker_of(child).home().is_left()) return false;
   // On a worker or a thread of the pool, until it waits: who is woken now rests for good.
-  if (worker_of(child).current() == &child && is_awake(child)) return true;
+  const state now = wait_state_of(child);
+  if (now == state::running && worker_of(child).current() == &child) return true;
+  if (now == state::running && !worker_of(child).home().is_at_rest()) return true;  // parts of it, perhaps
+  if (now == state::none || join_ended(child)) return true;  // it destroys what it captured, or has ended
   base::misuse(
       "main has returned, and a routine is joined that the global runtime has left as it was; join it, or "
       "call runtime::global().stop(), before main returns",

@@ -109,6 +109,10 @@ class freeze_gate {
     tell(port);
   }
 
+  unsigned resting() const noexcept {
+    return resting_.load(std::memory_order_seq_cst);  // F1, pairs with F2
+  }
+
   /// A worker may have become idle.
   template <typename Port>
   void tell(Port& port) noexcept {
@@ -121,7 +125,7 @@ class freeze_gate {
   void wait(Port& port, AllRest all_rest, os::nanos deadline) noexcept {
     for (;;) {
       const std::uint32_t seen = word_.load(std::memory_order_acquire);  // A11, pairs with R11
-      if (all_rest(resting_.load(std::memory_order_seq_cst))) return;    // F1, pairs with F2
+      if (all_rest(resting())) return;
       if (!port.wait(word_of(word_), seen, deadline)) return;
     }
   }

@@ -369,16 +369,23 @@ void scheduler::end_timers() noexcept {
 void scheduler::freeze() noexcept {
   if (how_.manual || has_ended() || os::forked()) return;
   if (!freeze_.close()) return;
+  const os::nanos limit = port_.now() + longest_freeze;
+  freeze_.wait(
+      port_, [this](unsigned resting) { return all_rest(resting); }, limit);
+}
+
+bool scheduler::is_at_rest() noexcept {
+  return all_rest(freeze_.resting());
+}
+
+/// `resting` was read before: who goes there meanwhile is in neither count.
+bool scheduler::all_rest(unsigned resting) noexcept {
   const worker* here = current_worker();
   const unsigned own = here != nullptr && &here->home() == this ? 1 : 0;  // exit() in a plain callable
-  const os::nanos limit = port_.now() + longest_freeze;
-  const auto all_rest = [&](unsigned resting) {
-    const os::guard hold(set_lock_);  // the monitor lets workers rest and come back: both of one moment
-    const unsigned active = active_.load(std::memory_order_seq_cst);        // F1, pairs with F2
-    const unsigned idle = idle_of(state_.load(std::memory_order_seq_cst));  // F1, pairs with F2
-    return idle + resting + own >= active;
-  };
-  freeze_.wait(port_, all_rest, limit);
+  const os::guard hold(set_lock_);  // the monitor lets workers rest and come back: both of one moment
+  const unsigned active = active_.load(std::memory_order_seq_cst);        // F1, pairs with F2
+  const unsigned idle = idle_of(state_.load(std::memory_order_seq_cst));  // F1, pairs with F2
+  return idle + resting + own >= active;
 }
 
 void scheduler::check_not_left() const {

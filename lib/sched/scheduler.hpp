@@ -234,6 +234,9 @@ class scheduler : public parking<scheduler, worker> {
 
   bool frozen() const noexcept { return freeze_.closed(); }
 
+  /// All workers do, after freeze(), but those in a blocking call, who will.
+  bool is_at_rest() noexcept;
+
   /// It is, and this thread destroys the statics: what it starts here never runs.
   bool is_left() const noexcept { return frozen() && base::is_after_main(); }
 
@@ -339,6 +342,7 @@ class scheduler : public parking<scheduler, worker> {
   void start_thread(worker& w);
   static void run_worker(void* w) noexcept;
   void end_started() noexcept;
+  bool all_rest(unsigned resting) noexcept;
   void tell_of_injected() noexcept;
   void queue_on_pool(waiter& r) noexcept;
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include <poll.h>
 #include <sched.h>
@@ -284,29 +285,40 @@ TEST_CASE("when main has returned joining a routine that was left as it was abor
   REQUIRE_FALSE(d.mentions("ended\n"));
 }
 
+namespace {
+
+std::atomic<bool> main_is_over{false};
+
+/// Until 120 ms behind main's end: its joiner looks every 50.
+void outlasts_main(void (*pause)() = [] {}) {
+  while (!main_is_over) pause();
+  const auto until = weft::now() + 120ms;
+  while (weft::now() < until) pause();
+}
+
+}  // namespace
+
 TEST_CASE("when main has returned a routine that still runs may be joined: computing, in a call, on the pool",
           "[api][exit]") {
   const auto d = weft::test::last_words([] {
     static std::atomic<int> begun{0};
-    static std::atomic<bool> main_is_over{false};
     static weft::join_handle<> running[3];
-    const auto outlasts_main = [](auto pause) {
-      ++begun;
-      while (!main_is_over) pause();
-      const auto until = weft::now() + 20ms;
-      while (weft::now() < until) pause();
-    };
     const auto sleeps = [] { ::poll(nullptr, 0, 10); };
     running[0] = weft::go([=]() -> weft::routine<> {
       co_await weft::resume_on(weft::blocking_pool);
+      ++begun;
       outlasts_main(sleeps);
     });
     running[1] = weft::go([=]() -> weft::routine<> {
-      outlasts_main([] {});
+      ++begun;
+      outlasts_main();
       co_return;
     });
     while (begun < 2) ::sched_yield();
-    running[2] = weft::go([=] { outlasts_main(sleeps); });
+    running[2] = weft::go([=] {
+      ++begun;
+      outlasts_main(sleeps);
+    });
     while (begun < 3) ::sched_yield();
     at_the_end([] {
       main_is_over = true;
@@ -323,24 +335,78 @@ TEST_CASE("when main has returned a routine that still runs may be joined: compu
 
 namespace {
 
+/// What a callable has captured may take long to go.
+struct slow_to_go {
+  slow_to_go() = default;
+  slow_to_go(const slow_to_go&) = delete;
+
+  slow_to_go(slow_to_go&& from) noexcept : is_here(std::exchange(from.is_here, false)), begun(from.begun) {}
+
+  ~slow_to_go() {
+    if (!is_here) return;
+    *begun = true;
+    outlasts_main();
+  }
+
+  bool is_here = true;
+  std::atomic<bool>* begun = nullptr;
+};
+
+template <bool Captures>
+void joins_what_ends_after_main() {
+  static std::atomic<bool> begun{false};
+  static weft::join_handle<int> running;
+  if constexpr (Captures) {
+    slow_to_go slow;
+    slow.begun = &begun;
+    running = weft::go([s = std::move(slow)] { return 3; });
+  } else {
+    running = weft::go([]() -> weft::routine<int> {
+      const auto brief = []() -> weft::routine<int> { co_return 1; };
+      const auto computes = []() -> weft::routine<int> {
+        begun = true;
+        outlasts_main();
+        co_return 2;
+      };
+      const auto [a, b] = co_await weft::all(brief(), computes());
+      co_return a + b;
+    });
+  }
+  while (!begun) ::sched_yield();
+  at_the_end([] {
+    main_is_over = true;
+    if (running.join() == 3) say("joined\n");
+  });
+}
+
+}  // namespace
+
+TEST_CASE("when main has returned a routine may be joined whose parts run, or that destroys what it captured",
+          "[api][exit]") {
+  const bool captures = GENERATE(false, true);
+  const auto d = weft::test::last_words(captures ? &joins_what_ends_after_main<true>
+                                                 : &joins_what_ends_after_main<false>);
+  INFO(d.said);
+  REQUIRE_FALSE(d.aborted);
+  REQUIRE(d.mentions("joined\n"));
+}
+
+namespace {
+
 template <bool Blocks>
 void joins_what_waits_after_main() {
-  static std::atomic<bool> begun{false}, main_is_over{false};
+  static std::atomic<bool> begun{false};
   static weft::join_handle<> running;
   static weft::event never;
-  const auto outlasts_main = [] {
-    begun = true;
-    while (!main_is_over) continue;
-    const auto until = weft::now() + 20ms;
-    while (weft::now() < until) continue;
-  };
   if constexpr (Blocks) {
-    running = weft::go([=] {
+    running = weft::go([] {
+      begun = true;
       outlasts_main();
       weft::blocking::wait(never.wait());
     });
   } else {
-    running = weft::go([=]() -> weft::routine<> {
+    running = weft::go([]() -> weft::routine<> {
+      begun = true;
       outlasts_main();
       co_await never.wait();
     });

@@ -17,7 +17,7 @@
 namespace weft::test {
 namespace {
 
-constexpr const char* marker = "WEFT_TEST_DIES";
+constexpr const char* marker = "WEFT_TEST_DIES";  // which call of last_words() in the test
 constexpr std::string_view begins = "death begins\n";
 
 /// As Catch2 wants it, which reads a list of patterns.
@@ -28,6 +28,15 @@ std::string as_argument(const std::string& name) {
     escaped += c;
   }
   return escaped;
+}
+
+/// A test whose values are generated has several.
+int number_of_call(const std::string& test) {
+  static std::string last;
+  static int calls = 0;
+  calls = test == last ? calls + 1 : 1;
+  last = test;
+  return calls;
 }
 
 [[noreturn]] void die(void (*act)()) {
@@ -54,7 +63,12 @@ std::string read_all(int fd) {
 }
 
 death last_words(void (*act)()) {
-  if (std::getenv(marker) != nullptr) die(act);
+  const std::string test = Catch::getResultCapture().getCurrentTestName();
+  const int call = number_of_call(test);
+  if (const char* number = std::getenv(marker)) {
+    if (call == std::atoi(number)) die(act);
+    return {false, "this process dies by a later call"};
+  }
 
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return {false, "no pipe"};
@@ -62,9 +76,9 @@ death last_words(void (*act)()) {
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
   ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  std::string name = as_argument(Catch::getResultCapture().getCurrentTestName()), program = "/proc/self/exe";
+  std::string name = as_argument(test), program = "/proc/self/exe";
   char* arguments[] = {program.data(), name.data(), nullptr};
-  ::setenv(marker, "1", 1);
+  ::setenv(marker, std::to_string(call).c_str(), 1);
   pid_t child = 0;
   const int failed = ::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environ);
   ::unsetenv(marker);
