@@ -1,6 +1,4 @@
-// How a worker without work of its own looks for some: other workers' queues and timers.
-
-#include <utility>
+// How a worker without work of its own looks for some: in other workers' queues.
 
 #include "os/lock.hpp"
 #include "sched/scheduler.hpp"
@@ -16,73 +14,7 @@ constexpr int passes = 4;
 /// a hand-off through the slot 10; 100 pauses are about 4 us here.
 constexpr int stall_pauses = 100;
 
-void push_timer_chain(void* context, waiter* chain) {
-  auto& w = *static_cast<worker*>(context);
-  while (chain != nullptr) {
-    waiter* next = chain->next;
-    if (chain->lives() == detail::home::blocking_pool) {
-      w.home().pool().queue(*chain);
-    } else {
-      w.push_back(*chain);
-    }
-    chain = next;
-  }
-}
-
-void keep_timer_chain(void* context, waiter* chain) {
-  *static_cast<waiter**>(context) = chain;
-}
-
 }  // namespace
-
-/// As many as there is room for.  The rest stays where the earliest goes first, and does not go behind all
-/// that is in the inject queue.
-bool worker::run_timers(os::nanos now) noexcept {
-  if (timers.min_when() > now) return false;
-  const std::uint32_t places = room();
-  hurries_ = places == 0;
-  const std::size_t fired = timers.run_due(now, &push_timer_chain, this, places);
-  count.timers_fired.add(fired);
-  return fired != 0;
-}
-
-/// Where others yield there may never be room: who is woken then runs at once.
-void* worker::run_timer_without_room() noexcept {
-  waiter* woken = nullptr;
-  count.timers_fired.add(timers.run_due(home_->port().now(), &keep_timer_chain, &woken, 1));
-  if (woken == nullptr) return nullptr;
-  if (woken->lives() == detail::home::blocking_pool) {
-    push_timer_chain(this, woken);
-    return nullptr;
-  }
-  push_timer_chain(this, std::exchange(woken->next, nullptr));
-  return enter(*woken);
-}
-
-bool worker::run_others_timers() noexcept {
-  const os::nanos due = home_->next_timer();
-  if (due == os::never) return false;
-  const os::nanos now = home_->port().now();
-  if (due > now) return false;
-  std::size_t fired = 0;
-  const unsigned n = home_->count();
-  for (unsigned i = 0; i < n; ++i) {
-    timer_heap& theirs = home_->at(i).timers;
-    if (theirs.min_when() <= now) {
-      fired += theirs.try_run_due(now, &push_timer_chain, this, room());
-    }
-  }
-  count.timers_fired.add(fired);
-  return fired != 0;
-}
-
-/// Those that wake nobody here take the room of others.
-void* worker::run_all_timers() noexcept {
-  while (run_others_timers()) {
-    if (void* frame = next_frame()) return frame;
-  }
-  return nullptr;
-}
 
 waiter* worker::steal_half(worker& thief, bool desperate) noexcept {
   const bool has_slot = desperate && slot_.load(std::memory_order_relaxed) != nullptr;  // relaxed: a hint

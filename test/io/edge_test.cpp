@@ -377,7 +377,7 @@ TEST_CASE("a connect that is woken before there is a connection waits on", "[io]
   // The system drops what it has no room for.
   const tcp_listener full(ip_endpoint::loopback(), {.backlog = 0});
   std::vector<tcp_stream> all;
-  bool has_given_up = false;
+  bool has_given_up = false, is_its = false;
   while (!has_given_up && all.size() < 64) {
     detail::descriptor_handle old(::dup(0));
     detail::descriptor& record = *old.get();
@@ -395,6 +395,7 @@ TEST_CASE("a connect that is woken before there is a connection waits on", "[io]
       {
         const os::guard hold(record.lock);
         ticket = io::ticket_of(record);
+        is_its = is_its || record.owned;
       }
       io::note_event(ticket, {.readable = false, .writable = true, .mixed = false}, won);
       won.deliver_all();
@@ -402,6 +403,7 @@ TEST_CASE("a connect that is woken before there is a connection waits on", "[io]
     connecting.join();
   }
   REQUIRE(has_given_up);
+  REQUIRE(is_its);
   for (const tcp_stream& each : all) REQUIRE(error_in([&] { (void)each.peer_endpoint(); }) == 0);
 }
 

@@ -345,7 +345,8 @@ TEST_CASE(
     "[io][reactor]") {
   if (!has_io_uring()) return;
   const environment unset(nullptr);
-  runtime rt({.workers = 1, .reactor = reactor_kind::io_uring});
+  // No spare, which would submit the request.
+  runtime rt({.workers = 1, .stall_threshold = 1h, .reactor = reactor_kind::io_uring});
   const int error = rt.go([]() -> routine<int> {
                         auto ends = make_pipe();
                         auto other = make_pipe();

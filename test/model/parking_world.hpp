@@ -5,7 +5,7 @@
 //
 // A `home` is the scheduler: it derives from sched::parking as the real one does, so that a mutant can leave
 // out one of its steps by a function of its own.  What a worker does with its queues - take, search, steal -
-// is that of lib/sched/worker.cpp and worker_search.cpp in small.
+// is that of lib/sched/worker.cpp, worker_look.cpp and worker_search.cpp in small.
 
 #include <algorithm>
 #include <functional>

@@ -381,8 +381,7 @@ TEST_CASE("each order of the ring is needed: weakened alone it is caught", "[mod
 }
 
 TEST_CASE("each order of the inject queue is needed: weakened alone it is caught", "[model][inject_queue]") {
-  require_each_order_matters("sched/inject_queue.hpp", {injections<model::atomic>},
-                             {"look S2", "cut S3"});
+  require_each_order_matters("sched/inject_queue.hpp", {injections<model::atomic>}, {"look S2", "cut S3"});
 }
 
 #endif
