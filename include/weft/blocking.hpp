@@ -370,7 +370,7 @@ decltype(auto) limited(std::int64_t deadline, A&& awaited) {
 /// timeout_error.  A facade call is no operation, it has waited already: `with_timeout(1s, [&] { return
 /// ch.recv(); })`.
 ///
-/// \throws std::bad_alloc  if there is no memory for the timer: nothing was awaited
+/// \throws std::bad_alloc  if there is no memory for the timer or a frame: nothing was awaited
 template <typename Rep, typename Period, typename A>
 requires detail::here<A>
 

@@ -425,11 +425,13 @@ state wait_state_of(const promise_base& p) noexcept {
 bool joins_after_main(const waiter& w) noexcept {
   if (!base::is_after_main() || w.node.why != static_cast<std::uint8_t>(wait_reason::join)) return false;
   const promise_base& child = *static_cast<const join_wait*>(w.node.op)->child;
-  if (join_ended(child) || !worker_of(child).home().is_left()) return false;
+  const auto& at = *static_cast<const sched::worker*>(
+      __atomic_load_n(&child.worker, __ATOMIC_RELAXED));  // relaxed: an older one is of the same runtime
+  if (join_ended(child) || !at.home().is_left()) return false;
   // On a worker or a thread of the pool, until it waits: who is woken now rests for good.
   const state now = wait_state_of(child);
-  if (now == state::running && worker_of(child).current() == &child) return true;
-  if (now == state::running && !worker_of(child).home().is_at_rest()) return true;  // parts of it, perhaps
+  if (now == state::running && at.current() == &child) return true;
+  if (now == state::running && !at.home().is_at_rest()) return true;  // parts of it, perhaps
   if (now == state::none || join_ended(child)) return true;  // it destroys what it captured, or has ended
   base::misuse(
       "main has returned, and a routine is joined that the global runtime has left as it was; join it, or "
