@@ -196,28 +196,32 @@ TEST_CASE("accept without a number for the connection costs nothing while its ca
     bool served = false;
   };
 
-  const auto got = rt.go([&listener]() -> routine<outcome> {
-                       tcp_stream client = co_await tcp_stream::connect(listener.local_endpoint());
-                       outcome o;
-                       taken_descriptors none;
-                       const std::int64_t before = test::cpu_time();
-                       tcp_stream served;
-                       while (!served.is_open()) {
-                         int error = 0;
-                         try {
-                           served = co_await listener.accept();
-                         } catch (const std::system_error& e) {
-                           error = e.code().value();
-                         }
-                         if (error == 0) break;
-                         if (error != EMFILE) co_return o;
-                         if (++o.refused == 20) none.give_back();
-                         co_await sleep_for(10ms);
-                       }
-                       o.busy = test::cpu_time() - before;
-                       o.served = served.peer_endpoint() == client.local_endpoint();
-                       co_return o;
-                     }).join();
+  const auto accepts = [&listener]() -> routine<outcome> {
+    tcp_stream client = co_await tcp_stream::connect(listener.local_endpoint());
+    outcome o;
+    taken_descriptors none;
+    const std::int64_t before = test::cpu_time();
+    tcp_stream served;
+    while (!served.is_open()) {
+      int error = 0;
+      try {
+        served = co_await listener.accept();
+      } catch (const std::system_error& e) {
+        error = e.code().value();
+      }
+      if (error == 0) break;
+      if (error != EMFILE) co_return o;
+      if (++o.refused == 20) none.give_back();
+      co_await sleep_for(10ms);
+    }
+    o.busy = test::cpu_time() - before;
+    o.served = served.peer_endpoint() == client.local_endpoint();
+    co_return o;
+  };
+  outcome got;
+  do {
+    got = rt.go(accepts).join();
+  } while (got.served && got.refused < 20);  // the monitor had one of the numbers, and has closed it
   REQUIRE(got.refused == 20);
   REQUIRE(got.served);
   REQUIRE(got.busy < 100'000'000);  // of 200 ms on each processor

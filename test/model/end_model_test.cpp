@@ -162,7 +162,7 @@ TEST_CASE("the model check catches a worker that is counted twice at the end of 
 
 TEST_CASE("each order of the end is needed: weakened alone it is caught", "[model][end]") {
   require_each_order_matters("sched/end_gates.hpp", {end_of_main<gate_of_lib>, stop<true>, stop<false>},
-                             {"tell R8", "wait A8", "rest F2", "tell R11", "wait A11", "wait F1"});
+                             {"tell R8", "wait A8", "rest F2", "tell R11", "wait A11", "resting F1"});
   require_pair_matters("sched/end_gates.hpp", {end_of_main<gate_of_lib>}, "rest F2 acq_rel",
                        "wait A11 relaxed");
 }
