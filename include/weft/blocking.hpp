@@ -219,9 +219,10 @@ class channel : public weft::channel<T> {
   std::default_sentinel_t end() const noexcept { return {}; }
 };
 
-template <>
-class channel<void> : public weft::channel<void> {
-  using base = weft::channel<void>;
+/// A template, so that nothing of it is compiled where it is not used.
+template <std::same_as<void> T>
+class channel<T> : public weft::channel<T> {
+  using base = weft::channel<T>;
 
  public:
   using base::base;

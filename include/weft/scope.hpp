@@ -16,7 +16,6 @@
 #include <source_location>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace weft {
 
@@ -166,7 +165,7 @@ routine<T> run_scope(Body* body) {
   waiter& self = co_await self_op();
   open_scope open(self, false, no_deadline);
   task_scope scope(open.scope);
-  std::optional<stored<std::conditional_t<std::is_void_v<T>, std::monostate, T>>> value;
+  std::optional<stored<value_or_nothing<T>>> value;
   std::exception_ptr ended;
   try {
     if constexpr (std::is_void_v<T>) {

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <exception>
 #include <type_traits>
-#include <variant>
 
 namespace weft::detail {
 
@@ -47,8 +46,10 @@ WEFT_API std::exception_ptr take_failure(context& scope) noexcept;
 /// what is around is cancelled, and was when a member ended by that.
 WEFT_API void check_members(const context& scope);
 
+struct nothing {};
+
 template <typename T>
-using value_or_nothing = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+using value_or_nothing = std::conditional_t<std::is_void_v<T>, nothing, T>;
 
 /// A context that is open for the time of a block in a routine.
 class open_scope {
