@@ -294,9 +294,11 @@ std::int64_t live_deadline(const context_base* x) noexcept {
   if (x == nullptr || load_state(*x) != cancel_state::live) return no_deadline;
   const std::int64_t deadline = deadline_in(x);
   // The caller's is not for those inside: they would end cancelled before it has timed out.
-  for (; x != nullptr && x->kind != detail::routine_root && deadline_in(x) == deadline;
-       x = static_cast<const context*>(x)->parent) {
-    if (x->kind == detail::nested && static_cast<const context*>(x)->block.of_call) return no_deadline;
+  for (; x != nullptr && x->kind != detail::routine_root; x = static_cast<const context*>(x)->parent) {
+    if (x->kind != detail::nested) continue;  // a group has that of what is around it
+    const auto& limit = *static_cast<const context*>(x);
+    if (limit.deadline != deadline) break;
+    if (limit.block.of_call) return no_deadline;
   }
   return deadline;
 }

@@ -430,8 +430,9 @@ bool joins_after_main(const waiter& w) noexcept {
   if (join_ended(child) || !at.home().is_left()) return false;
   // On a worker or a thread of the pool, until it waits: who is woken now rests for good.
   const state now = wait_state_of(child);
-  if (now == state::running && at.current() == &child) return true;
-  if (now == state::running && !at.home().is_at_rest()) return true;  // parts of it, perhaps
+  const bool waits = now == state::waiting || now == state::waiting_cancelled;
+  if (!waits && at.current() == &child) return true;
+  if (!waits && !at.home().is_at_rest()) return true;        // parts of it, perhaps
   if (now == state::none || join_ended(child)) return true;  // it destroys what it captured, or has ended
   base::misuse(
       "main has returned, and a routine is joined that the global runtime has left as it was; join it, or "
