@@ -346,6 +346,9 @@ TEST_CASE("announced and unannounced calls may be in each other", "[api][stuck]"
         }
         co_await std::move(next);
       }).join();
+    const auto last = rt.stats().last_unannounced;
+    INFO("in " << last.call << " (system call " << last.call_number << "), routine " << last.routine
+               << ", worker " << last.worker);
     REQUIRE(rt.stats().unannounced_blocks == 0);
   }
   SECTION("an announced one behind an unannounced one, before the worker is back") {

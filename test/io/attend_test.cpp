@@ -12,7 +12,7 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "os/thread_state.hpp"
+#include "io/asleep.hpp"
 #include "support/catch.hpp"
 
 using namespace weft;
@@ -62,7 +62,7 @@ TEST_CASE("a descriptor is attended while all workers of the runtime that watche
       number = os::thread_number();
       (void)blocking::wait(ends.first.read_some(mutable_buffer(&c, 1)));
     });
-    while (number == 0 || os::look_at_thread(number).what != os::thread_does::sleeps) ::sched_yield();
+    while (number == 0 || !test::sleeps(number)) ::sched_yield();
     REQUIRE(write());
     waits.join();
   }

@@ -23,9 +23,9 @@
 #include <unistd.h>
 
 #include "core/global.hpp"
+#include "io/asleep.hpp"
 #include "io/support.hpp"
 #include "os/port.hpp"
-#include "os/thread_state.hpp"
 #include "sched/deadlock.hpp"
 #include "sched/scheduler.hpp"
 #include "support/catch.hpp"
@@ -38,6 +38,7 @@ using test::error_in;
 using test::error_of;
 using test::first_byte;
 using test::forbid;
+using test::sleeps;
 
 namespace {
 
@@ -95,10 +96,6 @@ void say(const char* what, const seen& s) {
                            (s.first == reactor_in_use::epoll ? ": epoll, " : ": other, ") +
                            std::to_string(s.second) + "\n";
   [[maybe_unused]] const auto n = ::write(STDERR_FILENO, line.data(), line.size());
-}
-
-bool sleeps(int number) {
-  return os::look_at_thread(number).what == os::thread_does::sleeps;
 }
 
 /// All its workers and its monitor, and none for descriptors.

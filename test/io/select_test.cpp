@@ -15,9 +15,9 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "io/asleep.hpp"
 #include "io/support.hpp"
 #include "os/port.hpp"
-#include "os/thread_state.hpp"
 #include "support/catch.hpp"
 #include "support/sanitizers.hpp"
 
@@ -26,6 +26,7 @@ using namespace std::chrono_literals;
 using test::dump_with;
 using test::error_in;
 using test::error_of;
+using test::sleeps;
 
 namespace {
 
@@ -68,10 +69,6 @@ struct raw_pipe {
 
   std::array<int, 2> ends{-1, -1};
 };
-
-bool sleeps(int number) {
-  return os::look_at_thread(number).what == os::thread_does::sleeps;
-}
 
 /// That thread of this process sleeps in a select, whose copy is open besides what was.
 bool selects(int number, std::size_t before) {
