@@ -11,4 +11,9 @@ inline bool sleeps(int number) {
   return os::look_at_thread(number).what == os::thread_does::sleeps;
 }
 
+inline bool sleeps_in(int number, long call) {
+  const os::thread_look seen = os::look_at_thread(number);
+  return seen.what == os::thread_does::sleeps && seen.call == call;
+}
+
 }  // namespace weft::test

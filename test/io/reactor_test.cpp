@@ -9,6 +9,7 @@
 #include <weft/stats.hpp>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
@@ -39,6 +40,7 @@ using test::error_of;
 using test::first_byte;
 using test::forbid;
 using test::sleeps;
+using test::sleeps_in;
 
 namespace {
 
@@ -185,15 +187,16 @@ TEST_CASE("io_uring that is forbidden while a runtime waits by it ends the progr
     const environment unset(nullptr);
     runtime rt({.workers = 1, .reactor = reactor_kind::io_uring});
     wait_once(rt);
+    const int number = rt.go([] { return os::thread_number(); }).join();
     forbid(SYS_io_uring_enter, EPERM);
     auto ends = make_pipe();
-    auto reading = rt.go(
-        [](pipe_end& from) -> routine<> {
-          std::array<char, 1> byte;
-          co_await from.read_some(byte);
-        },
-        std::ref(ends.first));
-    while (rt.stats().idle_workers == 0) ::sched_yield();
+    std::atomic<bool> begun = false;
+    auto reading = rt.go([&]() -> routine<> {
+      begun = true;
+      std::array<char, 1> byte;
+      co_await ends.first.read_some(byte);
+    });
+    while (!begun || !sleeps_in(number, SYS_io_uring_enter)) ::sched_yield();
     ends.first.close();  // here, where it is forbidden
     reading.join();
   });
