@@ -200,6 +200,7 @@ TEST_CASE("io_uring that is forbidden while a runtime waits by it ends the progr
     ends.first.close();  // here, where it is forbidden
     reading.join();
   });
+  INFO(said.said);
   REQUIRE(said.aborted);
   REQUIRE(said.mentions("io_uring_enter has worked before and fails now"));
 }
