@@ -328,7 +328,8 @@ TEST_CASE("over io_uring a number that was closed behind weft's back is an error
           "[io][reactor]") {
   if (!has_io_uring()) return;
   const environment unset(nullptr);
-  runtime rt({.workers = 1, .reactor = reactor_kind::io_uring});
+  // No monitor, which would submit the request.
+  runtime rt({.workers = 1, .stall_threshold = 1h, .reactor = reactor_kind::io_uring});
   const int error = rt.go([]() -> routine<int> {
                         auto ends = make_pipe();
                         auto reading = go(error_of([](pipe_end& from) -> routine<> {
@@ -347,7 +348,7 @@ TEST_CASE(
     "[io][reactor]") {
   if (!has_io_uring()) return;
   const environment unset(nullptr);
-  // No spare, which would submit the request.
+  // No monitor, which would submit the request.
   runtime rt({.workers = 1, .stall_threshold = 1h, .reactor = reactor_kind::io_uring});
   const int error = rt.go([]() -> routine<int> {
                         auto ends = make_pipe();
