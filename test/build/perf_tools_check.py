@@ -134,12 +134,26 @@ def check_diff(folder):
     check(code == 1 and "| failing " in said, "what fails now is worse")
 
 
+def check_merge(folder):
+    one = result_of([10, 11, 12], [50, 51, 52])
+    other = copy.deepcopy(one)
+    other["machine"]["cpu"] = "another"
+    paths = [folder / "one.json", folder / "other.json"]
+    for second, code in ((one, 0), (other, 1)):
+        for path, result in zip(paths, (one, second)):
+            path.write_text(json.dumps(result))
+        got = subprocess.run([sys.executable, ROOT / "perf/compare", "--from", *paths, "--out", folder / "merged"],
+                             capture_output=True, text=True)
+        check(got.returncode == code, f"results of one processor are merged, and of two are not: {got.stderr}")
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         check_runs(Path(name))
         check_servers(Path(name))
         check_verdicts()
         check_diff(Path(name))
+        check_merge(Path(name))
 
 
 main()
