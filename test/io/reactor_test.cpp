@@ -350,21 +350,26 @@ TEST_CASE(
   const environment unset(nullptr);
   // No monitor, which would submit the request.
   runtime rt({.workers = 1, .stall_threshold = 1h, .reactor = reactor_kind::io_uring});
-  const int error = rt.go([]() -> routine<int> {
-                        auto ends = make_pipe();
-                        auto other = make_pipe();
-                        const int number = ends.first.native_handle();
-                        auto reading = go(first_byte, std::ref<byte_stream>(ends.first));
-                        co_await yield();  // its request has not been submitted
-                        ::close(number);
-                        reading.cancel();
-                        try {
-                          co_await std::move(reading);
-                        } catch (const routine_cancelled&) {
-                        }
-                        co_await sleep_for(1ms);  // in the ring, which refuses it
-                        ::dup2(other.first.native_handle(), number);
-                        co_return co_await error_of(first_byte(ends.first));
-                      }).join();
-  REQUIRE(error == EBADF);
+  event is_refused;
+  std::atomic<int> waiting{0};
+  auto all = rt.go([&]() -> routine<int> {
+    auto ends = make_pipe();
+    auto other = make_pipe();
+    const int number = ends.first.native_handle();
+    auto reading = go(first_byte, std::ref<byte_stream>(ends.first));
+    co_await yield();  // its request has not been submitted
+    ::close(number);
+    reading.cancel();
+    try {
+      co_await std::move(reading);
+    } catch (const routine_cancelled&) {
+    }
+    waiting = os::thread_number();
+    co_await is_refused.wait();
+    ::dup2(other.first.native_handle(), number);
+    co_return co_await error_of(first_byte(ends.first));
+  });
+  while (waiting == 0 || !sleeps(waiting)) ::sched_yield();  // it has submitted what there was
+  is_refused.set();
+  REQUIRE(all.join() == EBADF);
 }
