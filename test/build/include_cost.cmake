@@ -1,5 +1,5 @@
 # What including one public header costs, against SPEC promise 12: the CPU time of `g++ -std=c++20 -fsyntax-only`, the
-# minimum of 5, of 30 if that is too much.  User and system time together: the kernel counts their sum exactly, and their shares by sampling.
+# minimum of 5.  User and system time together: the kernel counts their sum exactly, and their shares by sampling.
 #   cmake -D ROOT=<weft> -D OUT=<scratch> -D COMPILER=g++ -P include_cost.cmake
 
 cmake_minimum_required(VERSION 3.25)
@@ -46,7 +46,7 @@ function(side_by_side base name base_ms ms)
   string(REPLACE "/" "_" file "${name}")
   set(least_base 1000000)
   set(least 1000000)
-  foreach(i RANGE 1 30)
+  foreach(i RANGE 1 ${rounds})
     compile(${out}/${base}.cpp spent_base)
     compile(${out}/${file}.cpp spent)
     if(spent_base LESS least_base)
