@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fatal.hpp"
+#include "os/lock.hpp"
 
 namespace weft::os {
 
@@ -16,7 +17,9 @@ void find_out_about_barriers() noexcept {
   if (barriers_are_asymmetric()) return;
   const bool works = ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
                      ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
-  if (works) __atomic_store_n(&detail::has_membarrier, true, __ATOMIC_SEQ_CST);  // M1, pairs with M2
+  if (!works) return;
+  __atomic_store_n(&detail::has_membarrier, true, __ATOMIC_SEQ_CST);  // M1, pairs with M2
+  leave_locks_by_stores();
 }
 
 void heavy_barrier() noexcept {

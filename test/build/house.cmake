@@ -18,6 +18,7 @@ set(cap_cmake 60)  # the top CMakeLists.txt
 # The only files that may hold a thread_local: its address must not be cached across a suspension.
 set(thread_local_files
   lib/os/contention.cpp
+  lib/os/lock.cpp
   lib/os/port.cpp
   lib/sched/current.cpp
   lib/sched/frame_pool.cpp)

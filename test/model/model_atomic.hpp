@@ -323,9 +323,9 @@ bool wait(const Atomic& word, const void* address, T expected, bool may_time_out
   return true;
 }
 
-inline void wake(const void* address) {
+inline void wake(const void* address, std::size_t at_most = max_threads) {
   engine::now()->step();
-  engine::now()->wake(address);
+  engine::now()->wake(address, at_most);
 }
 
 /// Stands for os::heavy_barrier(): every thread passes a full barrier, so from here on each sees all stores

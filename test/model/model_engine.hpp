@@ -216,9 +216,11 @@ class engine {
     return mine.asleep == 0;
   }
 
-  void wake(const void* address) {
+  void wake(const void* address, std::size_t at_most = max_threads) {
     for (fiber& each : fibers_) {
-      if (each.address == address) each.asleep = 0;
+      if (at_most == 0 || each.address != address || each.asleep == 0) continue;
+      each.asleep = 0;
+      --at_most;
     }
   }
 

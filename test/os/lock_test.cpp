@@ -2,7 +2,10 @@
 
 #include <atomic>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include <sched.h>
 
 #include "os/port.hpp"
 #include "support/catch.hpp"
@@ -41,11 +44,24 @@ class freeing_port final : public port {
   std::uint32_t* word_;
 };
 
+/// By stores where there is membarrier, or by read-modify-writes.
+void leave_by_stores(bool stores) {
+  find_out_about_barriers();
+  if (stores && barriers_are_asymmetric()) return leave_locks_by_stores();
+  for (auto& each : lock_sleepers) each = sleepers_watched;
+}
+
+/// Of this lock, or of another that shares the count.
+std::uint32_t sleepers_of(const std::uint32_t& word) {
+  return std::atomic_ref(lock_world::sleepers(word)).load(std::memory_order_relaxed);
+}
+
 }  // namespace
 
 TEST_CASE("four threads that add under the lock lose no addition", "[os][lock]") {
   constexpr int threads = 4;
   constexpr int rounds = 5'000;
+  leave_by_stores(GENERATE(true, false));
   std::uint32_t word = 0;
   long sum = 0;  // plain: TSan and the sum would both show a second owner
   std::vector<std::thread> pool;
@@ -64,6 +80,7 @@ TEST_CASE("four threads that add under the lock lose no addition", "[os][lock]")
 TEST_CASE("an owner that sleeps while others queue up loses none of them", "[os][lock]") {
   constexpr int threads = 4;
   constexpr int rounds = 30;
+  leave_by_stores(GENERATE(true, false));
   std::uint32_t word = 0;
   std::uint32_t nobody_writes = 0;
   int sum = 0;
@@ -79,6 +96,37 @@ TEST_CASE("an owner that sleeps while others queue up loses none of them", "[os]
   for (auto& thread : pool) thread.join();
   CHECK(sum == threads * rounds);
   CHECK(word == lock_free);
+  CHECK((sleepers_of(word) & ~sleepers_watched) == 0);
+}
+
+TEST_CASE("a lock for which nobody has slept for a while is left by a store again", "[os][lock]") {
+  leave_by_stores(true);
+  if (!barriers_are_asymmetric()) return;
+  std::uint32_t word = 0;
+  REQUIRE(sleepers_of(word) == 0);
+  lock(word);
+  std::thread other([&] { const guard held(word); });
+  while (sleepers_of(word) != sleepers_watched + 1) ::sched_yield();
+  unlock(word);
+  other.join();
+  REQUIRE(sleepers_of(word) == sleepers_watched);
+  for (std::uint32_t i = 0; i < lock_world::calm_after; ++i) {
+    lock(word);
+    unlock(word);
+  }
+  CHECK(sleepers_of(word) == 0);
+}
+
+TEST_CASE("where there is no membarrier locks are never left by a store", "[os][lock]") {
+  leave_by_stores(false);
+  const bool has = std::exchange(detail::has_membarrier, false);
+  std::uint32_t word = 0;
+  for (std::uint32_t i = 0; i < 2 * lock_world::calm_after; ++i) {
+    lock(word);
+    unlock(word);
+  }
+  detail::has_membarrier = has;
+  CHECK(sleepers_of(word) == sleepers_watched);
 }
 
 TEST_CASE("unlock touches nothing of the object once the next owner may free it", "[os][lock]") {
@@ -87,6 +135,7 @@ TEST_CASE("unlock touches nothing of the object once the next owner may free it"
     int users = 2;
   };
 
+  leave_by_stores(GENERATE(true, false));
   std::vector<object*> objects(5'000);
   for (auto& each : objects) each = new object;
   std::atomic<int> freed{0};
@@ -108,12 +157,19 @@ TEST_CASE("unlock touches nothing of the object once the next owner may free it"
 
 TEST_CASE("unlock wakes one sleeper as its last act, and only if somebody sleeps", "[os][lock]") {
   auto* const word = new std::uint32_t(lock_held);
+  std::uint32_t& sleepers = lock_world::sleepers(*word);
   freeing_port port(word);
   set_current_port(&port);
+  const std::uint32_t before = std::exchange(sleepers, 0);
   unlock(*word);
-  const int wakes_without_sleeper = port.wakes;
+  int wakes_without_sleeper = port.wakes;
+  sleepers = sleepers_watched + 1;  // of another lock, say
+  *word = lock_held;
+  unlock(*word);
+  wakes_without_sleeper += port.wakes;
   *word = lock_contended;
   unlock(*word);
+  sleepers = before;
   set_current_port(nullptr);
   CHECK(wakes_without_sleeper == 0);
   CHECK(port.wakes == 1);
