@@ -43,9 +43,12 @@ seat_place::seat_place() {
     seat_ = seats.free;
     if (seat_ != nullptr) seats.free = std::exchange(seat_->next_free, nullptr);
   }
-  if (seat_ != nullptr) return;
-  const spared_allocations kept;
-  seat_ = new seat;
+  if (seat_ != nullptr) {
+    seat_->begin();
+  } else {
+    const spared_allocations kept;
+    seat_ = new seat;
+  }
 }
 
 seat_place::~seat_place() {

@@ -21,7 +21,8 @@
 //
 // Cost: 1.6 ns uncontended instead of the word's 6.6 (a read-modify-write).  Ending a reservation is a
 // membarrier: 0.3 us here if no other processor runs this process, 10 us if one does (it is interrupted, and
-// this is a virtual machine); after that the next takes twice as many turns in a row.
+// this is a virtual machine); after that the next takes twice as many turns in a row, of this lock and of
+// each other that the thread reserves: where routines are stolen from it, its reservations do not last.
 //
 // Model-checked in test/model/reserved_lock_model_test.cpp.
 // Source: biased locking (Kawachiya et al. 2002; HotSpot until JDK 15, which stopped the world to end one).
@@ -77,9 +78,32 @@ class basic_seat {
     return false;
   }
 
+  /// In a row, before its thread reserves a lock that needs `otherwise`: more where reservations do not last.
+  unsigned turns_needed(unsigned otherwise) const noexcept {
+    return otherwise * price_.load(std::memory_order_relaxed) / whole_price;  // relaxed: an estimate
+  }
+
+  /// Own thread.
+  void has_reserved() noexcept {
+    const unsigned p = price_.load(std::memory_order_relaxed);  // relaxed: an estimate
+    price_.store(std::max(p - p / whole_price, whole_price), std::memory_order_relaxed);  // relaxed: so
+  }
+
+  /// Who ends one.
+  void has_lost_one() noexcept {
+    const unsigned p = price_.load(std::memory_order_relaxed);                // relaxed: an estimate
+    price_.store(std::min(p * 2, highest_price), std::memory_order_relaxed);  // relaxed: so; one may be lost
+  }
+
+  /// A new thread sits here.
+  void begin() noexcept { price_.store(whole_price, std::memory_order_relaxed); }  // relaxed: an estimate
+
  private:
+  static constexpr unsigned whole_price = 16, highest_price = whole_price << 5;
+
   std::array<Atomic<const void*>, depth> inside_{};
-  unsigned used_ = 0;  // own thread
+  unsigned used_ = 0;                         // own thread
+  std::atomic<unsigned> price_{whole_price};  // in sixteenths; no part of the protocol
 
  public:
   basic_seat* next_free = nullptr;  // of the pool of seats
@@ -87,10 +111,11 @@ class basic_seat {
 
 /// What the lock needs of its surroundings; the model checker has its own.
 struct real_world {
-  /// In a row, until a thread reserves the lock; doubled by each reservation that another ends.  So many
-  /// turns by the word cost about half of what it costs to end a reservation: whoever comes, it is at most
-  /// three times the least.  (With 64 the sieve of primes on two workers passed 6,600 barriers in 180 ms, and
-  /// took 90 us a prime instead of 50; 1024 leaves channels that are used a thousand times without.)
+  /// In a row, until a thread reserves the lock; doubled by each reservation that another ends, for this lock
+  /// and for the thread.  So many turns by the word cost about a quarter of what it costs to end a
+  /// reservation while others run, and ten times that while nobody does.  (With 64 the sieve of primes on two
+  /// workers passed 6,600 barriers in 180 ms; 1024 leaves channels that are used a thousand times without.
+  /// With 512 for each of 2,000 channels it passed 2,400, and took 50 us a prime; as it is, 37.)
   static constexpr std::uint16_t first_turns = 512;
 
   static void lock(std::uint32_t& word) noexcept { os::lock(word); }
@@ -187,9 +212,10 @@ class basic_reserved_lock {
       last_ = me;
       turns_ = 0;
     }
-    if (me != nullptr && ++turns_ >= needed_ && World::may_reserve()) {
-      owner_.store(me, std::memory_order_relaxed);  // relaxed: for this thread, and under the word
-    }
+    if (me == nullptr || ++turns_ < needed_ || turns_ < me->turns_needed(World::first_turns)) return;
+    if (!World::may_reserve()) return;
+    owner_.store(me, std::memory_order_relaxed);  // relaxed: for this thread, and under the word
+    me->has_reserved();
   }
 
   void end_reservation(seat& owner, const seat* me) noexcept {
@@ -198,6 +224,7 @@ class basic_reserved_lock {
     if (&owner == me) return;  // it has no room left, and is not inside of this one
     World::heavy_barrier();
     for (unsigned looks = 0; owner.is_inside(this); ++looks) World::wait(looks);
+    owner.has_lost_one();
     needed_ = std::min<std::uint16_t>(static_cast<std::uint16_t>(needed_ * 2), most_turns);
   }
 

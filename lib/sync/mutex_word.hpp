@@ -109,7 +109,7 @@ class mutex_word {
     }
     const unsigned needed = unsigned{World::first_turns}
                             << ended_.load(std::memory_order_relaxed);  // relaxed: a count
-    return ++state_->turns >= needed && World::may_reserve();
+    return ++state_->turns >= std::max(needed, me->turns_needed(World::first_turns)) && World::may_reserve();
   }
 
   /// By who holds it: others wait.
@@ -126,6 +126,7 @@ class mutex_word {
     if (word_.compare_exchange_strong(seen, held | reserved,
                                       std::memory_order_relaxed)) {  // relaxed: its own
       favourite_.store(reinterpret_cast<std::uintptr_t>(&me) | 1, std::memory_order_relaxed);  // relaxed: so
+      me.has_reserved();
     }
   }
 
@@ -133,11 +134,12 @@ class mutex_word {
   void end_reservation(const Seat* me) noexcept {
     const std::uintptr_t favourite = favourite_.load(std::memory_order_relaxed);  // relaxed: under the lock
     if ((favourite & 1) == 0) return;
-    const auto& owner = *reinterpret_cast<const Seat*>(favourite - 1);
+    auto& owner = *reinterpret_cast<Seat*>(favourite - 1);
     favourite_.store(0, std::memory_order_relaxed);  // V1, relaxed: a barrier follows
     if (&owner != me) {
       World::heavy_barrier();
       for (unsigned looks = 0; owner.is_inside(state_); ++looks) World::wait(looks);
+      owner.has_lost_one();
       const std::uint16_t ended = ended_.load(std::memory_order_relaxed);  // relaxed: under the lock
       ended_.store(std::min<std::uint16_t>(ended + 1, most_ended),
                    std::memory_order_relaxed);  // relaxed: a count

@@ -82,6 +82,36 @@ TEST_CASE("each reservation that another ends takes twice as many turns to come 
   }
 }
 
+TEST_CASE("a thread whose reservations others end takes more turns to reserve another lock, until some last",
+          "[os][reserved_lock]") {
+  if (!has_membarrier()) {
+    WARN("no membarrier here: nothing is ever reserved");
+    return;
+  }
+  auto mine = std::make_unique<seat_place>();
+  std::vector<std::unique_ptr<reserved_lock>> used;
+  const auto until_reserved = [&] {
+    auto& l = *used.emplace_back(std::make_unique<reserved_lock>());
+    int taken = 0;
+    while (!visit(l, &mine->here())) ++taken;
+    return taken;
+  };
+  const auto lose_it = [&] { std::thread([&] { visit(*used.back(), nullptr); }).join(); };
+  REQUIRE(until_reserved() == turns);
+  lose_it();
+  REQUIRE(until_reserved() == 2 * turns);
+  for (int i = 0; i < 20; ++i) until_reserved();
+  REQUIRE(until_reserved() == turns);
+  for (int i = 0; i < 100; ++i) {
+    until_reserved();
+    lose_it();
+  }
+  REQUIRE(until_reserved() <= 32 * turns);
+  mine = nullptr;
+  mine = std::make_unique<seat_place>();
+  REQUIRE(until_reserved() == turns);
+}
+
 TEST_CASE("a thread that is inside of more reserved locks than its seat has room for takes the words",
           "[os][reserved_lock]") {
   has_membarrier();
