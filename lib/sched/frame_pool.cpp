@@ -70,8 +70,12 @@ std::uint32_t stride_of(std::uint32_t size_class) noexcept {
 }
 
 struct free_block {
-  free_block* next;           // in its magazine
-  free_block* next_magazine;  // in the depot, if it is the top of a full magazine
+  free_block* next;  // in its magazine
+
+  union {
+    free_block* later;          // in its magazine, to be prefetched
+    free_block* next_magazine;  // in the depot, if it is the top of a full magazine
+  };
 
   // The claim word follows: not a member, so that nothing here can write it.
 

@@ -34,6 +34,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "base/prefetch.hpp"
 #include "os/lock.hpp"
 
 namespace weft::sched {
@@ -163,7 +164,7 @@ class inject_queue {
     T* first = from.head;
     T* last = first;
     for (std::uint32_t i = 1; i < count; ++i) {
-      if constexpr (requires { last->ahead(); }) __builtin_prefetch(last->ahead());
+      if constexpr (requires { last->ahead(); }) base::prefetch_to_write(last->ahead());
       last = last->*Next;
     }
     from.head = last->*Next;

@@ -26,6 +26,7 @@ using weft::sched::slab_uses;
 struct frame {
   model::plain<frame*> next;
   model::plain<frame*> next_magazine;
+  model::plain<frame*> later;
   model::atomic<int> claim_word{0};
   model::plain<int> owner;  // who uses it as a frame, 0: nobody
 
