@@ -61,8 +61,9 @@ constexpr unsigned most_requests = 256;
 /// Taken at a time.
 constexpr unsigned batch = 256;
 
-/// Who closes waits for the system to let go of the file.
-constexpr os::nanos longest_settling = 1'000'000;
+/// Who closes waits for the system to let go of the file, which it does on the thread that made the request:
+/// that one may have to wait for a processor, and sleeps seldom where nothing wakes it.
+constexpr os::nanos longest_settling = 20'000'000;
 
 /// Those that are about no descriptor.
 constexpr std::uint64_t nothing = 0;
