@@ -4,8 +4,7 @@
 //
 //   started   plain: what the scope's owner itself has started
 //   left      atomic: `many` + what others have started - what has ended.  The join takes `many - started`
-//   off,
-//             once: from then on it is how many have not ended, and 0 means all have
+//             off, once: from then on it is how many have not ended, and 0 means all have
 //
 // Protocol
 //   owner    starts one: ++started
@@ -15,13 +14,12 @@
 //   end      J3 left -= n, for n that have ended; result 0: those were the last, the joiner sleeps and is to
 //            be woken; else nothing of the scope may be touched any more
 // Guarantee: `left` is 0 after J2 or after one J3 behind it, and never before J2.  What members did before
-// their
-//            J3 the joiner sees.
+//            their J3 the joiner sees.
 //
 // The owner joins once, and starts nothing afterwards.
 //
 // Source: libfork's join counter.  Model-checked in test/model/scope_model_test.cpp.
-// Rejected: a count under the scope's lock (two read-modify-writes a start, two an end).
+// Rejected: a count under the scope's lock (a read-modify-write a start, one an end, and a queue at it).
 
 #include <atomic>
 #include <cstdint>

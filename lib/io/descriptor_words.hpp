@@ -10,8 +10,7 @@
 // CAS that fails if there was an event since O1.
 //
 // Model-checked in test/model/descriptor_model_test.cpp.
-// Rejected: both under the lock, four read-modify-writes an operation instead of two, and a file that two
-//           workers read is a queue at its lock (file_reads).
+// Rejected: both under the lock: a file that two workers read is a queue there (file_reads).
 
 #include <atomic>
 #include <cstdint>

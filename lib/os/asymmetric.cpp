@@ -1,6 +1,9 @@
 #include "os/asymmetric.hpp"
 
+#include <cerrno>
+
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,8 +26,13 @@ void find_out_about_barriers() noexcept {
 }
 
 void heavy_barrier() noexcept {
-  if (::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
-    base::broken("membarrier has worked before and fails now");
+  while (::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
+    if (errno != ENOMEM)
+      base::misuse(
+          "membarrier(2) has worked before and is forbidden now; let the seccomp filter allow it, or be there "
+          "before the first runtime starts");
+    ::sched_yield();  // the kernel asks for some bytes
+  }
 }
 
 }  // namespace weft::os

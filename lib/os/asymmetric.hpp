@@ -11,12 +11,11 @@
 // passed a full barrier since the call, so the light one need only stop the compiler.  A kernel may have no
 // membarrier, or a filter forbid it: then barriers_are_asymmetric() is false and neither is to be used.  That
 // is found out once, before the first worker starts; whoever sees what a user of the pair wrote sees that,
-// too.
+// too.  A filter that forbids it later is the end of the process: others rely on it already.
 //
 // Source: P. McKenney, "Sys_membarrier" in liburcu; Folly's asymmetricThreadFence.
 // Rejected: full barriers on both sides where there is no membarrier (as dear as the read-modify-write that
-// the
-//           pair is there to save).
+//           the pair is there to save).
 
 namespace weft::os {
 

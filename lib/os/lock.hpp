@@ -65,8 +65,9 @@ extern constinit std::array<std::uint32_t, 64> lock_sleepers;
 /// What the lock needs of its surroundings; the model checker has its own.
 struct lock_world {
   using atomic = std::atomic_ref<std::uint32_t>;
-  /// Leavings of a thread by L4 between two by L5: a barrier for each costs at most 1 ns a leaving.
-  static constexpr std::uint32_t calm_after = 1 << 14;
+  /// Leavings of a thread by L4 between two by L5: a barrier for each costs at most 1 ns a leaving.  A prime:
+  /// who leaves some locks in turns calms each of their counts.
+  static constexpr std::uint32_t calm_after = 16'381;
 
   static std::uint32_t& sleepers(const std::uint32_t& word) noexcept {
     return lock_sleepers[reinterpret_cast<std::uintptr_t>(&word) / 64 % lock_sleepers.size()];

@@ -22,7 +22,8 @@
 // Cost: 1.6 ns uncontended instead of the word's 6.6 (a read-modify-write).  Ending a reservation is a
 // membarrier: 0.3 us here if no other processor runs this process, 10 us if one does (it is interrupted, and
 // this is a virtual machine); after that the next takes twice as many turns in a row, of this lock and of
-// each other that the thread reserves: where routines are stolen from it, its reservations do not last.
+// each other that the thread reserves, until it has reserved some without losing them: where routines are
+// stolen from it, its reservations do not last.
 //
 // Model-checked in test/model/reserved_lock_model_test.cpp.
 // Source: biased locking (Kawachiya et al. 2002; HotSpot until JDK 15, which stopped the world to end one).
@@ -115,7 +116,7 @@ struct real_world {
   /// and for the thread.  So many turns by the word cost about a quarter of what it costs to end a
   /// reservation while others run, and ten times that while nobody does.  (With 64 the sieve of primes on two
   /// workers passed 6,600 barriers in 180 ms; 1024 leaves channels that are used a thousand times without.
-  /// With 512 for each of 2,000 channels it passed 2,400, and took 50 us a prime; as it is, 37.)
+  /// With 512 for each of 2,000 channels it passed 2,400, and took 51 us a prime; as it is, 38.)
   static constexpr std::uint16_t first_turns = 512;
 
   static void lock(std::uint32_t& word) noexcept { os::lock(word); }

@@ -32,6 +32,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cassert>
 #include <cstdint>
 
 namespace weft::sched {
@@ -99,6 +100,7 @@ class run_queue {
   /// Owner.  If there are more than `many`, the item `places` behind the oldest: only to be prefetched, a
   /// thief may take it.
   [[nodiscard]] T* peek(std::uint32_t places, std::uint32_t many) noexcept {
+    assert(places <= many);
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
     const std::uint32_t head = head_.load(std::memory_order_relaxed);  // relaxed: a hint
     return tail - head > many ? slot(head + places).load(std::memory_order_relaxed)

@@ -227,7 +227,7 @@ namespace {
 /// When it is empty the inject queue is looked at again after as many turns as there are in the ring.
 waiter* worker::take_lane() noexcept {
   if ((beside_ & in_lane) == 0) return nullptr;
-  fetch_later(lane_, 2);
+  fetch_later(lane_, 4);
   const bool alone = bias_.enter();
   waiter* r = alone ? lane_.pop_alone() : lane_.pop();
   if (alone) bias_.leave();

@@ -33,7 +33,7 @@
 // Model-checked in test/model/mutex_model_test.cpp.
 // Source: Go's sync.Mutex (normal and starving mode; there a waiter is passed for 1 ms).
 // Rejected: handing over always: once one waits all do (8 routines on one worker 16 -> 72 ns a lock); a
-//           reserved lock around the word: two read-modify-writes more for each turn that is not reserved.
+//           reserved lock around the word: one read-modify-write more for each turn that is not reserved.
 
 #include <weft/sync/mutex.hpp>
 

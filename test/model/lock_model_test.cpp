@@ -126,6 +126,17 @@ struct watches_at_once : lock_protocol<modelled> {
   }
 };
 
+/// Who comes while the first one's barrier is under way does not wait for it.
+struct relies_too_soon : lock_protocol<modelled> {
+  static void lock_asleep(std::uint32_t& word) {
+    const modelled::atomic state(word);
+    const modelled::atomic sleepers(around->sleepers);
+    if (sleepers.fetch_add(1, std::memory_order_acquire) == 0) modelled::heavy_barrier();
+    while (state.exchange(lock_contended, std::memory_order_acquire) != lock_free) modelled::wait(word);
+    sleepers.fetch_sub(1, std::memory_order_relaxed);
+  }
+};
+
 /// Calm returns although somebody sleeps.
 struct calms_too_soon : lock_protocol<modelled> {
   static void unlock(std::uint32_t& word) {
@@ -233,6 +244,20 @@ model::program two_locks() {
   });
 }
 
+/// And both are slept for at the same time: who sleeps for the one may rely on the other's barrier.
+template <typename Lock>
+model::program both_slept_for(std::uint32_t sleepers) {
+  return in_room<Lock>(sleepers, true, 2, 2, [](room<Lock>* at) {
+    const auto holds_both = [at] {
+      at->lock(at->words[1]);
+      at->inside[1] = at->inside[1] + 1;
+      at->enter(0);
+      Lock::unlock(at->words[1]);
+    };
+    return threads{holds_both, [at] { at->enter(0); }, [at] { at->enter(1); }};
+  });
+}
+
 /// That there is membarrier is found out meanwhile.
 template <typename Lock>
 model::program found_out() {
@@ -263,6 +288,8 @@ model::programs cases() {
           one_comes_again<Lock>,
           [] { return three<Lock>(0); },
           two_locks<Lock>,
+          [] { return both_slept_for<Lock>(0); },
+          [] { return both_slept_for<Lock>(sleepers_watched); },
           found_out<Lock>,
           [] { return three<Lock>(sleepers_watched); }};
 }
@@ -284,6 +311,7 @@ TEST_CASE("the model check catches a lock whose sleepers are missed", "[model][l
   require_caught([] { return two<lock_protocol<without_barrier>>(0); });
   require_caught([] { return two<looks_once>(0); });
   require_caught([] { return three<watches_at_once>(0); });
+  require_caught([] { return both_slept_for<relies_too_soon>(0); });
   require_caught([] { return three<calms_too_soon>(sleepers_watched); });
   require_caught([] { return three<sleeps_alone>(0); });
 }

@@ -1,5 +1,6 @@
 #include "os/lock.hpp"
 
+#include <array>
 #include <atomic>
 #include <thread>
 #include <utility>
@@ -102,6 +103,7 @@ TEST_CASE("an owner that sleeps while others queue up loses none of them", "[os]
 TEST_CASE("a lock for which nobody has slept for a while is left by a store again", "[os][lock]") {
   leave_by_stores(true);
   if (!barriers_are_asymmetric()) return;
+  lock_world::watched_leavings() = 0;  // the unlock() below is not the one that calms
   std::uint32_t word = 0;
   REQUIRE(sleepers_of(word) == 0);
   lock(word);
@@ -115,6 +117,27 @@ TEST_CASE("a lock for which nobody has slept for a while is left by a store agai
     unlock(word);
   }
   CHECK(sleepers_of(word) == 0);
+}
+
+TEST_CASE("who leaves two locks in turns calms the one, though somebody sleeps for the other", "[os][lock]") {
+  leave_by_stores(true);
+  if (!barriers_are_asymmetric()) return;
+
+  struct alignas(64) line {
+    std::uint32_t word = 0;
+  };
+
+  std::array<line, 2> locks;
+  for (auto& each : locks) std::atomic_ref(lock_world::sleepers(each.word)).store(sleepers_watched);
+  const std::size_t slept_for = GENERATE(0U, 1U);
+  std::atomic_ref(lock_world::sleepers(locks.at(slept_for).word)).store(sleepers_watched + 1);
+  for (std::uint32_t i = 0; i < 2 * lock_world::calm_after; ++i) {
+    lock(locks.at(i % 2).word);
+    unlock(locks.at(i % 2).word);
+  }
+  CHECK(sleepers_of(locks.at(slept_for).word) == sleepers_watched + 1);
+  CHECK(sleepers_of(locks.at(1 - slept_for).word) == 0);
+  std::atomic_ref(lock_world::sleepers(locks.at(slept_for).word)).store(sleepers_watched);
 }
 
 TEST_CASE("where there is no membarrier locks are never left by a store", "[os][lock]") {
