@@ -29,7 +29,8 @@ void heavy_barrier() noexcept {
   while (::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
     if (errno != ENOMEM)
       base::misuse(
-          "membarrier(2) has worked before and is forbidden now; let the seccomp filter allow it, or be there "
+          "membarrier(2) has worked before and is forbidden now; let the seccomp filter allow it, or be "
+          "there "
           "before the first runtime starts");
     ::sched_yield();  // the kernel asks for some bytes
   }
