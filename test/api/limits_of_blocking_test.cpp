@@ -182,11 +182,11 @@ TEST_CASE("stop on several threads at once returns on all of them", "[api][runti
 
 TEST_CASE("what is queued behind a call that blocks runs though the other workers are never idle",
           "[api][blocking]") {
-  weft::runtime rt({.workers = 1});
   std::atomic<bool> over{false};
   const auto keeps_busy = [&over]() -> weft::routine<> {
     while (!over) co_await weft::yield();
   };
+  weft::runtime rt({.workers = 1});  // ends before what they look at
   SECTION("routines") {
     constexpr int many = 100;
     weft::wait_group rest(many);

@@ -165,11 +165,11 @@ TEST_CASE("a forked child that calls weft says so and ends", "[stress]") {
 }
 
 TEST_CASE("a routine that forks goes on in the parent alone", "[stress]") {
-  weft::runtime rt({.workers = 1});
   int ends[2];
   REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
   const pid_t parent = ::getpid();
   std::atomic<bool> over{false};
+  weft::runtime rt({.workers = 1});              // ends before what `tells` looks at
   const auto tells = [&]() -> weft::routine<> {  // would run next, on both sides
     while (!over) {
       if (::getpid() != parent) {
