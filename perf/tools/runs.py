@@ -12,6 +12,7 @@ from . import machine
 ABSENT = 3  # the exit code that says: this runtime has no such thing
 WRONG_COMMAND_LINE = 2
 MEMORY_SHARE = 0.6  # of what is free: more is not asked for
+LEAST_TOUCHED_MB = 256  # before a run, and half as much again as a run of the same work has taken
 SHORTEST_TO_JUDGE = 0.2  # seconds; /proc/stat counts in hundredths
 
 
@@ -78,9 +79,10 @@ def command_line(program, arguments, point):
     return words + arguments
 
 
-def run_once(program, label, arguments, workload, point, policy):
-    """One run as it goes into the results.  status: ok, failed, absent."""
+def run_once(program, label, arguments, workload, point, policy, memory_mb):
+    """One run as it goes into the results.  status: ok, failed, absent.  `memory_mb`: what it may take, roughly."""
     is_quiet = policy.wait == 0 or machine.wait_until_quiet(policy.wait, policy.percent)
+    machine.touch_memory(min(max(LEAST_TOUCHED_MB, 1.5 * memory_mb), MEMORY_SHARE * machine.available_mb()))
     code, out, err, seconds, others = execute(command_line(program, arguments, point), policy.limit)
     run = {"workload": workload, "bench": point.bench, "asked_n": point.n, "capacity": point.capacity,
            "workers": point.workers, "impl": label, "program": program.name, "seconds": round(seconds, 3),
@@ -105,8 +107,8 @@ class Entrant:
         self.program, self.label, self.point = program, label, point
         self.rounds, self.is_out = 0, False
 
-    def run(self, policy):
-        run = run_once(*self.what, policy)
+    def run(self, policy, memory_mb):
+        run = run_once(*self.what, policy, memory_mb)
         self.rounds += 1
         is_peer = not self.program.name.startswith("weft")
         is_slow = is_peer and run["seconds"] > policy.slow and self.rounds >= 2
@@ -150,7 +152,11 @@ def measure_point(programs, workload, point, policy, runs, is_weft_only=False):
                 entrants.append(Entrant(program, label, arguments, workload, point))
             else:
                 runs.append(not_run(program, label, workload, point, "failed", error=why))
+    memory_mb = 0
     for turn in range(policy.rounds):
         for entrant in entrants:
-            if not entrant.is_out:
-                runs.append(entrant.run(policy) | {"round": turn})
+            if entrant.is_out:
+                continue
+            run = entrant.run(policy, memory_mb)
+            runs.append(run | {"round": turn})
+            memory_mb = max(memory_mb, run.get("figures", {}).get("rss_mb", 0))

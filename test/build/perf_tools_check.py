@@ -15,15 +15,20 @@ sys.dont_write_bytecode = True
 ROOT = Path(sys.argv[1]).resolve()
 sys.path.insert(0, str(ROOT / "perf"))
 
-from tools import programs, report, runs, summary, workloads  # noqa: E402: the path comes first
+from tools import machine, programs, report, runs, summary, workloads  # noqa: E402: the path comes first
 
 TOY = """#!/bin/sh
-[ "$1" = --list ] && { echo "yield quick"; echo "yield lazy"; echo "ring quick"; echo "mutex quick"; exit 0; }
+if [ "$1" = --list ]; then
+  for each in "yield quick" "yield lazy" "ring quick" "mutex quick" "timers quick"; do echo "$each"; done
+  exit 0
+fi
+rss=1
 case $1 in
   ring) echo broken >&2; exit 1 ;;
   mutex) exit 3 ;;
+  timers) rss=400 ;;
 esac
-echo "{\\"bench\\":\\"$1\\",\\"impl\\":\\"x\\",\\"n\\":10,\\"ns_per_op\\":7,\\"rss_mb\\":1,\\"arguments\\":\\"$*\\"}"
+echo "{\\"bench\\":\\"$1\\",\\"impl\\":\\"x\\",\\"n\\":10,\\"ns_per_op\\":7,\\"rss_mb\\":$rss,\\"arguments\\":\\"$*\\"}"
 """
 
 
@@ -55,6 +60,19 @@ def check_runs(folder):
     check("broken" in measured(program, "ring")[0]["error"], "a failure says what the program said")
     check([r["status"] for r in measured(program, "mutex")] == ["absent"], "what a runtime has not is asked for once")
     check([r["status"] for r in measured(program, "sieve")] == ["absent"], "what is not listed is not asked for, and said")
+
+
+def check_memory(folder):
+    """Before each run, so that none of them is the first to touch it."""
+    asked, really = [], machine.touch_memory
+    machine.touch_memory = asked.append
+    try:
+        measured(toy(folder), "timers")
+    finally:
+        machine.touch_memory = really
+    if machine.available_mb() > 2000:
+        check(asked == [256, 600, 600], "memory is touched before a run, as much as the others of its kind have taken")
+    really(10)
 
 
 def check_servers(folder):
@@ -150,6 +168,7 @@ def check_merge(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         check_runs(Path(name))
+        check_memory(Path(name))
         check_servers(Path(name))
         check_verdicts()
         check_diff(Path(name))
