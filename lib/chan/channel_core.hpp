@@ -33,36 +33,40 @@
 namespace weft::detail {
 
 struct channel_core {
+  // Each operation's: a cache line's worth.
   os::reserved_lock lock;  // first: whoever enters it stores its address
-
-  // The ends that handles hold: {senders:32 | receivers:32}.
-  std::atomic<std::uint64_t> ends{(std::uint64_t{1} << 32) | 1};
-
   std::uint32_t inside = 0;
   static constexpr std::uint8_t closed = 1, no_receivers = 2;
   std::atomic<std::uint8_t> shut{0};  // by one or both; written under the lock
   const bool is_plain;                // detail::plain_size is not 0
-  const element_ops ops;
   const std::size_t capacity;
   std::atomic<std::size_t> count{0};  // in the buffer; written under the lock
   std::size_t head = 0;               // bounded: index of the oldest
   std::byte* ring = nullptr;          // bounded
-  struct block;
-  block* first_block = nullptr;  // unbounded: a list of blocks
-  block* last_block = nullptr;
-  block* spare_block = nullptr;
-  std::size_t tail_index = 0;                        // unbounded: in last_block
+
   std::atomic<wait_node*> waiting_senders{nullptr};  // == senders.first, for looks without the lock
   wait_queue senders;
   wait_queue receivers;
+  struct block;
+  block* first_block = nullptr;  // unbounded: a list of blocks
+  block* last_block = nullptr;
+  std::size_t tail_index = 0;  // unbounded: in last_block
+
+  block* spare_block = nullptr;
+  const element_ops ops;
   /// What becomes of values that can no longer be received; the default destroys them.
   void (*undelivered)(channel_core&, void* value) noexcept = nullptr;
+  // The ends that handles hold: {senders:32 | receivers:32}.  More than a cache line away from the lock and
+  // the waits: while some copy handles, for routines that they start, others use the channel.
+  std::atomic<std::uint64_t> ends{(std::uint64_t{1} << 32) | 1};
 
   channel_core(const element_ops& o, std::size_t n) noexcept
       : is_plain(o.move == nullptr && o.destroy == nullptr && (o.size == 4 || o.size == 8 || o.size == 16)),
-        ops(o),
-        capacity(n) {}
+        capacity(n),
+        ops(o) {}
 };
+
+static_assert(offsetof(channel_core, ends) >= offsetof(channel_core, receivers) + sizeof(wait_queue) + 64);
 
 /// The operations in full, where channel_quick.cpp does not know better.
 bool send_ready_in_full(channel_wait& op, waiter& w) noexcept;
