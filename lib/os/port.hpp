@@ -22,6 +22,8 @@
 #include <limits>
 #include <new>
 
+#include "base/own_line.hpp"
+
 namespace weft::os {
 
 using nanos = std::int64_t;  // steady clock, ns
@@ -134,7 +136,7 @@ bool is_main_thread() noexcept;
 
 /// Simulated runs in this process.  A plain word and no thread_local: a real run pays for step() one load and
 /// one branch that is never taken.
-inline constinit std::atomic<std::uint32_t> simulated_runs{0};
+inline constinit base::own_line<std::atomic<std::uint32_t>> simulated_runs{0};
 
 /// Every operation of weft that others can see begins with this; one that wakes or starts somebody ends with
 /// it, too.

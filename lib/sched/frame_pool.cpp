@@ -33,6 +33,7 @@
 
 #include <sys/mman.h>
 
+#include "base/own_line.hpp"
 #include "os/lock.hpp"
 #include "os/port.hpp"
 #include "sched/frame_depot.hpp"
@@ -125,9 +126,7 @@ slab* map_slab(std::uint32_t stride, bool first_of_class) {
   return ::new (start) slab{stride, slab_uses<>(capacity)};
 }
 
-struct alignas(64) depot_line : depot {};
-
-constinit depot_line depots[class_count];
+constinit base::own_line<depot> depots[class_count];
 
 // The system call is made without the lock; of two threads that find the slab used up, one gives its new one
 // back.
