@@ -279,15 +279,18 @@ TEST_CASE("a deadline reaches the facade's waits inside a call on the blocking p
           "[api][cancel][facade]") {
   weft::runtime rt({.workers = 2});
   weft::event never;
-  bool inherited = false;
+  auto limit = 20ms;
+  bool begun = false, inherited = false;
   auto body = [&]() -> weft::routine<> {
     auto call = [&] {
+      begun = true;
       inherited = weft::this_routine::deadline() < std::chrono::steady_clock::time_point::max();
       weft::blocking::wait(never.wait());
     };
-    co_await weft::with_timeout(20ms, weft::block_on_io(call));
+    co_await weft::with_timeout(limit, weft::block_on_io(call));
   };
-  REQUIRE(rt.go([&] { return ending_of(body); }).join() == ending::timeout);
+  // A call that has not begun at its deadline is taken back, as a busy machine may have it: it gets longer.
+  for (; !begun; limit *= 2) REQUIRE(rt.go([&] { return ending_of(body); }).join() == ending::timeout);
   REQUIRE(inherited);
 }
 
