@@ -5,6 +5,7 @@
 #include <weft/io/select.hpp>
 #include <weft/weft.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <coroutine>
 #include <memory>
@@ -119,7 +120,11 @@ TEST_CASE("a deadline ends children of scope and all and any with deadline_excee
   weft::runtime rt({.workers = workers});
   weft::event never;
   weft::channel<ending> endings(8);
-  auto child = [&]() -> weft::routine<> { co_await waits(never); };
+  std::atomic<int> begun{0};
+  auto child = [&]() -> weft::routine<> {
+    begun.fetch_add(1);
+    co_await waits(never);
+  };
   auto told = [&]() -> weft::routine<> {
     const ending how = co_await ending_of(child);
     (void)endings.try_send(ending(how));
@@ -128,23 +133,28 @@ TEST_CASE("a deadline ends children of scope and all and any with deadline_excee
     s.go(told);
     co_await never.wait();
   };
-  // Long enough for the member to begin: one that is cancelled before never runs.
-  REQUIRE(run(rt, [&]() -> weft::routine<> { co_await weft::with_timeout(50ms, weft::scope(body)); }) ==
-          ending::timeout);
-  REQUIRE(run(rt, [&]() -> weft::routine<> {
-            auto forks = [&]() -> weft::routine<> { co_await weft::all(told(), told()); };
-            auto both = [&]() -> weft::routine<> {
-              co_await forks();
-              co_await never.wait();
-            };
-            co_await weft::with_timeout(1ms, both());
-          }) == ending::timeout);
-  REQUIRE(run(rt, [&]() -> weft::routine<> {
-            auto races = [&]() -> weft::routine<> { co_await weft::any(waits(never), waits(never)); };
-            co_await weft::with_timeout(1ms, races());
-          }) == ending::timeout);
-  REQUIRE(endings.size() == 3);
-  for (int i = 0; i < 3; ++i) REQUIRE(*endings.try_recv() == ending::deadline);
+  auto scoped = [&]() -> weft::routine<> { co_await weft::scope(body); };
+  auto forks = [&]() -> weft::routine<> { co_await weft::all(told(), told()); };
+  auto both = [&]() -> weft::routine<> {
+    co_await forks();
+    co_await never.wait();
+  };
+  auto races = [&]() -> weft::routine<> { co_await weft::any(waits(never), waits(never)); };
+  // Children that are cancelled before they begin never run: until all have, the limit is doubled.
+  const auto all_end = [&](const auto& starts, int children) {
+    auto limit = 1ms;
+    do {
+      begun.store(0);
+      const auto limited = [&]() -> weft::routine<> { co_await weft::with_timeout(limit, starts()); };
+      REQUIRE(run(rt, limited) == ending::timeout);
+      for (int i = 0; i < begun.load(); ++i) REQUIRE(endings.try_recv().value == ending::deadline);
+      limit *= 2;
+    } while (begun.load() != children);
+  };
+  all_end(scoped, 1);
+  all_end(both, 2);
+  all_end(races, 0);
+  REQUIRE(endings.size() == 0);
 }
 
 TEST_CASE("a time limit takes every awaitable", "[api][deadline]") {
