@@ -290,7 +290,8 @@ TEST_CASE("a deadline reaches the facade's waits inside a call on the blocking p
     co_await weft::with_timeout(limit, weft::block_on_io(call));
   };
   // A call that has not begun at its deadline is taken back, as a busy machine may have it: it gets longer.
-  for (; !begun; limit *= 2) REQUIRE(rt.go([&] { return ending_of(body); }).join() == ending::timeout);
+  for (; !begun && limit < 10s; limit *= 2)
+    REQUIRE(rt.go([&] { return ending_of(body); }).join() == ending::timeout);
   REQUIRE(inherited);
 }
 
