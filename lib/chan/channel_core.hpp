@@ -52,13 +52,17 @@ struct channel_core {
   block* last_block = nullptr;
   std::size_t tail_index = 0;  // unbounded: in last_block
 
-  block* spare_block = nullptr;
   const element_ops ops;
   /// What becomes of values that can no longer be received; the default destroys them.
   void (*undelivered)(channel_core&, void* value) noexcept = nullptr;
-  // The ends that handles hold: {senders:32 | receivers:32}.  More than a cache line away from the lock and
-  // the waits: while some copy handles, for routines that they start, others use the channel.
+  block* spare_block = nullptr;
+
+  // The ends that handles hold: {senders:32 | receivers:32}.  While some copy handles, for routines that they
+  // start, others use the channel, or its neighbour in memory: on this one's cache line is nothing that every
+  // operation needs, wherever on a line the channel begins.
+  std::byte before_ends_[8];
   std::atomic<std::uint64_t> ends{(std::uint64_t{1} << 32) | 1};
+  std::byte behind_ends_[40];
 
   channel_core(const element_ops& o, std::size_t n) noexcept
       : is_plain(o.move == nullptr && o.destroy == nullptr && (o.size == 4 || o.size == 8 || o.size == 16)),
@@ -66,7 +70,11 @@ struct channel_core {
         ops(o) {}
 };
 
-static_assert(offsetof(channel_core, ends) >= offsetof(channel_core, receivers) + sizeof(wait_queue) + 64);
+// operator new gives multiples of 16, so 8 bytes in 16 are within 56 of either end of a line, and it has 8
+// bytes of its own between one object and the next.
+static_assert(offsetof(channel_core, ends) % 16 == 8);
+static_assert(offsetof(channel_core, ends) >= offsetof(channel_core, tail_index) + sizeof(std::size_t) + 56);
+static_assert(sizeof(channel_core) + 8 >= offsetof(channel_core, ends) + 56);
 
 /// The operations in full, where channel_quick.cpp does not know better.
 bool send_ready_in_full(channel_wait& op, waiter& w) noexcept;
