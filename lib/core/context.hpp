@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/own_line.hpp"
 #include "core/member_count.hpp"
 #include "core/park.hpp"
 
@@ -18,7 +19,7 @@ using detail::context_base;
 
 /// How often something was cancelled in this process.  Who reads the same number as before, as a fork does,
 /// need not look at the contexts that it found live then.
-inline constinit std::atomic<std::uint64_t> cancels_so_far{0};
+inline constinit base::own_line<std::atomic<std::uint64_t>> cancels_so_far{0};
 
 /// The context that a routine started by go() embeds.
 inline void init_root(waiter& w) noexcept {

@@ -278,7 +278,8 @@ frame_list& list_of(const listed_header* header) noexcept {
 // What is larger takes the long way: frames that no slab holds, and all of them as long as somebody wants
 // failures (simulated runs); so many times `all_the_long_way` are taken off then.
 constexpr std::ptrdiff_t all_the_long_way = 2 * largest_block;
-constinit std::atomic<std::ptrdiff_t> largest_quick{pooled ? std::ptrdiff_t{largest_block} : -1};
+constinit base::own_line<std::atomic<std::ptrdiff_t>> largest_quick{pooled ? std::ptrdiff_t{largest_block}
+                                                                           : -1};
 constinit std::atomic<long> allocations_before_failure{-1};
 
 [[gnu::always_inline]] inline void* allocate_pooled(std::size_t bytes) {
